@@ -1,0 +1,1 @@
+"""One generation, and generations until judged converged."""

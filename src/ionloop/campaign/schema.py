@@ -1,0 +1,43 @@
+"""Documents of the campaign."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ionloop.document import Document
+from ionloop.judge.schema import Judgement, Metrics
+
+
+class CampaignState(Document):
+    """What passes from one generation to the next: small, by uuid."""
+
+    campaign_id: str
+    generation: int = Field(description="Generation that is about to run.")
+    shards: list[str] = Field(default=[], description="uuids of the label shards, in order.")
+    members: list[str] = Field(default=[], description="uuids of the last committee.")
+    selection: str | None = Field(None, description="uuid of the frames to label next.")
+    seeds: str | None = Field(None, description="uuid of the seed frames and bands.")
+    history: list[Metrics] = Field(default=[], description="Metrics of past generations.")
+
+
+class CampaignStart(Document):
+    """First document of a campaign: everything that makes it reproducible."""
+
+    campaign_id: str
+    profile: dict = Field(description="The profile, as validated.")
+    campaign: dict = Field(description="The campaign Maker with all nested Makers.")
+    reference: str = Field(description="Name of the reference.")
+    settings: dict = Field(description="The reference's settings.")
+    settings_hash: str
+    versions: dict[str, str] = Field(description="Package versions on the launching machine.")
+    random_seed: int
+
+
+class Advance(Document):
+    """What the campaign decided after a generation."""
+
+    campaign_id: str
+    generation: int
+    judgement: Judgement
+    next_step: str = Field(description="'generation' or 'evaluate'.")
+    state: CampaignState

@@ -1,0 +1,1 @@
+"""What the potential is worth."""

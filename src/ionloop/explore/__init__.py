@@ -1,0 +1,1 @@
+"""Molecular dynamics and bands on the committee."""

@@ -1,0 +1,56 @@
+"""Documents of the explore stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ionloop.document import Document
+from ionloop.frame import Frame
+from ionloop.reference.schema import Band, Trajectory
+
+
+class HopEvent(Document):
+    """One hop that molecular dynamics showed, recrossings removed."""
+
+    ion: int = Field(description="Index of the mobile ion.")
+    site_from: int = Field(description="Old site.")
+    site_to: int = Field(description="New site.")
+    t_leave_fs: float = Field(description="Last time on the old site, fs.")
+    t_arrive_fs: float = Field(description="First time on the new site, fs.")
+    distance: float = Field(description="Distance between the sites, Å.")
+    path_class: str = Field(description="Symmetry class of the hop.")
+
+
+class Exploration(Document):
+    """One molecular-dynamics run on the committee."""
+
+    generation: int = Field(description="Generation of the committee.")
+    temperature: float = Field(description="Set temperature, K.")
+    group: str = Field(description="Name of the trajectory.")
+    n_mobile: int = Field(description="Mobile ions in the cell.")
+    time_ps: float = Field(description="Time that was simulated before any stop, ps.")
+    stopped: str | None = Field(None, description="Why it stopped early; None if it did not.")
+    unphysical: bool = Field(description="Whether it ended in an unphysical state.")
+    hops: list[HopEvent] = Field(description="Hops, residence-filtered.")
+    n_checked: int = Field(description="Frames that the committee judged.")
+    n_trusted: int = Field(description="Of these, below sigma_lo.")
+    sigma_quantiles: list[float] = Field(
+        description="Calibrated uncertainty at 0, 25, 50, 75, 90, 100 %, eV/Å."
+    )
+    frames: list[Frame] = Field(description="Candidates for labelling.")
+    trajectory: Trajectory = Field(description="What was run.")
+    wall_s: float = Field(description="Wall time, s.")
+
+
+class BandSet(Document):
+    """Bands of all enumerated hops on the committee, with spread."""
+
+    generation: int = Field(description="Generation of the committee.")
+    bands: list[Band] = Field(description="One band a distinct hop.")
+    barriers: dict[str, float] = Field(description="Barrier by path class, eV.")
+    barrier_spread: dict[str, float] = Field(
+        description="Standard deviation of the barrier over members, eV, uncalibrated."
+    )
+    frames: list[Frame] = Field(description="Images as candidates, origin saddle.")
+    n_unphysical: int = Field(description="Bands that broke down.")
+    wall_s: float = Field(description="Wall time, s.")

@@ -1,0 +1,1 @@
+"""Stop or go on, and why."""

@@ -1,0 +1,1 @@
+"""Batches of labels: fail-soft, never the same frame twice."""

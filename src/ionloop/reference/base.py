@@ -1,0 +1,89 @@
+"""What a reference must offer, so that VASP, CP2K and force fields are interchangeable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from jobflow import Job, Maker
+
+from ionloop.frame import Frame
+from ionloop.seed.schema import Hop
+
+
+def hash_settings(settings: dict[str, Any]) -> str:
+    """Hash a JSON-like dictionary, whatever the order of its keys; 16 hex digits."""
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass
+class Reference(Maker, ABC):
+    """Static, MD and NEB calculations that share one set of physical settings.
+
+    A subclass names its settings once; every job that it makes returns our own
+    documents, so that no later stage knows which code ran.
+
+    Parameters
+    ----------
+    name
+        Name of the reference in documents and job names.
+    frames_per_job
+        Frames that one static job computes: 1 for DFT, more where a label costs less
+        than a job.
+    """
+
+    name: str = "reference"
+    frames_per_job: int = 1
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """All that decides the numbers: method, cut-offs, bases, code version."""
+
+    @property
+    def settings_hash(self) -> str:
+        """Hash of :attr:`settings`; labels of another hash are refused."""
+        return hash_settings(self.settings)
+
+    @property
+    @abstractmethod
+    def has_stress(self) -> bool:
+        """Whether its stress is good enough to train on."""
+
+    @property
+    @abstractmethod
+    def cheap(self) -> bool:
+        """Whether MD long enough for D is affordable with it."""
+
+    @abstractmethod
+    def isolated_atom_energies(self, symbols: list[str]) -> dict[str, float] | None:
+        """Energies of isolated atoms, eV; None where they must be stated."""
+
+    @abstractmethod
+    def static(self, frames: list[Frame]) -> Job:
+        """Make a job whose output is a list of ``SinglePoint``, one a frame."""
+
+    @abstractmethod
+    def md(  # noqa: PLR0913
+        self,
+        frame: Frame,
+        *,
+        temperature: float,
+        n_steps: int,
+        time_step: float,
+        store_every: int,
+        seed: int,
+        group: str,
+    ) -> Job:
+        """Make a job whose output is a ``Trajectory`` (NVT; ``time_step`` in fs)."""
+
+    @abstractmethod
+    def neb(self, hop: Hop, *, n_images: int, fmax: float, max_steps: int) -> Job:
+        """Make a job or flow whose output is a ``Band`` with relaxed end points."""
+
+    def check(self, symbols: list[str]) -> None:
+        """Raise ``ReferenceSetupError`` if it can't run here; called before launch."""

@@ -1,0 +1,26 @@
+"""Documents of the seed stage."""
+
+from pydantic import Field
+
+from ionloop.document import Document
+from ionloop.frame import Frame
+from ionloop.reference.schema import Band
+
+
+class Hop(Document):
+    """One distinct mobile-ion hop into a vacancy, by crystal symmetry."""
+
+    start: Frame = Field(description="Ion on its old site, vacancy on the new one.")
+    end: Frame = Field(description="The same atoms in the same order, after the hop.")
+    ion: int = Field(description="Index of the hopping ion in both frames.")
+    distance: float = Field(description="Distance between the two sites, Å.")
+    path_class: str = Field(description="Symmetry class, as 'Li-Li 2.76 A #0'.")
+    multiplicity: int = Field(description="Symmetry-equivalent hops in the host cell.")
+
+
+class SeedFrames(Document):
+    """The first frames, and the reference's bands."""
+
+    frames: list[Frame] = Field(description="Frames to label.")
+    bands: list[Band] = Field(description="Bands that the reference relaxed.")
+    counts: dict[str, int] = Field(description="Frames by origin.")

@@ -1,0 +1,44 @@
+"""Facts of this machine. Physics choices are Maker fields, never settings.
+
+Read with :func:`get_settings` inside functions, so that a changed environment
+is seen; each field can be set by ``IONLOOP_<NAME>``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where things are on this machine."""
+
+    model_config = SettingsConfigDict(env_prefix="IONLOOP_", extra="ignore")
+
+    home: Path = Field(
+        Path("~/.ionloop"), description="Folder of the local database, runs and reports."
+    )
+    db_uri: str | None = Field(
+        None, description="MongoDB URI; None: the local mongod that `ionloop db start` runs."
+    )
+    db_name: str = Field("ionloop", description="Database name.")
+    mongod: str | None = Field(None, description="Path of a mongod to run locally.")
+    workers: int = Field(2, ge=1, description="Worker processes of a local run.")
+    cp2k_cmd: str = Field("cp2k.psmp", description="Command that runs CP2K on one input.")
+    cp2k_shell_cmd: str = Field("cp2k_shell.psmp", description="Command that runs CP2K's shell.")
+    cp2k_data_dir: Path = Field(
+        Path("/usr/share/cp2k"), description="CP2K's basis sets and potentials."
+    )
+    device: str = Field("cpu", description="torch device of training and MD: cpu or cuda.")
+
+    @property
+    def home_dir(self) -> Path:
+        """The home folder, expanded."""
+        return self.home.expanduser().resolve()
+
+
+def get_settings() -> Settings:
+    """Read the settings from the environment now."""
+    return Settings()
