@@ -5,7 +5,17 @@ from __future__ import annotations
 from pydantic import Field
 
 from ionloop.document import Document
+from ionloop.frame import Frame
 from ionloop.judge.schema import Judgement, Metrics
+from ionloop.seed.schema import Hop
+
+
+class Material(Document):
+    """The structure of a campaign, and what symmetry tells of its hops."""
+
+    host: Frame = Field(description="The crystal without defects: sites and symmetry.")
+    start: Frame = Field(description="The cell that is simulated, defects included.")
+    hops: list[Hop] = Field(description="Distinct mobile-ion hops of the start cell.")
 
 
 class CampaignState(Document):
@@ -17,6 +27,8 @@ class CampaignState(Document):
     members: list[str] = Field(default=[], description="uuids of the last committee.")
     selection: str | None = Field(None, description="uuid of the frames to label next.")
     seeds: str | None = Field(None, description="uuid of the seed frames and bands.")
+    calibration: str | None = Field(None, description="uuid of the last calibration.")
+    bands: str | None = Field(None, description="uuid of the committee's last bands.")
     history: list[Metrics] = Field(default=[], description="Metrics of past generations.")
 
 

@@ -26,7 +26,9 @@ class ErrorBin(Document):
     n_forces: int = Field(description="Force components.")
     rmse_forces: float = Field(description="eV/Å.")
     mae_forces: float = Field(description="eV/Å.")
-    rmse_error: float = Field(description="Bootstrap standard error of the RMSE over groups, eV/Å.")
+    rmse_error: float | None = Field(
+        description="Bootstrap standard error of the RMSE over groups, eV/Å; None for one group."
+    )
     rms_reference: float = Field(description="RMS of the reference forces, eV/Å.")
 
 
@@ -72,9 +74,7 @@ class Transport(Document):
     points: list[Diffusivity]
     activation_energy: Estimate = Field(description="E_a, eV.")
     ln_d0: float | None = Field(None, description="Intercept of ln(D / cm² s⁻¹).")
-    covariance: list[list[float]] | None = Field(
-        None, description="Of (ln D0, E_a); E_a in eV."
-    )
+    covariance: list[list[float]] | None = Field(None, description="Of (ln D0, E_a); E_a in eV.")
 
 
 class Cost(Document):

@@ -54,3 +54,20 @@ class BandSet(Document):
     frames: list[Frame] = Field(description="Images as candidates, origin saddle.")
     n_unphysical: int = Field(description="Bands that broke down.")
     wall_s: float = Field(description="Wall time, s.")
+
+
+class ExploreSettings(Document):
+    """How the committee is explored, apart from temperatures."""
+
+    time_step: float = Field(2.0, gt=0, description="fs.")
+    store_every: int = Field(5, ge=1, description="Steps between stored frames.")
+    check_every: int = Field(20, ge=1, description="Steps between the committee's judgements.")
+    ceiling_factor: float = Field(
+        2.0, gt=0, description="A run ends above this many times sigma_hi."
+    )
+    max_events: int = Field(8, ge=0, description="Hops of a run whose windows are candidates.")
+    n_uncertain: int = Field(8, ge=0, description="Most uncertain frames of a run.")
+    n_random: int = Field(6, ge=0, description="Random frames of a run.")
+    n_images: int = Field(5, ge=1, description="Moving images of a band.")
+    fmax: float = Field(0.05, gt=0, description="Largest band force, eV/Å.")
+    max_steps: int = Field(80, ge=2, description="Optimizer steps of a band.")

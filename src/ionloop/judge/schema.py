@@ -28,6 +28,29 @@ class Metrics(Document):
     n_selected: int = Field(description="Frames chosen for the next generation.")
 
 
+class Limits(Document):
+    """When a campaign counts as converged."""
+
+    barrier_change: float = Field(
+        0.010, gt=0, description="Largest change of a barrier between generations, eV."
+    )
+    barrier_spread: float = Field(
+        0.030, gt=0, description="Largest spread of a barrier over the committee, eV."
+    )
+    rate_factor: float = Field(
+        1.5, gt=1, description="Factor between hop rates that passes however well they are known."
+    )
+    rate_confidence: float = Field(
+        0.90, gt=0, lt=1, description="Confidence of the interval that a change must lie in."
+    )
+    trusted_share: float = Field(
+        0.95, ge=0, le=1, description="Least share of judged frames below sigma_lo."
+    )
+    unphysical_events: int = Field(
+        0, ge=0, description="Runs and bands of a generation that may become unphysical."
+    )
+
+
 class Criterion(Document):
     """One test of convergence, in words and numbers."""
 

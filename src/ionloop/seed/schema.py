@@ -24,3 +24,24 @@ class SeedFrames(Document):
     frames: list[Frame] = Field(description="Frames to label.")
     bands: list[Band] = Field(description="Bands that the reference relaxed.")
     counts: dict[str, int] = Field(description="Frames by origin.")
+
+
+class Displacements(Document):
+    """How many displaced and strained copies of the first structure, and how far."""
+
+    n_rattle: int = Field(8, ge=0, description="Rattled copies.")
+    rattle_stdevs: list[float] = Field(
+        default=[0.05, 0.1, 0.15], description="Standard deviations, used in turn, Å."
+    )
+    n_strain: int = Field(8, ge=0, description="Strained copies.")
+    volume_fraction: float = Field(0.06, ge=0, lt=0.5, description="Largest change of volume.")
+    shear: float = Field(0.03, ge=0, lt=0.5, description="Largest shear.")
+    strain_rattle: float = Field(0.03, ge=0, description="Rattle of strained copies, Å.")
+
+
+class TestFrames(Document):
+    """Frames for a held-out test set."""
+
+    __test__ = False
+
+    frames: list[Frame] = Field(description="Frames that no training may see.")

@@ -1,0 +1,203 @@
+"""Put a campaign's workflow in order after its workers were killed.
+
+FireWorks changes a workflow in this order: the launch with its action; the new
+fireworks; the changed fireworks; last, the workflow document, which lists them all.
+That document is therefore the commit, and four things may be left half-done:
+
+- fireworks that no workflow lists: their addition was never committed, and no worker
+  can have run them, since a checkout waits for the workflow that lists it. They are
+  deleted; the launch still holds the action, and applying it makes them anew.
+- a launch that ended while its workflow doesn't know: the stored action is applied.
+- a launch that its dead worker left running, whose job stored its whole output and by
+  its class adds no jobs: the launch is completed without running it again.
+- any other launch that a dead worker left running: it is run again in its old folder,
+  where the job finds its own checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fireworks import FWAction, LaunchPad
+
+from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, workflow_of
+from ionloop.store.queries import stored_output
+
+logger = logging.getLogger(__name__)
+
+#: Documents that a job returns without adding jobs: such an output is the whole answer.
+#: Other jobs (CampaignStart, Advance, and those that replace themselves) run again.
+FINAL_OUTPUTS = frozenset(
+    {
+        "Band",
+        "BandSet",
+        "Calibration",
+        "Evaluation",
+        "Exploration",
+        "Judgement",
+        "LabelShard",
+        "Member",
+        "SeedFrames",
+        "Selection",
+        "SinglePoint",
+        "TestFrames",
+        "Trajectory",
+        "Transport",
+    }
+)
+_SETTLED = frozenset({"COMPLETED", "DEFUSED", "ARCHIVED", "PAUSED"})
+_LOCK_PATIENCE_S = 30.0
+
+
+@dataclass
+class Recovery:
+    """What was put in order; jobs by firework number."""
+
+    deleted: int = 0
+    replayed: list[int] = field(default_factory=list)
+    completed: list[int] = field(default_factory=list)
+    rerun: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.rerun)} jobs to run again, {len(self.completed) + len(self.replayed)} "
+            f"found finished, {self.deleted} half-made jobs removed"
+        )
+
+
+def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) -> Recovery:
+    """Repair a campaign whose local workers are all dead.
+
+    Parameters
+    ----------
+    lp
+        The launch pad.
+    campaign_id
+        The campaign; the caller holds its run lock.
+    runs
+        Folder of the local runs: launches in it were local workers'. Launches
+        elsewhere belong to a cluster's workers and are left alone.
+    rerun_failed
+        Whether failed jobs run again too.
+    """
+    workflow = workflow_of(lp, campaign_id)
+    report = Recovery()
+    fws = _fireworks(lp, workflow)
+    launches = _launches(lp, fws)
+    foreign = [
+        launch
+        for launch in launches.values()
+        if launch["state"] == "RUNNING" and not _is_local(launch, runs)
+    ]
+    _unlock(lp, campaign_id, patient=bool(foreign))
+    if not foreign:
+        orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": workflow["nodes"]}}
+        report.deleted = lp.fireworks.delete_many(orphans).deleted_count
+    for fw in fws:
+        if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
+            own = [launches[i] for i in fw["launches"] if i in launches]
+            _mend(lp, fw, own, runs, report)
+    if rerun_failed:
+        _rerun_failed(lp, campaign_id, report)
+    logger.info("campaign %s: %s", campaign_id, report)
+    return report
+
+
+def _fireworks(lp: LaunchPad, workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    fields = ["fw_id", "state", "launches", "spec._tasks.job.uuid", "spec._tasks.job.index"]
+    query = {"fw_id": {"$in": workflow["nodes"]}, "state": {"$nin": ["WAITING"]}}
+    return list(lp.fireworks.find(query, fields).sort("fw_id", 1))
+
+
+def _launches(lp: LaunchPad, fws: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    ids = [i for fw in fws for i in fw["launches"]]
+    fields = ["launch_id", "state", "launch_dir", "fworker.name"]
+    found = lp.launches.find({"launch_id": {"$in": ids}}, fields)
+    return {launch["launch_id"]: launch for launch in found}
+
+
+def _is_local(launch: dict[str, Any], runs: Path) -> bool:
+    return launch["fworker"]["name"] == LOCAL_WORKER and Path(launch["launch_dir"]).is_relative_to(
+        runs
+    )
+
+
+def _unlock(lp: LaunchPad, campaign_id: str, *, patient: bool) -> None:
+    """Free a lock that a dead worker holds; give living ones elsewhere time to free theirs."""
+    query = {"metadata.campaign_id": campaign_id}
+    end = time.monotonic() + (_LOCK_PATIENCE_S if patient else 0.0)
+    while lp.workflows.find_one({**query, "locked": {"$exists": True}}, {"_id": 1}):
+        if time.monotonic() >= end:
+            lp.workflows.update_one(query, {"$unset": {"locked": ""}})
+            return
+        time.sleep(0.2)
+
+
+def _mend(
+    lp: LaunchPad,
+    fw: dict[str, Any],
+    launches: list[dict[str, Any]],
+    runs: Path,
+    report: Recovery,
+) -> None:
+    """Bring one firework that isn't settled to a state from which work goes on."""
+    fw_id = fw["fw_id"]
+    ended = [launch for launch in launches if launch["state"] in ("COMPLETED", "FIZZLED")]
+    running = [launch for launch in launches if launch["state"] == "RUNNING"]
+    if ended:
+        # RUNNING makes the refresh see a change of state, and so apply the action.
+        lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "RUNNING"}})
+        lp._refresh_wf(fw_id)  # noqa: SLF001
+        report.replayed.append(fw_id)
+    elif running and _is_local(running[-1], runs):
+        if _has_final_output(lp, fw):
+            lp.complete_launch(running[-1]["launch_id"], FWAction(), "COMPLETED")
+            report.completed.append(fw_id)
+        else:
+            _rerun(lp, fw_id, running[-1]["launch_id"])
+            report.rerun.append(fw_id)
+    elif not launches:  # killed between reservation and launch
+        lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "READY"}})
+        lp._refresh_wf(fw_id)  # noqa: SLF001
+
+
+def _has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
+    tasks = fw["spec"].get("_tasks") or [{}]
+    job = tasks[0].get("job")
+    if not job:
+        return False
+    doc = stored_output(job["uuid"], job["index"], lp.db)
+    if doc is None:
+        return False
+    output = doc["output"]
+    parts = output if isinstance(output, list) else [output]
+    return bool(parts) and all(
+        isinstance(part, dict) and part.get("@class") in FINAL_OUTPUTS for part in parts
+    )
+
+
+def _rerun(lp: LaunchPad, fw_id: int, launch_id: int | None) -> None:
+    """Run a job again in its old folder; in a new one if it died before its task began."""
+    if launch_id is not None and lp.get_recovery(launch_id):
+        lp.rerun_fw(fw_id, recover_launch="last", recover_mode="prev_dir")
+    else:
+        lp.rerun_fw(fw_id)
+
+
+def _rerun_failed(lp: LaunchPad, campaign_id: str, report: Recovery) -> None:
+    """Run failed jobs again, unless a job that bears missing inputs has gone on without them."""
+    links = workflow_of(lp, campaign_id)["links"]
+    query = {**campaign_query(campaign_id), "state": "FIZZLED"}
+    for fw_id in lp.fireworks.distinct("fw_id", query):
+        fw = lp.fireworks.find_one({"fw_id": fw_id, "state": "FIZZLED"}, ["launches"])
+        if fw is None:  # a parent that runs again has reset it
+            continue
+        children = links.get(str(fw_id), [])
+        going_on = {"fw_id": {"$in": children}, "state": {"$in": ["RUNNING", "COMPLETED"]}}
+        if lp.fireworks.find_one(going_on, {"_id": 1}) is None:
+            _rerun(lp, fw_id, fw["launches"][-1] if fw["launches"] else None)
+            report.rerun.append(fw_id)

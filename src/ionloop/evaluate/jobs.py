@@ -1,0 +1,126 @@
+"""Jobs of the evaluate stage."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from jobflow import job
+
+from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.evaluate.accuracy import accuracy
+from ionloop.evaluate.arrhenius import arrhenius
+from ionloop.evaluate.cost import time_calculator
+from ionloop.evaluate.schema import Accuracy, Cost, Evaluation, Transport
+from ionloop.evaluate.scorecard import compare_barriers
+from ionloop.evaluate.testset import pick_test_frames
+from ionloop.evaluate.transport import diffusivity_of_trajectories
+from ionloop.explore.schema import Exploration
+from ionloop.frame import Frame
+from ionloop.label.schema import LabelShard
+from ionloop.profile import Profile
+from ionloop.reference.schema import Trajectory
+from ionloop.seed.schema import TestFrames
+from ionloop.train import mace
+
+
+@job(data=DATA_FIELDS, output_schema=TestFrames)
+def choose_test_frames(
+    explorations: list[Exploration], n_total: int, random_seed: int
+) -> TestFrames:
+    """Pick held-out frames from the final committee's own trajectories."""
+    frames = [frame for e in explorations for frame in e.frames]
+    rng = np.random.default_rng([random_seed, 29])
+    return TestFrames(frames=pick_test_frames(frames, n_total, rng))
+
+
+@job(data=DATA_FIELDS, output_schema=Accuracy)
+def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) -> Accuracy:
+    """Compare the committee's mean with the held-out labels."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
+        energies, forces = mace.predict(
+            mace.committee_calculator(paths), [x.frame.to_atoms() for x in shard.labels]
+        )
+    return accuracy(
+        shard.labels,
+        energies.mean(axis=1).tolist(),
+        [f.mean(axis=0) for f in forces],
+        np.random.default_rng([random_seed, 31]),
+    )
+
+
+@job(output_schema=Transport)
+def measure_transport(
+    trajectories: list[Trajectory],
+    calculator: str,
+    profile: Profile,
+    hop_distance: float,
+    skip_fs: float,
+) -> Transport:
+    """Estimate D at each temperature and its activation energy; replicas are pooled."""
+    by_temperature: dict[float, list[Trajectory]] = defaultdict(list)
+    for trajectory in trajectories:
+        by_temperature[trajectory.temperature].append(trajectory)
+    points = [
+        diffusivity_of_trajectories(runs, profile.mobile_ion, hop_distance, skip_fs=skip_fs)
+        for _, runs in sorted(by_temperature.items())
+    ]
+    return arrhenius(points, calculator)
+
+
+@job
+def measure_cost(
+    start: Frame, members: list[str], shard: LabelShard, n_timed: int, random_seed: int
+) -> list[Cost]:
+    """Time one model, the committee, and the reference's own labels on this machine."""
+    rng = np.random.default_rng([random_seed, 37])
+    atoms = start.to_atoms()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
+        model = time_calculator(
+            atoms, lambda: mace.committee_calculator(paths[:1]), n_timed, rng, name="one MACE model"
+        )
+        committee = time_calculator(
+            atoms,
+            lambda: mace.committee_calculator(paths),
+            n_timed,
+            rng,
+            name=f"committee of {len(paths)}",
+        )
+    return [model, committee, reference_cost(shard, len(atoms))]
+
+
+def reference_cost(shard: LabelShard, n_atoms: int) -> Cost:
+    """Cost of a label, from the wall times of a batch."""
+    return Cost(
+        calculator=f"reference ({shard.labels[0].engine})",
+        n_atoms=n_atoms,
+        seconds_per_step=median(label.wall_s for label in shard.labels),
+        n_timed=len(shard.labels),
+        note="median wall time of the test set's labels",
+    )
+
+
+@job(data=DATA_FIELDS, output_schema=Evaluation)
+def assemble_evaluation(  # noqa: PLR0913
+    generation: int,
+    accuracy: Accuracy,
+    model_transport: Transport,
+    reference_transport: Transport | None,
+    cost: list[Cost],
+    bands: str,
+    seeds: str,
+) -> Evaluation:
+    """Put the scorecard together."""
+    return Evaluation(
+        generation=generation,
+        accuracy=accuracy,
+        barriers=compare_barriers(fetch_outputs([bands])[0], fetch_outputs([seeds], "bands")[0]),
+        model_transport=model_transport,
+        reference_transport=reference_transport,
+        cost=cost,
+    )

@@ -1,0 +1,226 @@
+"""Jobs of the explore stage."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from jobflow import job
+
+from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.explore.candidates import Pick, pick_candidates
+from ionloop.explore.hops import HopAnalysis, HopDetector
+from ionloop.explore.md import Guards, MDPlan, MDRun, run_md
+from ionloop.explore.saddles import BandPlan, committee_bands
+from ionloop.explore.schema import BandSet, Exploration, ExploreSettings
+from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
+from ionloop.frame import Frame
+from ionloop.profile import Profile
+from ionloop.reference.base import hash_settings
+from ionloop.reference.schema import Trajectory
+from ionloop.seed.paths import mobile_sites, site_classes
+from ionloop.seed.schema import Hop
+from ionloop.train import mace
+from ionloop.train.schema import Calibration, Member
+
+
+@dataclass(frozen=True)
+class Committee:
+    """A loaded committee: who steers, who judges."""
+
+    members: list[Member]
+    paths: list[Path]
+    calibration: Calibration
+
+    @classmethod
+    def fetch(cls, uuids: list[str], calibration: Calibration | str, folder: Path) -> Committee:
+        """Fetch members, and the calibration where it's given by uuid, from the store."""
+        members = fetch_outputs(uuids)
+        if isinstance(calibration, str):
+            calibration = fetch_outputs([calibration])[0]
+        return cls(members, [mace.load_model(m, folder) for m in members], calibration)
+
+    @property
+    def settings_hash(self) -> str:
+        """One hash for all members."""
+        return hash_settings({"models": [m.model_hash for m in self.members]})
+
+    def uncertainty(self, mobile: np.ndarray, dtype: str = "float32") -> CommitteeUncertainty:
+        """Make the judge of frames."""
+        calculator = mace.committee_calculator(self.paths, dtype=dtype)
+        return CommitteeUncertainty(calculator, mobile, self.calibration.scale)
+
+
+def hop_detector(
+    start: Frame, host: Frame, profile: Profile, frame_interval_fs: float
+) -> HopDetector:
+    """Make the detector of a cell: the host's sites, the framework's rest positions."""
+    symbols = np.array(start.symbols)
+    mobile = np.flatnonzero(symbols == profile.mobile_ion)
+    framework = np.flatnonzero(symbols != profile.mobile_ion)
+    crystal = host.to_structure()
+    return HopDetector(
+        cell=np.array(start.cell),
+        sites=mobile_sites(crystal, profile.mobile_ion),
+        mobile=mobile,
+        framework=framework,
+        frame_interval_fs=frame_interval_fs,
+        path_classes=site_classes(crystal, profile.mobile_ion, profile.hop_distance_max),
+        framework_sites=np.array(start.positions)[framework],
+    )
+
+
+@job(data=DATA_FIELDS, output_schema=Exploration)
+def explore_md(  # noqa: PLR0913
+    start: Frame,
+    host: Frame,
+    members: list[str],
+    calibration: Calibration | str,
+    profile: Profile,
+    generation: int,
+    settings: ExploreSettings,
+    temperature: float,
+    n_steps: int,
+    seed: int,
+    group: str,
+) -> Exploration:
+    """Run MD on the committee, find its hops, and pick candidates."""
+    begin = time.perf_counter()
+    rng = np.random.default_rng([seed, 11])
+    with tempfile.TemporaryDirectory() as folder:
+        committee = Committee.fetch(members, calibration, Path(folder))
+        detector = hop_detector(
+            start, host, profile, settings.time_step * settings.store_every
+        )
+        judge = committee.uncertainty(detector.mobile)
+        driver = mace.committee_calculator([committee.paths[seed % len(committee.paths)]])
+        run = run_md(
+            start.to_atoms(),
+            driver,
+            MDPlan(
+                temperature=temperature,
+                n_steps=n_steps,
+                time_step=settings.time_step,
+                store_every=settings.store_every,
+                check_every=settings.check_every,
+                seed=seed,
+            ),
+            Guards(
+                sigma_ceiling=settings.ceiling_factor * committee.calibration.sigma_hi,
+                min_distance_fraction=profile.min_distance_fraction,
+            ),
+            judge,
+            Path("md"),
+        )
+        analysis = detector.analyse(np.array(run.positions))
+        picks = pick_candidates(
+            run,
+            analysis,
+            group,
+            max_events=settings.max_events,
+            n_uncertain=settings.n_uncertain,
+            n_random=settings.n_random,
+            rng=rng,
+        )
+        tags = {"generation": generation, "group": group, "temperature": temperature}
+        frames = [judged(start, run.positions[p.index], p, judge, tags) for p in picks]
+    return summarise(
+        start, run, analysis, frames, committee.calibration, tags, settings,
+        time.perf_counter() - begin,
+    )
+
+
+def judged(
+    start: Frame,
+    positions: np.ndarray,
+    pick: Pick,
+    judge: CommitteeUncertainty,
+    tags: dict[str, Any],
+) -> Frame:
+    """Make a candidate: the frame, its uncertainty and its fingerprint."""
+    atoms = Atoms(start.symbols, positions, cell=start.cell, pbc=True)
+    atoms.wrap()
+    per_ion = judge.per_ion(atoms)
+    focus = pick.hop.ion if pick.hop else int(judge.mobile[per_ion.argmax()])
+    return Frame.from_atoms(
+        atoms,
+        charge=start.charge,
+        origin=pick.origin,
+        hop=pick.hop,
+        uncertainty=float(per_ion.max()),
+        descriptor=fingerprint(judge.calculator, atoms, focus),
+        **tags,
+    )
+
+
+def summarise(  # noqa: PLR0913
+    start: Frame,
+    run: MDRun,
+    analysis: HopAnalysis,
+    frames: list[Frame],
+    calibration: Calibration,
+    tags: dict[str, Any],
+    settings: ExploreSettings,
+    wall_s: float,
+) -> Exploration:
+    """Write what a run showed."""
+    sigma = np.array([s for _, s in run.checks])
+    quantiles = np.quantile(sigma, [0, 0.25, 0.5, 0.75, 0.9, 1]) if len(sigma) else np.array([])
+    interval = settings.time_step * settings.store_every
+    return Exploration(
+        generation=tags["generation"],
+        temperature=tags["temperature"],
+        group=tags["group"],
+        n_mobile=analysis.site_trajectory.shape[1],
+        time_ps=run.step * settings.time_step / 1000.0,
+        stopped=run.stopped,
+        unphysical=run.stopped is not None,
+        hops=analysis.events,
+        n_checked=len(sigma),
+        n_trusted=int((sigma < calibration.sigma_lo).sum()),
+        sigma_quantiles=quantiles.tolist(),
+        frames=frames,
+        trajectory=Trajectory.from_positions(
+            np.array(run.positions),
+            start.to_atoms(),
+            charge=start.charge,
+            temperature=tags["temperature"],
+            frame_interval_fs=interval,
+            n_steps=run.step,
+            group=tags["group"],
+            engine="mace",
+            wall_s=wall_s,
+        ),
+        wall_s=wall_s,
+    )
+
+
+@job(data=DATA_FIELDS, output_schema=BandSet)
+def explore_bands(
+    hops: list[Hop],
+    members: list[str],
+    calibration: Calibration | str,
+    profile: Profile,
+    generation: int,
+    settings: ExploreSettings,
+) -> BandSet:
+    """Relax the enumerated hops' bands on the committee's mean."""
+    with tempfile.TemporaryDirectory() as folder:
+        committee = Committee.fetch(members, calibration, Path(folder))
+        symbols = np.array(hops[0].start.symbols)
+        judge = committee.uncertainty(
+            np.flatnonzero(symbols == profile.mobile_ion), dtype="float64"
+        )
+        return committee_bands(
+            hops,
+            judge.calculator,
+            judge,
+            BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+            generation=generation,
+            model_hash=committee.settings_hash,
+        )

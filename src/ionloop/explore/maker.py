@@ -1,0 +1,110 @@
+"""The explore stage: MD at a ladder of temperatures, and bands, on the committee."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobflow import Flow, Job, JobConfig, Maker, OutputReference
+
+from ionloop.explore.jobs import explore_bands, explore_md
+from ionloop.explore.schema import ExploreSettings
+from ionloop.frame import Frame
+from ionloop.profile import Profile
+from ionloop.seed.schema import Hop
+from ionloop.train.schema import Calibration
+
+
+@dataclass
+class ExploreMaker(Maker):
+    """Explore with the committee.
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    md_steps
+        Steps of each run.
+    replicas
+        Runs at each temperature.
+    settings
+        How runs and bands are made and judged.
+    """
+
+    name: str = "explore"
+    md_steps: int = 5000
+    replicas: int = 1
+    settings: ExploreSettings = field(default_factory=ExploreSettings)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        """Rebuild the document from its dictionary, as jobflow stores it."""
+        if isinstance(self.settings, dict):
+            self.settings = ExploreSettings(**self.settings)
+
+    def make(  # noqa: PLR0913
+        self,
+        start: Frame,
+        host: Frame,
+        hops: list[Hop],
+        members: list[str],
+        calibration: OutputReference | Calibration,
+        profile: Profile,
+        generation: int,
+        random_seed: int,
+    ) -> Flow:
+        """Make all runs and the bands of one generation.
+
+        Returns
+        -------
+        Flow
+            Its output is ``{"explorations": [...], "bands": ...}``.
+        """
+        runs = self.runs(
+            start, host, members, calibration, profile, generation,
+            temperatures=profile.temperatures * self.replicas,
+            n_steps=self.md_steps,
+            seed=100_000 * random_seed + 1000 * generation,
+            prefix=f"explore-{generation}",
+        )
+        bands = explore_bands(hops, members, calibration, profile, generation, self.settings)
+        bands.name = f"bands generation {generation}"
+        bands.config = JobConfig(expose_store=True)
+        return Flow(
+            [*runs, bands],
+            output={"explorations": [r.output for r in runs], "bands": bands.output},
+            name=f"{self.name} generation {generation}",
+        )
+
+    def runs(  # noqa: PLR0913
+        self,
+        start: Frame,
+        host: Frame,
+        members: list[str],
+        calibration: OutputReference | Calibration | str,
+        profile: Profile,
+        generation: int,
+        *,
+        temperatures: list[float],
+        n_steps: int,
+        seed: int,
+        prefix: str,
+    ) -> list[Job]:
+        """Make one MD job a temperature; hottest first, as it may take longest."""
+        jobs = []
+        for i, temperature in enumerate(sorted(temperatures, reverse=True)):
+            run = explore_md(
+                start,
+                host,
+                members,
+                calibration,
+                profile,
+                generation,
+                self.settings,
+                temperature,
+                n_steps,
+                seed + i,
+                f"{prefix}-{i}-{temperature:g}K",
+            )
+            run.name = f"{prefix} {temperature:g} K"
+            run.config = JobConfig(expose_store=True)
+            jobs.append(run)
+        return jobs

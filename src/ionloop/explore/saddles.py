@@ -1,0 +1,130 @@
+"""Bands of the enumerated hops on the committee: saddles that nobody has labelled yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.calculators.calculator import Calculator
+
+from ionloop.errors import ExplorationError
+from ionloop.explore.schema import BandSet
+from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
+from ionloop.frame import Frame, Origin
+from ionloop.reference.neb import relax_band
+from ionloop.reference.schema import Band
+from ionloop.seed.bands import band_frames
+from ionloop.seed.schema import Hop
+from ionloop.train.mace import predict
+
+if TYPE_CHECKING:
+    from mace.calculators import MACECalculator
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BandPlan:
+    """How committee bands are relaxed: moving images, eV/Å, steps."""
+
+    n_images: int = 5
+    fmax: float = 0.05
+    max_steps: int = 80
+
+
+class SharedCalculator(Calculator):
+    """One of several handles on a calculator, each with results of its own.
+
+    ASE's band wants a calculator an image; a committee is loaded once.
+    """
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+
+    def __init__(self, inner: Calculator) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+        """Ask the inner calculator, and copy the mean energy and forces."""
+        super().calculate(atoms, properties, system_changes)
+        probe = self.atoms.copy()
+        probe.calc = self.inner
+        self.results = {
+            "energy": float(probe.get_potential_energy()),
+            "forces": np.array(probe.get_forces()),
+        }
+
+
+def committee_bands(  # noqa: PLR0913
+    hops: Sequence[Hop],
+    calculator: MACECalculator,
+    uncertainty: CommitteeUncertainty,
+    plan: BandPlan,
+    *,
+    generation: int,
+    model_hash: str,
+) -> BandSet:
+    """Relax one band a hop on the committee's mean, and judge its images.
+
+    A band whose ends fall into each other is counted as unphysical, since the crystal
+    has both sites.
+    """
+    begin = time.perf_counter()
+    bands: list[Band] = []
+    spread: dict[str, float] = {}
+    frames: list[Frame] = []
+    n_unphysical = 0
+    for i, hop in enumerate(hops):
+        try:
+            band = relax_band(
+                hop,
+                lambda _: SharedCalculator(calculator),
+                n_images=plan.n_images,
+                fmax=plan.fmax,
+                max_steps=plan.max_steps,
+                engine="mace committee",
+                settings_hash=model_hash,
+            )
+        except ExplorationError as error:
+            logger.warning("%s", error)
+            n_unphysical += 1
+            continue
+        bands.append(band)
+        energies, _ = predict(calculator, list(band.to_atoms()))
+        spread[band.path_class] = barrier_spread(energies)
+        frames += judged_images(band, generation, f"saddle-{generation}-{i}", uncertainty)
+    return BandSet(
+        generation=generation,
+        bands=bands,
+        barriers={band.path_class: band.barrier for band in bands},
+        barrier_spread=spread,
+        frames=frames,
+        n_unphysical=n_unphysical,
+        wall_s=time.perf_counter() - begin,
+    )
+
+
+def barrier_spread(energies: np.ndarray) -> float:
+    """Spread of the barrier over members, eV, from energies [n_images, k]."""
+    barriers = energies.max(axis=0) - energies[0]
+    return float(barriers.std(ddof=1))
+
+
+def judged_images(
+    band: Band, generation: int, group: str, uncertainty: CommitteeUncertainty
+) -> list[Frame]:
+    """Make candidates of a band's images, with uncertainty and fingerprint."""
+    frames = band_frames(band, Origin.SADDLE, generation, group)
+    return [
+        frame.model_copy(
+            update={
+                "uncertainty": uncertainty(frame.to_atoms()),
+                "descriptor": fingerprint(uncertainty.calculator, frame.to_atoms(), band.ion),
+            }
+        )
+        for frame in frames
+    ]

@@ -1,0 +1,307 @@
+"""Whether a campaign has converged, judged on physics, with reasons in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scipy.stats import beta, gamma
+
+from ionloop.errors import EvaluationError
+from ionloop.judge.schema import Criterion, HopRate, Judgement, Limits, Metrics
+from ionloop.profile import Budget
+
+
+def judge(history: Sequence[Metrics], budget: Budget, limits: Limits) -> Judgement:
+    """Decide whether the campaign stops, and why.
+
+    It has converged if every criterion passes; a criterion that compares generations
+    can't pass in the first one. It also stops at the cap on generations or on labels,
+    or when nothing is left to label.
+
+    Parameters
+    ----------
+    history
+        Metrics of all generations so far, in order.
+    budget
+        The caps.
+    limits
+        Limits of the criteria.
+
+    Returns
+    -------
+    Judgement
+        One reason a criterion, then the verdict.
+
+    Raises
+    ------
+    EvaluationError
+        If the history is empty or out of order.
+    """
+    generations = [metrics.generation for metrics in history]
+    if not generations or generations != sorted(set(generations)):
+        msg = f"expected metrics of one or more generations in order, got {generations}"
+        raise EvaluationError(msg)
+    now, before = history[-1], history[-2] if len(history) > 1 else None
+    criteria = [
+        barrier_change(before, now, limits),
+        barrier_spread(now, limits),
+        hop_rate_change(before, now, limits),
+        trusted_share(now, limits),
+        unphysical_events(now, limits),
+    ]
+    converged = all(criterion.passed for criterion in criteria)
+    caps = _caps(now, budget)
+    return Judgement(
+        generation=now.generation,
+        converged=converged,
+        stop=converged or bool(caps),
+        reasons=[*(c.reason for c in criteria), *_verdict(criteria, caps)],
+        criteria=criteria,
+        metrics=now,
+    )
+
+
+def barrier_change(before: Metrics | None, now: Metrics, limits: Limits) -> Criterion:
+    """Compare each path class's committee barrier with the last generation's."""
+    if before is None:
+        reason = "change of barriers: can't be judged, there is no generation before"
+        return _barriers(None, reason, limits)
+    lost = sorted(set(before.barriers) ^ set(now.barriers))
+    if lost or not now.barriers:
+        what = f"no barrier in one of the generations for {', '.join(lost)}" if lost else "no bands"
+        return _barriers(None, f"change of barriers: can't be judged, {what}", limits)
+    changes = {path: now.barriers[path] - before.barriers[path] for path in now.barriers}
+    worst = max(changes, key=lambda path: _or_inf(abs(changes[path])))
+    change = abs(changes[worst])
+    if not math.isfinite(change):
+        reason = f"change of barriers: can't be judged, the barrier of {worst} isn't finite"
+        return _barriers(None, reason, limits)
+    verb = "are settled" if change < limits.barrier_change else "still move"
+    reason = (
+        f"barriers {verb}: {worst} went from {_mev(before.barriers[worst])} to "
+        f"{_mev(now.barriers[worst])} meV, a change of {_mev(change)} meV "
+        f"(limit {_mev(limits.barrier_change)} meV)"
+    )
+    return _barriers(change, reason, limits)
+
+
+def barrier_spread(now: Metrics, limits: Limits) -> Criterion:
+    """Compare the members' barriers with each other."""
+    spreads = now.barrier_spread
+    value = None
+    if not spreads:
+        reason = "spread of barriers over the committee: can't be judged, no bands"
+    else:
+        worst = max(spreads, key=lambda path: _or_inf(spreads[path]))
+        if math.isfinite(spreads[worst]):
+            value = spreads[worst]
+            verb = "agrees" if value <= limits.barrier_spread else "disagrees"
+            reason = (
+                f"the committee {verb} on barriers: {worst} spreads by {_mev(value)} meV "
+                f"(limit {_mev(limits.barrier_spread)} meV)"
+            )
+        else:
+            reason = f"spread of barriers: can't be judged, that of {worst} isn't finite"
+    return Criterion(
+        name="barrier_spread",
+        passed=value is not None and value <= limits.barrier_spread,
+        value=value,
+        limit=limits.barrier_spread,
+        unit="eV",
+        reason=reason,
+    )
+
+
+def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Criterion:
+    r"""Compare hop rates temperature by temperature.
+
+    With counts n and ion-times t of two Poisson processes,
+
+    .. math::
+        p = \frac{k_2 t_2}{k_1 t_1 + k_2 t_2}, \qquad
+        \ln\frac{k_2}{k_1} = \ln\frac{p}{1 - p} - \ln\frac{t_2}{t_1}
+
+    and n₂ of n₁ + n₂ is binomial with p (Przyborowski & Wilenski, Biometrika 31, 313
+    (1940)). Interval: Jeffreys', p ~ Beta(n₂ + ½, n₁ + ½) (Brown, Cai & DasGupta, Stat.
+    Sci. 16, 101 (2001)). A change passes if the interval of ln(k₂/k₁) reaches 0, or if
+    it's below ln ``rate_factor``. Temperatures with no hop in either generation can't be
+    judged and are named; without any other the criterion fails.
+    """
+    log_factor = math.log(limits.rate_factor)
+    if before is None:
+        reason = "change of hop rates: can't be judged, there is no generation before"
+        return _rates(None, log_factor, reason)
+    earlier = {rate.temperature: rate for rate in before.hop_rates}
+    pairs = [(earlier[r.temperature], r) for r in now.hop_rates if r.temperature in earlier]
+    judged = [pair for pair in pairs if pair[0].n_hops + pair[1].n_hops > 0 and _has_time(pair)]
+    silent = [f"{new.temperature:g} K" for old, new in pairs if (old, new) not in judged]
+    note = f"; no hops in either generation at {', '.join(silent)}" if silent else ""
+    if not judged:
+        reason = f"change of hop rates: can't be judged, no temperature with hops{note}"
+        return _rates(None, log_factor, reason)
+    results = []
+    for old, new in judged:
+        change, allowed = log_rate_change(old, new, limits.rate_confidence)
+        results.append((abs(change), max(allowed, log_factor), old, new))
+    change, limit, old, new = max(results, key=lambda r: r[0] / r[1])
+    verb = "are settled" if change <= limit else "still change"
+    reason = (
+        f"hop rates {verb}: at {new.temperature:g} K {old.n_hops} hops in {old.ion_time_ps:.4g} "
+        f"ion-ps, then {new.n_hops} in {new.ion_time_ps:.4g}, |Δ ln k| = {change:.2f} (limit "
+        f"{limit:.2f}: {limits.rate_confidence:.0%} interval or ln {limits.rate_factor:g})" + note
+    )
+    return _rates(change, limit, reason)
+
+
+def log_rate_change(old: HopRate, new: HopRate, confidence: float) -> tuple[float, float]:
+    """Return the change of ln(hop rate), and how large it could be by chance.
+
+    Parameters
+    ----------
+    old, new
+        Two counts, not both 0.
+    confidence
+        Confidence of the two-sided interval.
+
+    Returns
+    -------
+    tuple[float, float]
+        ln(k₂/k₁) with ½ added to both counts, so that it's finite; and its distance from
+        the end of the interval (see :func:`hop_rate_change`) that lies towards 0. The
+        interval reaches 0 if the first's magnitude is at most the second.
+    """
+    shape = new.n_hops + 0.5, old.n_hops + 0.5
+    offset = math.log(new.ion_time_ps / old.ion_time_ps)
+    change = math.log(shape[0] / shape[1]) - offset
+    tail = (1 - confidence) / 2
+    p = float(beta.ppf(tail if change > 0 else 1 - tail, *shape))
+    bound = math.log(p / (1 - p)) - offset
+    return change, abs(change - bound)
+
+
+def hop_rate(n_hops: int, ion_time_ps: float, confidence: float = 0.90) -> tuple[float, ...]:
+    """Return a hop rate with its interval.
+
+    Parameters
+    ----------
+    n_hops
+        Hops counted.
+    ion_time_ps
+        Mobile ions times simulated time, ps.
+    confidence
+        Confidence of the two-sided interval.
+
+    Returns
+    -------
+    tuple[float, ...]
+        Rate, lower and upper end, 1/ps a ion: exact (Garwood, Biometrika 28, 437 (1936)).
+
+    Raises
+    ------
+    EvaluationError
+        If no time was simulated.
+    """
+    if ion_time_ps <= 0 or n_hops < 0:
+        msg = f"expected hops >= 0 in a time above 0, got {n_hops} in {ion_time_ps:g} ion-ps"
+        raise EvaluationError(msg)
+    tail = (1 - confidence) / 2
+    lower = float(gamma.ppf(tail, n_hops)) if n_hops else 0.0
+    upper = float(gamma.ppf(1 - tail, n_hops + 1))
+    return n_hops / ion_time_ps, lower / ion_time_ps, upper / ion_time_ps
+
+
+def trusted_share(now: Metrics, limits: Limits) -> Criterion:
+    """Ask how many judged frames lie below sigma_lo."""
+    share = now.trusted_share
+    known = math.isfinite(share)
+    passed = known and share >= limits.trusted_share
+    reason = (
+        f"{share:.1%} of the judged frames are trusted, {'enough' if passed else 'too few'} "
+        f"(limit {limits.trusted_share:.1%})"
+        if known
+        else "share of trusted frames: can't be judged, no frame was"
+    )
+    return Criterion(
+        name="trusted_share",
+        passed=passed,
+        value=share if known else None,
+        limit=limits.trusted_share,
+        unit="1",
+        reason=reason,
+    )
+
+
+def unphysical_events(now: Metrics, limits: Limits) -> Criterion:
+    """Ask how many runs and bands broke down."""
+    n = now.unphysical_events
+    passed = n <= limits.unphysical_events
+    reason = f"{n or 'no'} unphysical {'event' if n == 1 else 'events'}" + (
+        "" if passed else f" (limit {limits.unphysical_events})"
+    )
+    return Criterion(
+        name="unphysical_events",
+        passed=passed,
+        value=float(n),
+        limit=float(limits.unphysical_events),
+        unit="events",
+        reason=reason,
+    )
+
+
+def _barriers(value: float | None, reason: str, limits: Limits) -> Criterion:
+    return Criterion(
+        name="barrier_change",
+        passed=value is not None and value < limits.barrier_change,
+        value=value,
+        limit=limits.barrier_change,
+        unit="eV",
+        reason=reason,
+    )
+
+
+def _rates(value: float | None, limit: float, reason: str) -> Criterion:
+    return Criterion(
+        name="hop_rate_change",
+        passed=value is not None and value <= limit,
+        value=value,
+        limit=limit,
+        unit="ln(1/ps)",
+        reason=reason,
+    )
+
+
+def _has_time(pair: tuple[HopRate, HopRate]) -> bool:
+    return all(rate.ion_time_ps > 0 for rate in pair)
+
+
+def _or_inf(value: float) -> float:
+    """Put what isn't finite first among the worst."""
+    return value if math.isfinite(value) else math.inf
+
+
+def _mev(energy: float) -> str:
+    return f"{1000 * energy:.1f}"
+
+
+def _caps(now: Metrics, budget: Budget) -> list[str]:
+    """Return why the campaign must end here, whatever the criteria say."""
+    caps = []
+    if now.generation + 1 >= budget.generations_max:
+        caps.append(
+            f"generation {now.generation} is the last of {budget.generations_max} "
+            "(Budget.generations_max)"
+        )
+    if now.n_labels >= budget.labels_max:
+        caps.append(f"{now.n_labels} labels are spent, of {budget.labels_max} (Budget.labels_max)")
+    if now.n_selected == 0:
+        caps.append("no new frame was found worth a label")
+    return caps
+
+
+def _verdict(criteria: list[Criterion], caps: list[str]) -> list[str]:
+    failed = [criterion.name for criterion in criteria if not criterion.passed]
+    if not failed:
+        return [f"converged: all {len(criteria)} criteria pass"]
+    not_yet = f"not converged: {', '.join(failed)}"
+    return [not_yet, *(f"stopped: {cap}" for cap in caps)] if caps else [f"{not_yet}; going on"]

@@ -1,0 +1,43 @@
+"""What one generation showed, from its documents."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ionloop.explore.schema import BandSet, Exploration
+from ionloop.judge.schema import HopRate, Metrics
+from ionloop.train.schema import Calibration
+
+
+def gather(
+    explorations: Sequence[Exploration],
+    bands: BandSet,
+    calibration: Calibration,
+    *,
+    n_labels: int,
+    n_selected: int,
+) -> Metrics:
+    """Sum up a generation; runs at one temperature are pooled."""
+    hops: dict[float, int] = defaultdict(int)
+    times: dict[float, float] = defaultdict(float)
+    for e in explorations:
+        hops[e.temperature] += len(e.hops)
+        times[e.temperature] += e.n_mobile * e.time_ps
+    # Where nothing was checked, the share is unknown: the judge can't pass it.
+    checked = sum(e.n_checked for e in explorations)
+    return Metrics(
+        generation=calibration.generation,
+        n_labels=n_labels,
+        barriers=bands.barriers,
+        barrier_spread=bands.barrier_spread,
+        hop_rates=[
+            HopRate(temperature=t, n_hops=hops[t], ion_time_ps=times[t]) for t in sorted(times)
+        ],
+        trusted_share=sum(e.n_trusted for e in explorations) / checked if checked else math.nan,
+        unphysical_events=sum(e.unphysical for e in explorations) + bands.n_unphysical,
+        rmse_forces=calibration.rmse_forces,
+        coverage_90=calibration.coverage_90,
+        n_selected=n_selected,
+    )

@@ -1,0 +1,126 @@
+"""Jobs of the label stage: fail-soft, never the same frame twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from jobflow import Flow, JobConfig, OnMissing, Response, job
+
+from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.errors import LabelError
+from ionloop.frame import Frame
+from ionloop.label.schema import Label, LabelShard
+from ionloop.profile import Profile
+from ionloop.reference.base import Reference
+from ionloop.reference.quality import judge_point
+from ionloop.reference.schema import SinglePoint
+
+
+def new_frames(frames: Sequence[Frame], known: set[str]) -> list[Frame]:
+    """Drop frames that are known, or that stand in the list already."""
+    seen, kept = set(known), []
+    for frame in frames:
+        if frame.frame_hash not in seen:
+            seen.add(frame.frame_hash)
+            kept.append(frame)
+    return kept
+
+
+@job(data=DATA_FIELDS)
+def label_frames(  # noqa: PLR0913
+    frames: list[Frame] | str,
+    reference: Reference,
+    profile: Profile,
+    generation: int,
+    purpose: str,
+    shards: list[str],
+    metadata: dict,
+) -> Response:
+    """Spread frames over static jobs, and collect what comes back.
+
+    ``frames`` may be the uuid of a job whose output has them; ``shards`` are the uuids of
+    earlier batches: their frames aren't asked again.
+    """
+    if isinstance(frames, str):
+        frames = fetch_outputs([frames], "frames")[0]
+    known = {h for shard in fetch_outputs(shards, "frame_hashes") for h in shard}
+    fresh = new_frames(frames, known)
+    size = reference.frames_per_job
+    chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
+    statics = []
+    for i, chunk in enumerate(chunks):
+        static = reference.static(chunk)
+        static.name = f"label {purpose} {generation}.{i}"
+        statics.append(static)
+    collect = collect_labels(
+        chunks,
+        [static.output for static in statics],
+        reference.settings_hash,
+        profile,
+        generation,
+        purpose,
+    )
+    collect.config = JobConfig(on_missing_references=OnMissing.NONE)
+    collect.name = f"collect labels {purpose} {generation}"
+    flow = Flow([*statics, collect], output=collect.output)
+    flow.update_metadata(metadata)
+    return Response(replace=flow)
+
+
+@job(data=DATA_FIELDS, output_schema=LabelShard)
+def collect_labels(  # noqa: PLR0913
+    chunks: list[list[Frame]],
+    results: list[list[SinglePoint] | None],
+    settings_hash: str,
+    profile: Profile,
+    generation: int,
+    purpose: str,
+) -> LabelShard:
+    """Judge every result; raise if too few are admitted.
+
+    Raises
+    ------
+    LabelError
+        If the admitted share is below ``profile.min_success_fraction``.
+    """
+    labels = [
+        judge_point(frame, point, settings_hash, profile)
+        for chunk, points in zip(chunks, results, strict=True)
+        for frame, point in zip(chunk, points or [None] * len(chunk), strict=True)
+    ]
+    return make_shard(labels, settings_hash, profile, generation, purpose)
+
+
+def make_shard(
+    labels: Sequence[Label],
+    settings_hash: str,
+    profile: Profile,
+    generation: int,
+    purpose: str,
+) -> LabelShard:
+    """Part admitted from quarantined labels, count them, and hold the batch to its share."""
+    admitted = [label for label in labels if not label.reasons]
+    refused = [label for label in labels if label.reasons]
+    reasons = Counter(reason for label in refused for reason in label.reasons)
+    if labels and len(admitted) / len(labels) < profile.min_success_fraction:
+        common, n = reasons.most_common(1)[0]
+        msg = (
+            f"{len(admitted)} of {len(labels)} labels admitted, expected a share of at least "
+            f"{profile.min_success_fraction:g}; most frequent reason: {common} ({n} times), first "
+            f"in {refused[0].directory or 'an unknown folder'}; mend it and run `ionloop resume`"
+        )
+        raise LabelError(msg)
+    return LabelShard(
+        generation=generation,
+        purpose=purpose,
+        labels=admitted,
+        quarantined=refused,
+        frame_hashes=[label.frame_hash for label in labels],
+        n_admitted=len(admitted),
+        n_quarantined=len(refused),
+        reasons=dict(reasons),
+        counts=dict(Counter(label.frame.origin.value for label in admitted)),
+        settings_hash=settings_hash,
+        wall_s=sum(label.wall_s for label in labels),
+    )

@@ -1,0 +1,43 @@
+"""The label stage: one batch of frames to one shard of labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobflow import Job, JobConfig, Maker, OutputReference
+
+from ionloop.frame import Frame
+from ionloop.label.jobs import label_frames
+from ionloop.profile import Profile
+from ionloop.reference.base import Reference
+
+
+@dataclass
+class LabelMaker(Maker):
+    """Ask the reference for labels of a batch of frames.
+
+    Parameters
+    ----------
+    name
+        Name of the job.
+    """
+
+    name: str = "label"
+
+    def make(  # noqa: PLR0913
+        self,
+        frames: list[Frame] | OutputReference | str,
+        reference: Reference,
+        profile: Profile,
+        generation: int,
+        purpose: str,
+        shards: list[str],
+        metadata: dict,
+    ) -> Job:
+        """Make the job; its output, after the labels, is a ``LabelShard``."""
+        batch = label_frames(
+            frames, reference, profile, generation, purpose, shards, {**metadata, "stage": "label"}
+        )
+        batch.name = f"{self.name} {purpose} generation {generation}"
+        batch.config = JobConfig(expose_store=True)
+        return batch

@@ -1,0 +1,121 @@
+"""Each way around a fault of somebody else's code, in one place and applied by name.
+
+Nothing here acts at import. Versions: atomate2 0.1.5, pymatgen 2026.10.24, custodian
+2026.10.21, CP2K 2023.1 of Debian 12.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pymatgen.io.cp2k.inputs import Keyword
+from pymatgen.io.cp2k.outputs import Cp2kOutput
+
+from ionloop.errors import ReferenceSetupError
+
+#: Where Debian keeps the OpenBLAS without threads of its own.
+DEBIAN_SERIAL_BLAS = Path("/usr/lib/x86_64-linux-gnu/openblas-serial")
+
+
+def quiet_command(command: str) -> str:
+    """Prefix a CP2K command with the environment and the leash that it needs.
+
+    - ``OMP_NUM_THREADS=1``: unset, CP2K's psmp build takes every core and two
+      calculations side by side run twenty times slower.
+    - Debian's serial OpenBLAS, where it's installed: the threaded one starts threads too.
+    - OpenMPI refuses root unless told twice; said only to root.
+    - ``setpriv --pdeathsig``: a worker killed with -9 leaves CP2K running, which would
+      write into the folder that the resumed job uses.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If the program isn't there.
+    """
+    words = shlex.split(os.path.expandvars(command))
+    if not words or shutil.which(words[0]) is None:
+        msg = (
+            f"expected the CP2K program {command!r}, got none on PATH; install Debian's cp2k "
+            "(apt-get install cp2k), or set IONLOOP_CP2K_CMD and IONLOOP_CP2K_SHELL_CMD"
+        )
+        raise ReferenceSetupError(msg)
+    variables = {"OMP_NUM_THREADS": "1"}
+    if DEBIAN_SERIAL_BLAS.is_dir():
+        paths = [str(DEBIAN_SERIAL_BLAS), os.environ.get("LD_LIBRARY_PATH", "")]
+        variables["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
+    if os.geteuid() == 0:
+        variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    return shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *leash, *words])
+
+
+def plain_run() -> dict[str, Any]:
+    """Return arguments of atomate2's ``run_cp2k``: custodian judges, but mends nothing.
+
+    custodian's handlers change the physics of a label (Fermi smearing, mixing, another
+    minimizer), so that it no longer has the settings hash it claims; and a handler that
+    stops a job calls ``killall cp2k.psmp``, which ends the other workers' calculations
+    as well. Without handlers that watch, custodian waits for the process instead of
+    looking every 10 s. Its output validator stays.
+    """
+    return {"handlers": [], "max_errors": 1}
+
+
+def thermostat_keyword(name: str) -> Keyword:
+    """Return a thermostat that pymatgen can print.
+
+    ``DftSet.activate_motion`` puts the bare string among the keywords, and writing the
+    input fails: 'str' object has no attribute 'get_str'.
+    """
+    return Keyword("TYPE", name)
+
+
+class _TextValues(dict):
+    """A dictionary whose ``values()`` shows texts only."""
+
+    def values(self) -> list[str]:  # type: ignore[override]
+        return [value for value in super().values() if isinstance(value, str)]
+
+
+@contextmanager
+def known_warnings() -> Iterator[None]:
+    """Silence warnings of pymatgen, atomate2 and spglib that tell the user nothing.
+
+    A charged cell is charged on purpose; an SCF that didn't converge is a failed label;
+    and atomate2 0.1.5 calls deprecated names of pydantic, monty and spglib.
+    """
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        for message in ("Structure charge", "There is at least one unconverged SCF"):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+@contextmanager
+def readable_task_document() -> Iterator[None]:
+    """Let atomate2 read a restricted calculation.
+
+    ``CalculationInput.cleanup_dft`` calls ``.upper()`` on every DFT parameter until it
+    meets "UKS"; without UKS it meets numbers and dictionaries: 'int' object has no
+    attribute 'upper'.
+    """
+    original = Cp2kOutput.parse_dft_params
+
+    def parse_dft_params(self: Cp2kOutput) -> None:
+        original(self)
+        self.data["dft"] = _TextValues(self.data["dft"])
+
+    Cp2kOutput.parse_dft_params = parse_dft_params  # type: ignore[method-assign]
+    try:
+        with known_warnings():
+            yield
+    finally:
+        Cp2kOutput.parse_dft_params = original  # type: ignore[method-assign]

@@ -1,0 +1,102 @@
+"""What CP2K leaves behind: finished or not, why it failed, times and trajectories."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monty.io import zopen
+from monty.os.path import zpath
+
+#: What was asked for in a folder; a finished calculation of the same request is kept.
+REQUEST_FILE = "request.json"
+END_MARK = "PROGRAM ENDED AT"
+
+
+def read_text(path: Path) -> str | None:
+    """Read a text file that may be gzipped by now; None if there is none."""
+    found = Path(zpath(str(path)))
+    if not found.exists():
+        return None
+    with zopen(found, mode="rt", encoding="utf-8") as stream:
+        return str(stream.read())
+
+
+def is_finished(folder: Path, request: dict[str, Any]) -> bool:
+    """Say whether CP2K ran to its end here, on this very request."""
+    asked = read_text(folder / REQUEST_FILE)
+    return (
+        asked is not None
+        and json.loads(asked) == request
+        and END_MARK in (read_text(folder / "cp2k.out") or "")
+    )
+
+
+def failure_reason(output: str, version: str) -> str | None:
+    """Say why an output holds no label, or None if it does.
+
+    Parameters
+    ----------
+    output
+        Text that CP2K wrote.
+    version
+        CP2K version that the settings name.
+    """
+    if (found := re.search(r"CP2K version (\S+)", output)) and found[1] != version:
+        return (
+            f"expected CP2K {version}, got {found[1]}; set Cp2kSettings.version or IONLOOP_CP2K_CMD"
+        )
+    if "[ABORT]" in output:
+        lines = re.findall(r"^ \*\s+(?:\\___/)?\s*(.*?)\s*\*$", output, flags=re.MULTILINE)
+        words = " ".join(w for w in lines if re.search("[A-Za-z]", w))
+        return f"CP2K aborted: {words[:300]}"
+    if END_MARK not in output:
+        return f"output ends without {END_MARK!r} after {len(output)} characters"
+    if unconverged := output.count("SCF run NOT converged"):
+        return f"SCF not converged {unconverged} times within the steps allowed"
+    return None
+
+
+def count_scf_steps(output: str) -> int:
+    """Sum the electronic steps of all converged SCF cycles in an output."""
+    return sum(int(n) for n in re.findall(r"SCF run converged in\s+(\d+) steps", output))
+
+
+def total_time(output: str) -> float:
+    """Return the wall time of an output's timing table, s; 0 if it has none."""
+    found = re.findall(
+        r"^ CP2K\s+\d+\s+[\d.]+(?:\s+[\d.]+){3}\s+([\d.]+)\s*$", output, flags=re.MULTILINE
+    )
+    return float(found[-1]) if found else 0.0
+
+
+def read_xyz(text: str, n_atoms: int) -> tuple[np.ndarray, list[int]]:
+    """Read CP2K's trajectory; its positions are never wrapped into the cell.
+
+    Parameters
+    ----------
+    text
+        Content of ``*-pos-1.xyz``; a last frame that was cut off is dropped.
+    n_atoms
+        Atoms a frame.
+
+    Returns
+    -------
+    tuple[numpy.ndarray, list[int]]
+        Positions, shape [n_frames, n_atoms, 3], Å, and the step of each; the first is 0.
+    """
+    lines = text.splitlines()
+    size = n_atoms + 2
+    n_frames = len(lines) // size
+    frames, steps = [], []
+    for block in (lines[i * size : (i + 1) * size] for i in range(n_frames)):
+        found = re.search(r"i\s*=\s*(\d+)", block[1])
+        rows = [line.split()[1:4] for line in block[2:]]
+        if found is None or any(len(row) != 3 for row in rows):
+            break
+        frames.append(rows)
+        steps.append(int(found[1]))
+    return np.array(frames, float).reshape(len(frames), n_atoms, 3), steps

@@ -1,0 +1,209 @@
+"""One climbing-image nudged elastic band, whoever computes the forces.
+
+ASE does the work (``ase.mep.NEB``, improved tangent, IDPP start, FIRE); this module
+adds what a hop needs: relaxed end points that must not slide into each other, a count
+of force calls, and a checkpoint so that a killed band goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.io import read, write
+from ase.mep import NEB
+from ase.optimize import BFGS, FIRE
+
+from ionloop.errors import ExplorationError
+from ionloop.reference.schema import Band
+from ionloop.seed.schema import Hop
+
+logger = logging.getLogger(__name__)
+
+#: Share of the hop distance that the relaxed end points must keep.
+COLLAPSE_FRACTION = 0.4
+
+
+@dataclass(frozen=True)
+class BandSettings:
+    """How a band is relaxed.
+
+    Parameters
+    ----------
+    n_images
+        Moving images, end points not counted.
+    fmax
+        Largest band force at convergence, eV/Å.
+    max_steps
+        Optimizer steps of the band, plain and climbing together.
+    end_fmax
+        Largest force of a relaxed end point, eV/Å.
+    end_steps
+        Optimizer steps of one end point.
+    spring
+        Spring constant, eV/Å².
+    """
+
+    n_images: int = 5
+    fmax: float = 0.05
+    max_steps: int = 60
+    end_fmax: float = 0.03
+    end_steps: int = 60
+    spring: float = 1.0
+
+
+class _Counter:
+    """Counts force calls through an optimizer's observer."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
+def relax_band(  # noqa: PLR0913
+    hop: Hop,
+    make_calculator: Callable[[int], Calculator],
+    *,
+    n_images: int,
+    fmax: float,
+    max_steps: int,
+    engine: str,
+    settings_hash: str,
+    checkpoint: Path | None = None,
+) -> Band:
+    """Relax both ends of a hop, then a climbing-image band between them.
+
+    Parameters
+    ----------
+    hop
+        The hop; both ends have the same atoms in the same order.
+    make_calculator
+        Gives an independent calculator for image ``i`` (0 is the first end, ``n_images + 1``
+        the last).
+    n_images
+        Moving images.
+    fmax
+        Largest band force at convergence, eV/Å.
+    max_steps
+        Optimizer steps of the band.
+    engine, settings_hash
+        Who computes, as it stands in the document.
+    checkpoint
+        An extxyz that holds the band as it stands; read when it exists.
+
+    Returns
+    -------
+    Band
+        Converged or not: unconverged images are good frames, and ``converged`` says it.
+
+    Raises
+    ------
+    ExplorationError
+        If the end points relax into each other, so that there is no hop.
+    """
+    settings = BandSettings(
+        n_images=n_images, fmax=fmax, max_steps=max_steps, end_fmax=min(0.03, fmax)
+    )
+    begin = time.perf_counter()
+    counter = _Counter()
+    images = _load(checkpoint)
+    if images is None:
+        images = _start_band(hop, make_calculator, settings, counter)
+        _save(checkpoint, images)
+    _check_ends(images, hop)
+    converged = _relax(images, make_calculator, settings, counter, checkpoint)
+    return Band(
+        symbols=list(images[0].get_chemical_symbols()),
+        cell=images[0].cell.array.tolist(),
+        charge=hop.start.charge,
+        images=[image.positions.tolist() for image in images],
+        energies=[float(image.get_potential_energy()) for image in images],
+        ion=hop.ion,
+        path_class=hop.path_class,
+        hop_distance=hop.distance,
+        converged=converged,
+        fmax=fmax,
+        n_force_calls=counter.calls,
+        engine=engine,
+        settings_hash=settings_hash,
+        wall_s=time.perf_counter() - begin,
+    )
+
+
+def _start_band(
+    hop: Hop,
+    make_calculator: Callable[[int], Calculator],
+    settings: BandSettings,
+    counter: _Counter,
+) -> list[Atoms]:
+    """Relax the ends and interpolate between them by IDPP."""
+    ends = []
+    for i, frame in ((0, hop.start), (settings.n_images + 1, hop.end)):
+        atoms = frame.to_atoms()
+        atoms.calc = make_calculator(i)
+        optimizer = BFGS(atoms, logfile=None)
+        optimizer.run(fmax=settings.end_fmax, steps=settings.end_steps)
+        counter.calls += optimizer.nsteps + 1
+        ends.append(atoms)
+    images = [ends[0], *(ends[0].copy() for _ in range(settings.n_images)), ends[1]]
+    NEB(images).interpolate("idpp", mic=True)
+    return images
+
+
+def _check_ends(images: list[Atoms], hop: Hop) -> None:
+    """Refuse a band whose ends fell into one minimum."""
+    step = images[-1].positions[hop.ion] - images[0].positions[hop.ion]
+    fractional = step @ np.linalg.inv(images[0].cell.array)
+    distance = float(np.linalg.norm((fractional - np.rint(fractional)) @ images[0].cell.array))
+    if distance < COLLAPSE_FRACTION * hop.distance:
+        msg = (
+            f"hop {hop.path_class}: expected relaxed ends about {hop.distance:.2f} Å apart, got "
+            f"{distance:.2f} Å: one of them is no minimum; drop this hop, or check the reference"
+        )
+        raise ExplorationError(msg)
+
+
+def _relax(
+    images: list[Atoms],
+    make_calculator: Callable[[int], Calculator],
+    settings: BandSettings,
+    counter: _Counter,
+    checkpoint: Path | None,
+) -> bool:
+    """Relax the band, first plain to a loose threshold, then climbing."""
+    for i, image in enumerate(images):
+        if image.calc is None or not isinstance(image.calc, Calculator):
+            image.calc = make_calculator(i)
+    neb = NEB(images, k=settings.spring, climb=False, method="improvedtangent")
+    converged = False
+    for climb, fmax, steps in (
+        (False, 4 * settings.fmax, settings.max_steps // 2),
+        (True, settings.fmax, settings.max_steps - settings.max_steps // 2),
+    ):
+        neb.climb = climb
+        optimizer = FIRE(neb, logfile=None, maxstep=0.1)
+        optimizer.attach(lambda: _save(checkpoint, images), interval=1)
+        converged = bool(optimizer.run(fmax=fmax, steps=steps))
+        counter.calls += (optimizer.nsteps + 1) * settings.n_images
+    if not converged:
+        logger.warning("band %s not converged to %s eV/Å", images[0].symbols, settings.fmax)
+    return converged
+
+
+def _save(checkpoint: Path | None, images: list[Atoms]) -> None:
+    if checkpoint is None:
+        return
+    scratch = checkpoint.with_suffix(".tmp")
+    write(scratch, [Atoms(i.symbols, i.positions, cell=i.cell, pbc=True) for i in images], "extxyz")
+    scratch.replace(checkpoint)
+
+
+def _load(checkpoint: Path | None) -> list[Atoms] | None:
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    return list(read(checkpoint, ":", format="extxyz"))

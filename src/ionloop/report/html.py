@@ -1,0 +1,256 @@
+"""The report: one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from ionloop.report import plots, tables, transport_plots
+from ionloop.report.summary import Record, last_advance, summarize
+
+#: Title and caption of each figure, in the report's order.
+CAPTIONS = {
+    "learning": (
+        "Learning curve",
+        (
+            "Force error of the mobile ions on held-out labels of each generation "
+            "(bars: RMSE/√2n over n frames), and the labels that each generation added, by origin."
+        ),
+    ),
+    "bands": (
+        "Hop barriers",
+        (
+            "Energy along each distinct hop: the last committee (bold), its predecessors (faint) "
+            "and the reference, relaxed by the same method."
+        ),
+    ),
+    "arrhenius": (
+        "Diffusion against temperature",
+        (
+            "Tracer diffusivity with one standard error; hollow points aren't admissible by "
+            "themselves, and the shaded band is the fit's own error."
+        ),
+    ),
+    "msd": (
+        "Mean squared displacement",
+        (
+            "Drift-corrected displacement of the mobile ions, averaged over time origins; "
+            "the part that was fitted is bold."
+        ),
+    ),
+    "hop_errors": (
+        "Error along the hop",
+        (
+            "Force error of the hopping ion on held-out labels: a model that is good only near "
+            "its sites rises in the shaded window, where diffusion is decided."
+        ),
+    ),
+    "parity": (
+        "Parity",
+        (
+            "Model against reference on held-out labels; each set of energies is less its mean, "
+            "and charged cells are left out there."
+        ),
+    ),
+    "calibration": (
+        "Does the committee know its errors?",
+        (
+            "Left, calibrated spread against true error (dotted: perfect); right, how many errors "
+            "lie below the 90 % bound, with its counting error over frames."
+        ),
+    ),
+    "progress": (
+        "Hops and trust",
+        (
+            "Hops seen in exploration (bars: √n of the count), and the share of judged frames with "
+            "uncertainty below the trust limit."
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure as HTML, or the reason why there is none."""
+
+    key: str
+    title: str
+    caption: str
+    html: Markup | None
+    missing: str
+
+
+def write_report(record: Record, path: Path) -> Path:
+    """Write a campaign's report, finished or not.
+
+    Parameters
+    ----------
+    record
+        The campaign, as :func:`ionloop.store.queries.campaign_record` reads it.
+    path
+        File to write; its folder is made.
+
+    Returns
+    -------
+    Path
+        The file, absolute.
+    """
+    path = path.expanduser().resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(record), encoding="utf-8")
+    return path
+
+
+def render(record: Record) -> str:
+    """Return the report as one string of HTML."""
+    template = resources.files("ionloop.report").joinpath("template.html.j2").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    panels = {p.key: p for p in _panels(record)}
+    return environment.from_string(template).render(
+        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own file
+        record=record,
+        verdict=verdict(record),
+        outcome=outcome(record),
+        advances=sorted(record.advances, key=lambda a: a.generation),
+        numbers=tables.key_numbers(record),
+        labels=tables.label_counts(record.shards),
+        refused=tables.quarantine(record.shards),
+        refused_max=tables.QUARANTINE_MAX,
+        error_bins=tables.error_bins(record.evaluation),
+        costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
+        stopped=[e for e in record.explorations if e.stopped],
+        panels=panels,
+        provenance=_provenance(record),
+        hyperparameters=record.members[-1].hyperparameters.model_dump(exclude={"schema_version"})
+        if record.members
+        else {},
+        members=[m for m in record.members if m.generation == record.members[-1].generation],
+        details=_details(record),
+    )
+
+
+def verdict(record: Record) -> tuple[str, str]:
+    """Return the campaign's state as a word for styling and as a sentence for people."""
+    last = last_advance(record)
+    found = summarize(record)
+    generations = "1 generation" if found.generations == 1 else f"{found.generations} generations"
+    spent = f"after {generations} and {found.labels} labels"
+    if last is None:
+        return "running", "No verdict yet: no generation has been judged."
+    if last.judgement.converged:
+        return "converged", f"Converged {spent}."
+    if last.judgement.stop:
+        return "stopped", f"Stopped without converging {spent}."
+    return "running", f"Not converged {spent}; another generation follows."
+
+
+def outcome(record: Record) -> list[str]:
+    """Return what came out, in sentences."""
+    found = summarize(record)
+    sentences = []
+    if found.barrier_model_mev != "n/a":
+        sentences.append(
+            f"Easiest hop: barrier {found.barrier_model_mev} meV by the model, "
+            f"{found.barrier_reference_mev} meV by the reference."
+        )
+    if record.evaluation is None:
+        return [*sentences, "The last committee hasn't been evaluated yet."]
+    for name, transport in (
+        ("model", record.evaluation.model_transport),
+        ("reference", record.evaluation.reference_transport),
+    ):
+        if transport is None:
+            sentences.append(
+                f"Activation energy by the {name}: not computed, "
+                "since molecular dynamics long enough for it is too dear."
+            )
+            continue
+        energy = transport.activation_energy
+        if energy.value is None:
+            sentences.append(f"Activation energy by the {name}: none, because {energy.reason}.")
+            continue
+        text = f"Activation energy by the {name}: {tables.with_error(energy.value, energy.error)}"
+        doubt = "" if energy.admissible else f" (not admissible by itself: {energy.reason})"
+        sentences.append(f"{text} eV{doubt}.")
+    return sentences
+
+
+def _panels(record: Record) -> list[Panel]:
+    evaluation = record.evaluation
+    accuracy = evaluation.accuracy if evaluation else None
+    figures = {
+        "learning": plots.learning_curve(record.calibrations, record.shards),
+        "bands": plots.bands(record.band_sets, record.seeds.bands if record.seeds else []),
+        "arrhenius": transport_plots.arrhenius(evaluation),
+        "msd": transport_plots.msd(evaluation),
+        "hop_errors": plots.hop_coordinate_error(accuracy),
+        "parity": plots.parity(accuracy),
+        "calibration": plots.calibration(record.calibrations),
+        "progress": plots.progress(record.advances),
+    }
+    return [
+        Panel(
+            key=key,
+            title=CAPTIONS[key][0],
+            caption=CAPTIONS[key][1],
+            html=None if isinstance(figure, str) else _figure_html(figure, key),
+            missing=figure if isinstance(figure, str) else "",
+        )
+        for key, figure in figures.items()
+    ]
+
+
+def _figure_html(figure: go.Figure, key: str) -> Markup:
+    html = plotly.io.to_html(
+        figure,
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=f"figure-{key}",
+        config={"displaylogo": False, "responsive": True, "displayModeBar": False},
+    )
+    return Markup(html)  # noqa: S704 - plotly escapes what it writes into its script
+
+
+def _provenance(record: Record) -> list[tuple[str, str]]:
+    """Return what identifies the numbers: seeds, hashes, engines, versions."""
+    labels = [x for s in record.shards for x in s.labels]
+    rows = [("campaign", record.campaign_id)]
+    if record.start:
+        rows += [
+            ("random seed", str(record.start.random_seed)),
+            ("reference", record.start.reference),
+            ("settings hash of the reference", record.start.settings_hash),
+        ]
+    rows += [
+        ("settings hashes of the labels", ", ".join(sorted({x.settings_hash for x in labels}))),
+        ("engines of the labels", ", ".join(sorted({x.engine for x in labels}))),
+    ]
+    if record.start:
+        rows += [(f"version of {k}", v) for k, v in sorted(record.start.versions.items())]
+    return [(name, value or tables.DASH) for name, value in rows]
+
+
+def _details(record: Record) -> list[tuple[str, str]]:
+    """Return the long settings as indented JSON."""
+    if record.start is None:
+        return []
+    parts: dict[str, dict[str, Any]] = {
+        "Profile of the material": record.start.profile,
+        "Settings of the reference": record.start.settings,
+        "Campaign with all its Makers": record.start.campaign,
+    }
+    return [
+        (title, json.dumps(part, indent=2, ensure_ascii=False, default=str))
+        for title, part in parts.items()
+    ]

@@ -1,0 +1,113 @@
+"""A campaign in one line, finished or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ionloop.campaign.schema import Advance, CampaignStart
+from ionloop.evaluate.schema import BarrierComparison, Estimate, Evaluation
+from ionloop.evaluate.scorecard import compare_barriers, lowest_barrier
+from ionloop.explore.schema import BandSet, Exploration
+from ionloop.label.schema import LabelShard
+from ionloop.seed.schema import SeedFrames
+from ionloop.train.schema import Calibration, Member
+
+MISSING = "n/a"
+
+
+class Record(Protocol):
+    """What a report reads of a campaign: the store's ``CampaignRecord`` has it all."""
+
+    campaign_id: str
+    start: CampaignStart | None
+    seeds: SeedFrames | None
+    shards: list[LabelShard]
+    members: list[Member]
+    calibrations: list[Calibration]
+    explorations: list[Exploration]
+    band_sets: list[BandSet]
+    advances: list[Advance]
+    evaluation: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A campaign's outcome; strings are ready to print, 'n/a' where there is no number."""
+
+    converged: bool
+    generations: int
+    labels: int
+    barrier_model_mev: str
+    barrier_reference_mev: str
+    ea_model_ev: str
+    ea_reference_ev: str
+
+
+def last_advance(record: Record) -> Advance | None:
+    """Return the last generation's verdict; None before the first one."""
+    return max(record.advances, key=lambda a: a.generation, default=None)
+
+
+def last_bands(record: Record) -> BandSet | None:
+    """Return the last committee's bands."""
+    return max(record.band_sets, key=lambda b: b.generation, default=None)
+
+
+def barriers_of(record: Record) -> Sequence[BarrierComparison]:
+    """Return the evaluation's barriers; before it, those of the last generation."""
+    if record.evaluation is not None:
+        return record.evaluation.barriers
+    return compare_barriers(last_bands(record), record.seeds.bands if record.seeds else [])
+
+
+def summarize(record: Record) -> Summary:
+    """Sum a campaign up; ``labels`` counts all admitted labels, test sets included."""
+    last = last_advance(record)
+    barrier = lowest_barrier(barriers_of(record))
+    evaluation = record.evaluation
+    model = evaluation.model_transport if evaluation else None
+    reference = evaluation.reference_transport if evaluation else None
+    return Summary(
+        converged=last is not None and last.judgement.converged,
+        generations=len({a.generation for a in record.advances}),
+        labels=sum(s.n_admitted for s in record.shards),
+        barrier_model_mev=_mev(barrier.model if barrier else None),
+        barrier_reference_mev=_mev(barrier.reference if barrier else None),
+        ea_model_ev=_with_error(model.activation_energy) if model else MISSING,
+        ea_reference_ev=_with_error(reference.activation_energy) if reference else MISSING,
+    )
+
+
+def summary_line(record: Record, *, wall_s: float, report: str, name: str = "demo") -> str:
+    """Return a campaign's outcome in one line, for machines and people.
+
+    Parameters
+    ----------
+    record
+        The campaign as stored.
+    wall_s
+        Wall time of the run, s.
+    report
+        Path of the HTML report.
+    name
+        Begins the line.
+    """
+    found = summarize(record)
+    return (
+        f"{name}: converged={str(found.converged).lower()} generations={found.generations} "
+        f"labels={found.labels} "
+        f"barrier_meV={found.barrier_model_mev}/{found.barrier_reference_mev} "
+        f"ea_eV={found.ea_model_ev}/{found.ea_reference_ev} wall_s={wall_s:.0f} report={report}"
+    )
+
+
+def _mev(value: float | None) -> str:
+    return MISSING if value is None else f"{1000 * value:.0f}"
+
+
+def _with_error(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.error is None:
+        return MISSING
+    return f"{estimate.value:.3f}±{estimate.error:.3f}"

@@ -1,0 +1,67 @@
+"""Jobs of the seed stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jobflow import job
+
+from ionloop.document import DATA_FIELDS
+from ionloop.frame import Frame, Origin
+from ionloop.reference.schema import Band, Trajectory
+from ionloop.seed.bands import band_frames
+from ionloop.seed.displace import decorrelated_frames, rattle, strain
+from ionloop.seed.schema import Displacements, SeedFrames
+
+
+def displaced_frames(start: Frame, plan: Displacements, rng: np.random.Generator) -> list[Frame]:
+    """Rattle and strain the first structure as planned."""
+    rattled = [
+        rattle(start, stdev, rng, group=f"rattle-{i}")
+        for i, stdev in enumerate(np.resize(plan.rattle_stdevs, plan.n_rattle))
+    ]
+    strained = [
+        strain(start, plan.volume_fraction, plan.shear, rng, group=f"strain-{i}")
+        for i in range(plan.n_strain)
+    ]
+    small = [rattle(f, plan.strain_rattle, rng, origin=f.origin, group=f.group) for f in strained]
+    return [*rattled, *small]
+
+
+@job(data=DATA_FIELDS, output_schema=SeedFrames)
+def collect_seeds(  # noqa: PLR0913
+    start: Frame,
+    trajectories: list[Trajectory | None],
+    bands: list[Band | None],
+    plan: Displacements,
+    stride: int,
+    skip: int,
+    random_seed: int,
+) -> SeedFrames:
+    """Gather AIMD frames, band images, rattles and strains.
+
+    A run that failed is None and is left out; the report shows the counts.
+    """
+    rng = np.random.default_rng([random_seed, 3])
+    kept = [b for b in bands if b is not None]
+    frames: Sequence[Frame] = [
+        *(
+            frame
+            for t in trajectories
+            if t is not None
+            for frame in decorrelated_frames(t, stride, skip=skip)
+        ),
+        *(
+            frame
+            for i, band in enumerate(kept)
+            for frame in band_frames(band, Origin.NEB, 0, f"neb-{i}")
+        ),
+        *displaced_frames(start, plan, rng),
+    ]
+    return SeedFrames(
+        frames=list(frames),
+        bands=kept,
+        counts=dict(Counter(frame.origin.value for frame in frames)),
+    )

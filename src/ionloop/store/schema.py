@@ -1,0 +1,58 @@
+"""How far a campaign is; what it produced is a :class:`ionloop.report.schema.CampaignRecord`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from ionloop.document import Document
+from ionloop.report.schema import CampaignRecord, JobRecord
+
+__all__ = ["CampaignRecord", "CampaignStatus", "Failure", "JobRecord", "StageCount"]
+
+
+class Failure(Document):
+    """A job that failed, in one line."""
+
+    fw_id: int = Field(description="Number of the firework.")
+    name: str = Field(description="Name of the job.")
+    message: str = Field(description="Last line of its traceback.")
+    directory: str = Field(description="Folder where it ran.")
+
+
+class StageCount(Document):
+    """Jobs of one stage and generation by state."""
+
+    generation: int | None = None
+    stage: str | None = None
+    states: dict[str, int] = Field(description="Jobs by FireWorks state.")
+
+
+class CampaignStatus(Document):
+    """How far a campaign is."""
+
+    campaign_id: str
+    name: str = Field(description="Name of the flow.")
+    state: str = Field(description="'finished', 'failed', 'running' or 'waiting'.")
+    created_on: datetime = Field(description="When it was submitted, UTC.")
+    updated_on: datetime = Field(description="When a job last changed its state, UTC.")
+    jobs: dict[str, int] = Field(description="Jobs by FireWorks state.")
+    stages: list[StageCount] = Field(description="Jobs by generation and stage.")
+    generation: int | None = Field(None, description="Latest generation that has jobs.")
+    n_labels: int = Field(0, description="Admitted labels so far.")
+    failures: list[Failure] = Field(default=[], description="Failed jobs.")
+
+    def line(self) -> str:
+        """Where the campaign stands, in one line."""
+        running = [
+            f"{row.stage or '?'} x{row.states['RUNNING']}"
+            for row in self.stages
+            if row.states.get("RUNNING")
+        ]
+        generation = "-" if self.generation is None else self.generation
+        return (
+            f"generation {generation}  {self.jobs.get('COMPLETED', 0)}/{sum(self.jobs.values())} "
+            f"jobs done  {self.jobs.get('FIZZLED', 0)} failed  {self.n_labels} labels  "
+            f"running: {', '.join(running) or '-'}"
+        )

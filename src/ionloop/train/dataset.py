@@ -1,0 +1,99 @@
+"""Which labels train, which validate, which are held out: never cut inside a trajectory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from ionloop.frame import Origin
+from ionloop.label.schema import Label
+
+
+def held_out(labels: Sequence[Label], generation: int) -> tuple[list[Label], list[Label]]:
+    """Part this generation's random frames from all other labels.
+
+    The random tenth is an unbiased sample of what exploration visits; it calibrates the
+    committee of its own generation and may be trained on from the next one.
+
+    Returns
+    -------
+    tuple
+        Labels that may be trained on, and held-out labels.
+    """
+    out = [
+        x for x in labels if x.frame.origin is Origin.RANDOM and x.frame.generation == generation
+    ]
+    hashes = {x.frame_hash for x in out}
+    return [x for x in labels if x.frame_hash not in hashes], out
+
+
+def split_by_group(
+    labels: Sequence[Label], fraction: float, rng: np.random.Generator
+) -> tuple[list[Label], list[Label]]:
+    """Split into training and validation by whole groups (trajectories, bands).
+
+    Groups are drawn at random, origin by origin in turn, so that validation holds several
+    origins; an origin never gives its last group away.
+
+    Parameters
+    ----------
+    labels
+        Admitted labels.
+    fraction
+        Share of labels to validate on; at least one group is taken where there are two.
+    rng
+        Random generator.
+
+    Returns
+    -------
+    tuple
+        Training and validation labels.
+    """
+    by_origin: dict[Origin, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for label in labels:
+        by_origin[label.frame.origin][label.frame.group] += 1
+    queues = {o: list(rng.permutation(sorted(g))) for o, g in sorted(by_origin.items())}
+    target, taken, chosen = fraction * len(labels), 0, set()
+    while taken < target:
+        open_origins = [o for o, queue in queues.items() if len(queue) > 1]
+        if not open_origins:
+            break
+        for origin in open_origins:
+            group = queues[origin].pop()
+            chosen.add((origin, group))
+            taken += by_origin[origin][group]
+            if taken >= target:
+                break
+    valid = [x for x in labels if (x.frame.origin, x.frame.group) in chosen]
+    train = [x for x in labels if (x.frame.origin, x.frame.group) not in chosen]
+    return train, valid
+
+
+def bootstrap_weights(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw weights of a Bayesian bootstrap, mean 1, shape [n].
+
+    Dirichlet(1, ..., 1) weights (Rubin, Ann. Stat. 9, 130 (1981)) vary the data as a
+    bootstrap does without dropping any label that DFT was paid for.
+    """
+    draws = rng.exponential(size=n)
+    return draws * n / draws.sum()
+
+
+def to_training_atoms(label: Label, weight: float = 1.0, *, use_stress: bool = True) -> Atoms:
+    """Write a label as MACE reads it: ``REF_energy``, ``REF_forces``, ``REF_stress``.
+
+    Energy and stress of charged cells carry an arbitrary background and get weight 0.
+    """
+    atoms = label.frame.to_atoms()
+    neutral = label.frame.charge == 0
+    atoms.info["REF_energy"] = label.energy
+    atoms.info["config_weight"] = float(weight)
+    atoms.info["config_energy_weight"] = 1.0 if neutral else 0.0
+    atoms.arrays["REF_forces"] = np.array(label.forces, float)
+    if use_stress and label.stress is not None:
+        atoms.info["REF_stress"] = np.array(label.stress, float)
+        atoms.info["config_stress_weight"] = 1.0 if neutral else 0.0
+    return atoms

@@ -1,0 +1,123 @@
+"""Jobs of the train stage."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jobflow import job
+
+from ionloop.document import DATA_FIELDS, Blob, fetch_outputs
+from ionloop.errors import TrainingError
+from ionloop.label.schema import Label
+from ionloop.profile import Profile
+from ionloop.train import mace
+from ionloop.train.calibration import calibrate
+from ionloop.train.dataset import bootstrap_weights, held_out, split_by_group, to_training_atoms
+from ionloop.train.schema import Calibration, Hyperparameters, Member
+
+logger = logging.getLogger(__name__)
+
+#: Share of the labels that validates.
+VALID_FRACTION = 0.12
+
+
+def partition(
+    labels: Sequence[Label], generation: int, random_seed: int
+) -> tuple[list[Label], list[Label], list[Label]]:
+    """Split labels into training, validation and held-out, alike for all members."""
+    usable, out = held_out(labels, generation)
+    rng = np.random.default_rng([random_seed, generation, 17])
+    train, valid = split_by_group(usable, VALID_FRACTION, rng)
+    if not train or not valid:
+        msg = (
+            f"expected labels from two or more trajectories to train and validate on, got "
+            f"{len(train)} and {len(valid)}; add seed temperatures or frames"
+        )
+        raise TrainingError(msg)
+    return train, valid, out
+
+
+@job(data=DATA_FIELDS, output_schema=Member)
+def train_member(  # noqa: PLR0913
+    index: int,
+    generation: int,
+    shards: list[str],
+    previous: str | None,
+    hyperparameters: Hyperparameters,
+    profile: Profile,
+    e0s: dict[str, float],
+    random_seed: int,
+    n_new: int,
+) -> Member:
+    """Train one member, from its predecessor where there is one.
+
+    ``n_new``, the labels of the last shard, is what makes the job wait for them.
+    """
+    logger.info("member %d: generation %d brings %d labels", index, generation, n_new)
+    begin = time.perf_counter()
+    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
+    train, valid, _ = partition(labels, generation, random_seed)
+    seed = 1000 * random_seed + 10 * generation + index
+    weights = bootstrap_weights(len(train), np.random.default_rng(seed))
+    use_stress = hyperparameters.stress_weight > 0
+    foundation = None
+    if previous is not None:
+        foundation = mace.load_model(fetch_outputs([previous])[0], Path())
+    task = mace.TrainingTask(
+        train=[
+            to_training_atoms(x, w, use_stress=use_stress)
+            for x, w in zip(train, weights, strict=True)
+        ],
+        valid=[to_training_atoms(x, use_stress=use_stress) for x in valid],
+        hyperparameters=hyperparameters,
+        r_max=profile.r_max,
+        e0s=e0s,
+        seed=seed,
+        foundation=foundation,
+    )
+    path, log = mace.train_model(task, Path("mace"))
+    blob = Blob.from_file(path)
+    return Member(
+        index=index,
+        seed=seed,
+        generation=generation,
+        warm_start=foundation is not None,
+        n_train=len(train),
+        n_valid=len(valid),
+        model_hash=blob.sha256,
+        model=blob,
+        log=log,
+        hyperparameters=hyperparameters,
+        mace_version=mace.mace_version(),
+        wall_s=time.perf_counter() - begin,
+    )
+
+
+@job(data=DATA_FIELDS, output_schema=Calibration)
+def calibrate_committee(
+    members: list[Member],
+    generation: int,
+    shards: list[str],
+    profile: Profile,
+    random_seed: int,
+) -> Calibration:
+    """Calibrate the committee on labels that it wasn't trained on."""
+    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
+    _, valid, out = partition(labels, generation, random_seed)
+    truth = [*valid, *out]
+    atoms = [label.frame.to_atoms() for label in truth]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [mace.load_model(member, Path(folder)) for member in members]
+        _, forces = mace.predict(mace.committee_calculator(paths), atoms)
+    return calibrate(
+        forces,
+        [np.array(label.forces) for label in truth],
+        [np.flatnonzero(np.array(a.get_chemical_symbols()) == profile.mobile_ion) for a in atoms],
+        generation=generation,
+        held_out=f"{len(valid)} validation and {len(out)} random labels of this generation",
+    )

@@ -1,0 +1,89 @@
+"""The train stage: a committee, side by side, then its calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobflow import Flow, JobConfig, Maker, OutputReference
+
+from ionloop.errors import TrainingError
+from ionloop.profile import Profile
+from ionloop.train.jobs import calibrate_committee, train_member
+from ionloop.train.schema import Hyperparameters
+
+
+@dataclass
+class CommitteeMaker(Maker):
+    """Train several MACE models on the same labels, weighted differently.
+
+    Parameters
+    ----------
+    name
+        Name of the flow.
+    size
+        Members, 2 or more; 4 is the published practice.
+    hyperparameters
+        What every member is trained with.
+    """
+
+    name: str = "train"
+    size: int = 4
+    hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        """Refuse a committee of one.
+
+        Raises
+        ------
+        TrainingError
+            If ``size`` is below 2.
+        """
+        if isinstance(self.hyperparameters, dict):
+            self.hyperparameters = Hyperparameters(**self.hyperparameters)
+        if self.size < 2:  # noqa: PLR2004
+            msg = f"committee needs >= 2 models, got {self.size}; raise CommitteeMaker.size"
+            raise TrainingError(msg)
+
+    def make(  # noqa: PLR0913
+        self,
+        generation: int,
+        shards: list[str],
+        previous: list[str],
+        profile: Profile,
+        e0s: dict[str, float] | OutputReference,
+        random_seed: int,
+        n_new: int | OutputReference,
+    ) -> Flow:
+        """Make one job a member and one for the calibration.
+
+        Returns
+        -------
+        Flow
+            Its output is ``{"members": [...], "calibration": ...}``.
+        """
+        members = []
+        for index in range(self.size):
+            one = train_member(
+                index,
+                generation,
+                shards,
+                previous[index] if index < len(previous) else None,
+                self.hyperparameters,
+                profile,
+                e0s,
+                random_seed,
+                n_new,
+            )
+            one.name = f"{self.name} member {index} generation {generation}"
+            one.config = JobConfig(expose_store=True)
+            members.append(one)
+        calibration = calibrate_committee(
+            [m.output for m in members], generation, shards, profile, random_seed
+        )
+        calibration.name = f"calibrate generation {generation}"
+        calibration.config = JobConfig(expose_store=True)
+        return Flow(
+            [*members, calibration],
+            output={"members": [m.output for m in members], "calibration": calibration.output},
+            name=f"{self.name} generation {generation}",
+        )

@@ -1,0 +1,40 @@
+"""Fixtures of all tests: a real mongod, and a home folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ionloop.testing import environment, throwaway_mongod
+
+
+@pytest.fixture(scope="session")
+def mongod_uri() -> Iterator[str]:
+    """URI of a throw-away server; one a test process."""
+    with throwaway_mongod() as uri:
+        yield uri
+
+
+@pytest.fixture
+def ionloop_home(tmp_path: Path) -> Iterator[Path]:
+    """A home folder of its own, and no database named: settings as on a new machine."""
+    home = tmp_path / "home"
+    variables = {"IONLOOP_HOME": str(home), "IONLOOP_DB_URI": None, "IONLOOP_DB_NAME": None}
+    with environment(variables):
+        yield home
+
+
+@pytest.fixture
+def ionloop_db(
+    ionloop_home: Path, mongod_uri: str, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """Settings that name an empty database of the throw-away server; yields its name."""
+    from pymongo import MongoClient
+
+    name = f"test_{abs(hash(request.node.nodeid)) % 10**10}"
+    with environment({"IONLOOP_DB_URI": mongod_uri, "IONLOOP_DB_NAME": name}):
+        yield name
+    with MongoClient(mongod_uri) as client:
+        client.drop_database(name)

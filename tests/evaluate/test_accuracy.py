@@ -1,0 +1,156 @@
+"""Known errors put into predictions must come out, in the right bin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ionloop.errors import EvaluationError
+from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, hop_bin
+from ionloop.frame import Frame, HopTag, Origin
+from ionloop.label.schema import Label
+
+N_ATOMS = 6
+
+
+def label(rng, *, origin=Origin.AIMD, group="a", hop=None, charge=0, energy=-12.0):
+    frame = Frame(
+        symbols=["Li"] * N_ATOMS,
+        positions=rng.uniform(0, 5, size=(N_ATOMS, 3)).tolist(),
+        cell=(5 * np.eye(3)).tolist(),
+        charge=charge,
+        origin=origin,
+        group=group,
+        hop=hop,
+    )
+    return Label(
+        frame=frame,
+        frame_hash=frame.frame_hash,
+        energy=energy,
+        forces=rng.normal(size=(N_ATOMS, 3)).tolist(),
+        settings_hash="x",
+        engine="test",
+        wall_s=0.0,
+        directory="",
+    )
+
+
+def tag(progress, ion=2):
+    return HopTag(ion=ion, progress=progress, path_class="p", event="e")
+
+
+def off_by(labels, error):
+    return [np.array(x.forces) + error for x in labels]
+
+
+@pytest.mark.parametrize(
+    ("s", "name"),
+    [
+        (0.0, "near equilibrium"),
+        (0.14, "near equilibrium"),
+        (0.2, "shoulder"),
+        (0.34, "shoulder"),
+        (0.4, "saddle"),
+        (0.5, "saddle"),
+        (0.64, "saddle"),
+        (0.75, "shoulder"),
+        (0.9, "near equilibrium"),
+        (1.02, "near equilibrium"),
+    ],
+)
+def test_bins_of_the_hop_coordinate(s, name):
+    assert hop_bin(s) == name
+
+
+def test_errors_come_out_by_origin():
+    rng = np.random.default_rng(0)
+    cold = [label(rng, group=g) for g in "ab"]
+    hot = [label(rng, origin=Origin.HOP, group=g) for g in "cd"]
+    forces = off_by(cold, 0.1) + off_by(hot, -0.3)
+    found = accuracy(cold + hot, [-12.0] * 4, forces, rng)
+    by_name = {b.name: b for b in found.forces_by_origin}
+    assert by_name["aimd"].rmse_forces == pytest.approx(0.1)
+    assert by_name["hop"].rmse_forces == pytest.approx(0.3)
+    assert by_name["hop"].mae_forces == pytest.approx(0.3)
+    assert by_name["hop"].n_frames == 2
+    assert by_name["hop"].n_forces == 2 * N_ATOMS * 3
+    # Every group has the same error, so that drawing groups changes nothing.
+    assert by_name["hop"].rmse_error == pytest.approx(0.0, abs=1e-12)
+    expected = np.sqrt(np.mean([np.square(x.forces) for x in cold]))
+    assert by_name["aimd"].rms_reference == pytest.approx(expected)
+
+
+def test_hop_bins_see_only_the_hopping_ion():
+    rng = np.random.default_rng(1)
+    labels = [label(rng, group=g, hop=tag(s)) for g, s in [("a", 0.05), ("b", 0.5), ("c", 0.5)]]
+    forces = off_by(labels, 9.0)
+    for force, x, error in zip(forces, labels, (0.1, 0.2, 0.4), strict=True):
+        force[2] = np.array(x.forces)[2] + [error, 0.0, 0.0]
+    found = accuracy(labels, [-12.0] * 3, forces, rng)
+    by_name = {b.name: b for b in found.forces_by_hop_bin}
+    assert set(by_name) == {"near equilibrium", "saddle"}
+    assert by_name["near equilibrium"].rmse_forces == pytest.approx(0.1 / np.sqrt(3))
+    assert by_name["saddle"].rmse_forces == pytest.approx(np.sqrt((0.04 + 0.16) / 6))
+    assert by_name["saddle"].n_forces == 6
+    assert found.progress_errors == [
+        (0.05, pytest.approx(0.1)),
+        (0.5, pytest.approx(0.2)),
+        (0.5, pytest.approx(0.4)),
+    ]
+
+
+def test_bootstrap_draws_groups_not_frames():
+    rng = np.random.default_rng(2)
+    labels = [label(rng, group=g) for g in ["a"] * 20 + ["b"] * 20]
+    forces = off_by(labels[:20], 0.0) + off_by(labels[20:], 0.2)
+    bin_ = accuracy(labels, [-12.0] * 40, forces, rng).forces_by_origin[0]
+    # Two groups: RMSE is 0, 0.2/sqrt(2) or 0.2 with probability 1/4, 1/2, 1/4.
+    values, weights = np.array([0, 0.2 / np.sqrt(2), 0.2]), np.array([0.25, 0.5, 0.25])
+    exact = np.sqrt(weights @ values**2 - (weights @ values) ** 2)
+    assert bin_.rmse_error == pytest.approx(exact, rel=0.15)
+
+
+def test_one_group_has_no_error_of_its_error():
+    rng = np.random.default_rng(3)
+    labels = [label(rng), label(rng)]
+    found = accuracy(labels, [-12.0] * 2, off_by(labels, 0.1), rng)
+    assert found.forces_by_origin[0].rmse_error is None
+
+
+def test_energies_count_for_neutral_cells_only():
+    rng = np.random.default_rng(4)
+    labels = [label(rng), label(rng, charge=-1), label(rng, energy=None), label(rng, energy=-6.0)]
+    found = accuracy(labels, [-12.0 + 0.06, 99.0, 99.0, -6.0 + 0.12], off_by(labels, 0.0), rng)
+    assert found.energy_rmse == pytest.approx(np.sqrt((0.01**2 + 0.02**2) / 2))
+    assert found.energy_mae == pytest.approx(0.015)
+    assert found.parity_energies == [
+        (pytest.approx(-0.5), pytest.approx(-0.505)),
+        (pytest.approx(0.5), pytest.approx(0.505)),
+    ]
+    charged = [label(rng, charge=-1)]
+    assert accuracy(charged, [0.0], off_by(charged, 0.0), rng).energy_rmse is None
+
+
+def test_parity_is_thinned_and_repeats_with_its_seed():
+    labels = [label(np.random.default_rng(i), group=str(i)) for i in range(150)]
+    args = (labels, [-12.0] * 150, off_by(labels, 0.5))
+    one = accuracy(*args, np.random.default_rng(7))
+    assert len(one.parity_forces) == PARITY_MAX
+    assert all(model - ref == pytest.approx(0.5) for ref, model in one.parity_forces)
+    assert one == accuracy(*args, np.random.default_rng(7))
+
+
+def test_no_held_out_labels_is_said_not_hidden():
+    found = accuracy([], [], [], np.random.default_rng(0))
+    assert found.n_frames == 0
+    assert found.forces_by_origin == []
+    assert found.energy_rmse is None
+
+
+def test_mismatched_input_is_refused_in_words():
+    rng = np.random.default_rng(5)
+    labels = [label(rng)]
+    with pytest.raises(EvaluationError, match="1 labels, 0 energies"):
+        accuracy(labels, [], off_by(labels, 0.0), rng)
+    with pytest.raises(EvaluationError, match=r"shape \(4, 3\)"):
+        accuracy(labels, [0.0], [np.zeros((4, 3))], rng)

@@ -1,0 +1,55 @@
+"""The clock must measure real calls, without the first one."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+
+from ionloop.errors import EvaluationError
+from ionloop.evaluate.cost import time_calculator
+
+
+class Sleeper(Calculator):
+    """Sleeps 0.2 s at first and 0.01 s later."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.calls = getattr(self, "calls", 0) + 1
+        time.sleep(0.2 if self.calls == 1 else 0.01)
+        self.results = {"energy": 0.0, "forces": np.zeros((len(self.atoms), 3))}
+
+
+def test_median_leaves_out_the_first_call():
+    made = []
+
+    def make():
+        made.append(Sleeper())
+        return made[-1]
+
+    atoms = bulk("Cu")
+    before = atoms.positions.copy()
+    cost = time_calculator(atoms, make, 5, np.random.default_rng(0), name="sleeper", note="x")
+    assert 0.01 <= cost.seconds_per_step < 0.1
+    assert made[0].calls == 6
+    assert (cost.n_timed, cost.n_atoms, cost.calculator, cost.note) == (5, 1, "sleeper", "x")
+    assert np.array_equal(atoms.positions, before)
+    assert atoms.calc is None
+
+
+def test_a_real_calculator_is_never_answered_from_its_cache():
+    atoms = bulk("Cu", cubic=True).repeat(2)
+    cost = time_calculator(atoms, EMT, 3, np.random.default_rng(0), name="EMT")
+    assert cost.seconds_per_step > 1e-4
+    assert cost.n_atoms == 32
+
+
+def test_no_timed_call_is_refused():
+    with pytest.raises(EvaluationError, match="n_timed >= 1"):
+        time_calculator(bulk("Cu"), EMT, 0, np.random.default_rng(0), name="EMT")

@@ -1,0 +1,261 @@
+"""Closed forms: Brownian and lattice walks, cages, drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from ionloop.errors import EvaluationError
+from ionloop.evaluate.transport import (
+    WindowRule,
+    diffusivity,
+    diffusivity_of_trajectories,
+    mean_squared_displacement,
+    relative_error,
+    remove_drift,
+    time_averaged_msd,
+    upper_bound,
+)
+from ionloop.reference.schema import Trajectory
+
+INTERVAL = 10.0
+N_MOBILE = 30
+N_HOST = 20
+MOBILE = np.arange(N_MOBILE)
+HOST = np.arange(N_MOBILE, N_MOBILE + N_HOST)
+COMMON = {
+    "temperature": 1000.0,
+    "mobile": MOBILE,
+    "framework": HOST,
+    "frame_interval_fs": INTERVAL,
+}
+
+
+def with_host(walk: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    host = rng.normal(scale=0.05, size=(len(walk), N_HOST, 3))
+    return np.concatenate([walk, host], axis=1)
+
+
+def brownian(d: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """A walk of diffusivity d, Å²/fs, of ``n`` frames, with a rattling host."""
+    steps = rng.normal(scale=np.sqrt(2 * d * INTERVAL), size=(n, N_MOBILE, 3))
+    return with_host(np.cumsum(steps, axis=0), rng)
+
+
+def lattice(a: float, p_hop: float, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Hops of length a along an axis, with probability p_hop a frame."""
+    axis = rng.integers(3, size=(n, N_MOBILE))
+    sign = rng.choice([-a, a], size=(n, N_MOBILE)) * (rng.random((n, N_MOBILE)) < p_hop)
+    return with_host(np.cumsum(np.eye(3)[axis] * sign[..., None], axis=0), rng)
+
+
+def test_msd_equals_the_double_loop():
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.normal(size=(40, 3, 3)), axis=0) + 1000.0
+    direct = [0.0]
+    direct += [((x[m:] - x[:-m]) ** 2).sum(axis=2).mean() for m in range(1, 40)]
+    assert time_averaged_msd(x) == pytest.approx(np.array(direct), rel=1e-9, abs=1e-12)
+
+
+def test_ballistic_motion_goes_as_t_squared():
+    velocity = np.array([0.3, -0.2, 0.1])
+    x = np.arange(50)[:, None, None] * velocity
+    x = np.concatenate([x, np.zeros((50, 1, 3))], axis=1)
+    msd = mean_squared_displacement(x, np.array([0]), np.array([1]))
+    assert msd[1:] == pytest.approx(0.14 * np.arange(1, 50) ** 2, rel=1e-9, abs=0)
+
+
+def test_drift_of_all_atoms_changes_nothing():
+    rng = np.random.default_rng(1)
+    x = brownian(1e-3, 500, rng)
+    drift = np.cumsum(rng.normal(size=(500, 1, 3)), axis=0)
+    still = mean_squared_displacement(x, MOBILE, HOST)
+    moved = mean_squared_displacement(x + drift, MOBILE, HOST)
+    assert moved == pytest.approx(still, rel=1e-9, abs=1e-9)
+    assert time_averaged_msd((x + drift)[:, MOBILE])[100] > 2 * still[100]
+
+
+def test_masses_hold_the_centre_of_mass():
+    x = np.zeros((2, 3, 3))
+    x[1, 1], x[1, 2] = (3.0, 0, 0), (0.0, 0, 0)
+    masses = np.array([1.0, 2.0, 1.0])
+    fixed = remove_drift(x, np.array([1, 2]), masses)
+    assert fixed[1, 0] == pytest.approx([-2.0, 0, 0])
+    assert remove_drift(x, np.array([1, 2]))[1, 0] == pytest.approx([-1.5, 0, 0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_brownian_walk_gives_d_within_its_interval(seed):
+    d = 2e-3  # Å²/fs, so 2e-4 cm²/s
+    found = diffusivity(
+        [brownian(d, 1500, np.random.default_rng(seed))], hop_distance=2.5, **COMMON
+    )
+    assert found.d.unit == "cm²/s"
+    assert found.d.admissible, found.d.reason
+    assert abs(found.d.value - 2e-4) < 2 * found.d.error
+    assert found.d.value == pytest.approx(2e-4, rel=0.4, abs=0)
+    assert 0.9 < found.alpha < 1.3
+    assert found.window_fs[1] == pytest.approx(0.7 * 1499 * INTERVAL, rel=1e-3)
+    assert found.time_ps == pytest.approx(14.99)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lattice_walk_gives_a_squared_over_six_tau(seed):
+    a, p_hop = 2.76, 0.01
+    exact = 0.1 * a**2 * p_hop / (6 * INTERVAL)  # tau = interval / p_hop; cm²/s
+    found = diffusivity(
+        [lattice(a, p_hop, 1500, np.random.default_rng(seed))], hop_distance=a, **COMMON
+    )
+    assert found.d.admissible, found.d.reason
+    assert abs(found.d.value - exact) < 2 * found.d.error
+    # N_eff counts hops up to the last lag, 70 % of the run.
+    assert found.n_eff == pytest.approx(N_MOBILE * p_hop * 0.7 * 1500, rel=0.35, abs=0)
+    assert found.d.error >= found.d.value * relative_error(found.n_eff)
+
+
+def test_ten_times_longer_interval_gives_ten_times_smaller_d():
+    x = brownian(2e-3, 2000, np.random.default_rng(3))
+    slow = COMMON | {"frame_interval_fs": 10 * INTERVAL}
+    one = diffusivity([x], hop_distance=2.5, **COMMON).d.value
+    ten = diffusivity([x], hop_distance=2.5, **slow).d.value
+    assert one / ten == pytest.approx(10, rel=1e-9)
+
+
+@pytest.mark.parametrize("amplitude", [0.1, 0.4])
+def test_caged_motion_gives_no_number(amplitude):
+    rng = np.random.default_rng(4)
+    cage = with_host(rng.normal(scale=amplitude, size=(4000, N_MOBILE, 3)), rng)
+    found = diffusivity([cage], hop_distance=2.76, **COMMON)
+    assert found.d.value is None
+    assert found.d.error is None
+    assert not found.d.admissible
+    assert "effective hops" in found.d.reason
+    assert "D <" in found.d.reason
+
+
+def test_a_harmonic_oscillation_gives_no_number():
+    rng = np.random.default_rng(5)
+    phase = rng.uniform(0, 2 * np.pi, size=(N_MOBILE, 3))
+    t = np.arange(4000)[:, None, None]
+    x = with_host(0.5 * np.sin(0.37 * t + phase), rng)
+    assert diffusivity([x], hop_distance=2.76, **COMMON).d.value is None
+
+
+def test_dilute_hops_in_a_cage_are_flagged_not_hidden():
+    rng = np.random.default_rng(6)
+    a, p_hop, n = 2.76, 2e-4, 2000
+    x = lattice(a, p_hop, n, rng)
+    x[:, MOBILE] += rng.normal(scale=0.25, size=(n, N_MOBILE, 3))
+    found = diffusivity([x], hop_distance=a, **COMMON)
+    assert max(found.msd[: int(0.7 * len(found.msd))]) < 0.5 * a**2
+    assert found.d.value is not None
+    assert abs(found.d.value - 0.1 * a**2 * p_hop / (6 * INTERVAL)) < 2 * found.d.error
+    assert not found.d.admissible
+    assert "cage" in found.d.reason
+    # The cage (6 sigma² = 0.375 Å², 1.5 hops over 30 ions) isn't counted as hops.
+    assert found.n_eff < N_MOBILE * max(found.msd) / a**2
+
+
+def test_subdiffusion_is_flagged():
+    rng = np.random.default_rng(7)
+    t = np.arange(1, 2001)
+    slow = with_host(np.cumsum(rng.normal(size=(2000, N_MOBILE, 3)), axis=0), rng)
+    slow[:, MOBILE] *= (t**-0.3)[:, None, None]
+    found = diffusivity([slow], hop_distance=1.0, **COMMON)
+    assert not found.d.admissible
+    assert "α" in found.d.reason
+
+
+def test_a_moving_framework_is_flagged():
+    rng = np.random.default_rng(8)
+    x = brownian(2e-3, 3000, rng)
+    x[:, HOST] += np.cumsum(rng.normal(scale=0.1, size=(3000, N_HOST, 3)), axis=0)
+    found = diffusivity([x], hop_distance=2.5, **COMMON)
+    assert not found.d.admissible
+    assert "framework" in found.d.reason
+
+
+def test_identical_replicas_pool_to_the_same_d_with_twice_the_hops():
+    x = brownian(2e-3, 2000, np.random.default_rng(9))
+    one = diffusivity([x], hop_distance=2.5, **COMMON)
+    two = diffusivity([x, x.copy()], hop_distance=2.5, **COMMON)
+    assert two.d.value == pytest.approx(one.d.value, rel=1e-12, abs=0)
+    assert two.n_eff == pytest.approx(2 * one.n_eff, rel=1e-12)
+    assert two.time_ps == pytest.approx(2 * one.time_ps)
+    assert two.d.error < one.d.error
+
+
+def test_interval_covers_the_truth_where_every_ion_hops_often():
+    """He, Zhu & Mo's formula alone would say 5 % here and cover a third of the cases."""
+    d, hits, formula = 2e-3, 0, 0
+    for seed in range(40):
+        x = brownian(d, 1000, np.random.default_rng(100 + seed))
+        found = diffusivity([x], hop_distance=0.8, **COMMON)
+        hits += abs(found.d.value - 0.1 * d) < found.d.error
+        formula += abs(found.d.value - 0.1 * d) < relative_error(found.n_eff) * found.d.value
+    assert 0.5 < hits / 40 < 0.85
+    assert formula / 40 < 0.5
+
+
+def test_scatter_of_replicas_widens_the_error():
+    rng = np.random.default_rng(10)
+    pair = [brownian(5e-4, 3000, rng), brownian(2e-2, 3000, rng)]
+    found = diffusivity(pair, hop_distance=2.5, **COMMON)
+    assert found.d.error > 2 * relative_error(found.n_eff) * found.d.value
+    assert "scatter of 2 replicas" in found.d.estimator
+
+
+def test_error_above_d_is_a_number_but_not_admissible():
+    x = brownian(2e-3, 4000, np.random.default_rng(0))
+    found = diffusivity([x], hop_distance=2.5, rule=WindowRule(rsd_max=0.05), **COMMON)
+    assert found.d.value is not None
+    assert not found.d.admissible
+    assert "the error is" in found.d.reason
+
+
+def test_relative_error_is_he_zhu_mo():
+    assert relative_error(54) == pytest.approx(0.51, abs=0.005)
+    assert relative_error(813) == pytest.approx(0.16, abs=0.005)
+
+
+def test_no_hops_bound_is_three_events():
+    # The Poisson upper limit at 95 % of nothing seen is -ln 0.05 = 3.00 events.
+    assert upper_bound(0.0, 10, 1e5, 3.0) == pytest.approx(
+        -np.log(0.05) * 9.0 / (6 * 10 * 1e5) * 0.1, rel=1e-9, abs=0
+    )
+
+
+def test_trajectories_are_split_by_mobile_ion_and_skip_equilibration():
+    x = brownian(2e-3, 2000, np.random.default_rng(11))
+    atoms = Atoms("Li" * N_MOBILE + "O" * N_HOST, cell=[20] * 3, pbc=True)
+    fields = {
+        "temperature": 900.0,
+        "frame_interval_fs": INTERVAL,
+        "n_steps": 2000,
+        "group": "a",
+        "engine": "test",
+        "wall_s": 0.0,
+    }
+    trajectory = Trajectory.from_positions(x, atoms, **fields)
+    found = diffusivity_of_trajectories([trajectory], "Li", 2.5, skip_fs=5000.0)
+    direct = diffusivity([x[500:]], hop_distance=2.5, **(COMMON | {"temperature": 900.0}))
+    assert found.temperature == 900.0
+    assert found.time_ps == pytest.approx(14.99)
+    assert found.d.value == pytest.approx(direct.d.value, rel=1e-4, abs=0)
+    hot = Trajectory.from_positions(x, atoms, **(fields | {"temperature": 1200.0}))
+    with pytest.raises(EvaluationError, match="one temperature"):
+        diffusivity_of_trajectories([trajectory, hot], "Li", 2.5)
+
+
+def test_bad_input_is_refused_in_words():
+    x = np.zeros((10, 4, 3))
+    common = COMMON | {"mobile": np.array([0]), "framework": np.array([], int)}
+    with pytest.raises(EvaluationError, match="framework ion"):
+        diffusivity([x], hop_distance=2.5, **common)
+    with pytest.raises(EvaluationError, match="four or more frames"):
+        diffusivity([x[:3]], hop_distance=2.5, **COMMON)
+    with pytest.raises(EvaluationError, match="mobile ions"):
+        diffusivity([x], hop_distance=2.5, **(COMMON | {"mobile": np.array([], int)}))
+    with pytest.raises(EvaluationError, match="hop distance"):
+        diffusivity([x], hop_distance=0.0, **COMMON)

@@ -1,0 +1,186 @@
+"""Each criterion can pass and fail; caps stop; reasons carry numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ionloop.errors import EvaluationError
+from ionloop.judge.criteria import hop_rate, judge, log_rate_change
+from ionloop.judge.schema import Criterion, HopRate, Judgement, Limits, Metrics
+from ionloop.profile import Budget
+
+PATH = "Li-Li 2.76 A #0"
+LIMITS = Limits()
+BUDGET = Budget(labels_max=400, generations_max=8)
+
+
+def rate(n_hops: int, time: float = 200.0, temperature: float = 900.0) -> HopRate:
+    return HopRate(temperature=temperature, n_hops=n_hops, ion_time_ps=time)
+
+
+def metrics(generation: int, **fields: object) -> Metrics:
+    own = {
+        "generation": generation,
+        "n_labels": 100,
+        "barriers": {PATH: 0.330},
+        "barrier_spread": {PATH: 0.005},
+        "hop_rates": [rate(50)],
+        "trusted_share": 0.99,
+        "unphysical_events": 0,
+        "rmse_forces": 0.05,
+        "coverage_90": 0.9,
+        "n_selected": 30,
+        **fields,
+    }
+    return Metrics(**own)
+
+
+def verdict(before: dict[str, object], now: dict[str, object], **budget: int) -> Judgement:
+    own = BUDGET.model_copy(update=budget)
+    return judge([metrics(1, **before), metrics(2, **now)], own, LIMITS)
+
+
+def criterion(judgement: Judgement, name: str) -> Criterion:
+    return next(c for c in judgement.criteria if c.name == name)
+
+
+def test_all_settled_converges() -> None:
+    result = verdict({}, {})
+    assert result.converged
+    assert result.stop
+    assert all(c.passed for c in result.criteria)
+    assert result.reasons[-1] == "converged: all 5 criteria pass"
+    assert len(result.reasons) == 6
+
+
+def test_one_generation_never_converges() -> None:
+    result = judge([metrics(0)], BUDGET, LIMITS)
+    assert not result.converged
+    assert not result.stop
+    failed = [c for c in result.criteria if not c.passed]
+    assert {c.name for c in failed} == {"barrier_change", "hop_rate_change"}
+    assert all(c.value is None and "can't be judged" in c.reason for c in failed)
+    assert result.reasons[-1].endswith("going on")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now", "value"),
+    [
+        ("barrier_change", {}, {"barriers": {PATH: 0.341}}, 0.011),
+        ("barrier_change", {"barriers": {PATH: 0.345}}, {}, 0.015),
+        ("barrier_change", {}, {"barriers": {PATH: 0.33, "other": 1.2}}, None),
+        ("barrier_change", {"barriers": {}}, {"barriers": {}}, None),
+        ("barrier_change", {}, {"barriers": {PATH: math.nan}}, None),
+        ("barrier_spread", {}, {"barrier_spread": {PATH: 0.001, "b": 0.031}}, 0.031),
+        ("barrier_spread", {}, {"barrier_spread": {}}, None),
+        ("barrier_spread", {}, {"barrier_spread": {PATH: 0.001, "b": math.nan}}, None),
+        ("hop_rate_change", {}, {"hop_rates": [rate(150)]}, math.log(150.5 / 50.5)),
+        ("hop_rate_change", {}, {"hop_rates": [rate(0)]}, math.log(50.5 / 0.5)),
+        ("hop_rate_change", {"hop_rates": [rate(0)]}, {"hop_rates": [rate(0)]}, None),
+        ("hop_rate_change", {}, {"hop_rates": [rate(50, temperature=600)]}, None),
+        ("trusted_share", {}, {"trusted_share": 0.949}, 0.949),
+        ("trusted_share", {}, {"trusted_share": math.nan}, None),
+        ("unphysical_events", {}, {"unphysical_events": 1}, 1.0),
+    ],
+)
+def test_each_criterion_can_fail_alone(
+    name: str, before: dict[str, object], now: dict[str, object], value: float | None
+) -> None:
+    result = verdict(before, now)
+    assert [c.name for c in result.criteria if not c.passed] == [name]
+    assert not result.converged
+    assert not result.stop
+    found = criterion(result, name).value
+    assert found is None if value is None else found == pytest.approx(value)
+    assert name in result.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"barriers": {PATH: 0.3395}}),
+        ({}, {"barrier_spread": {PATH: 0.0299}}),
+        ({}, {"hop_rates": [rate(70)]}),  # a factor 1.4
+        ({"hop_rates": [rate(2)]}, {"hop_rates": [rate(6)]}),  # a factor 3, by chance
+        ({"hop_rates": [rate(50)]}, {"hop_rates": [rate(100, time=400)]}),
+        ({}, {"trusted_share": 0.95}),
+    ],
+)
+def test_small_changes_pass(before: dict[str, object], now: dict[str, object]) -> None:
+    assert verdict(before, now).converged
+
+
+def test_worst_path_and_worst_temperature_decide() -> None:
+    old_rates, new_rates = ([rate(50), rate(n, temperature=600)] for n in (10, 60))
+    result = verdict(
+        {"barriers": {"a": 0.30, "b": 0.40}, "hop_rates": old_rates},
+        {"barriers": {"a": 0.302, "b": 0.42}, "hop_rates": new_rates},
+    )
+    assert "b went from 400.0 to 420.0 meV" in criterion(result, "barrier_change").reason
+    reason = criterion(result, "hop_rate_change").reason
+    assert "at 600 K 10 hops in 200 ion-ps, then 60" in reason
+
+
+def test_silent_temperature_is_named_and_does_not_block() -> None:
+    rates = [rate(50), rate(0, temperature=600)]
+    result = verdict({"hop_rates": rates}, {"hop_rates": rates})
+    assert result.converged
+    assert "no hops in either generation at 600 K" in criterion(result, "hop_rate_change").reason
+
+
+@pytest.mark.parametrize(
+    ("budget", "now", "words"),
+    [
+        ({"generations_max": 3}, {}, "generation 2 is the last of 3"),
+        ({"labels_max": 100}, {}, "100 labels are spent"),
+        ({}, {"n_selected": 0}, "no new frame"),
+    ],
+)
+def test_caps_stop_without_convergence(
+    budget: dict[str, int], now: dict[str, object], words: str
+) -> None:
+    result = verdict({}, {"unphysical_events": 2, **now}, **budget)
+    assert result.stop
+    assert not result.converged
+    assert words in result.reasons[-1]
+    assert not verdict({}, {"unphysical_events": 2}).stop
+
+
+def test_rate_interval_has_its_coverage() -> None:
+    """Equal rates are called different in about 10 % of trials, at most."""
+    rng = np.random.default_rng(0)
+    false_alarms = 0
+    for n_old, n_new in rng.poisson([30, 60], size=(2000, 2)):
+        change, allowed = log_rate_change(rate(n_old), rate(n_new, time=400.0), 0.9)
+        false_alarms += abs(change) > allowed
+    assert false_alarms / 2000 == pytest.approx(0.1, abs=0.03)
+
+
+def test_rate_change_of_large_counts_is_normal() -> None:
+    """var ln(k₂/k₁) = 1/n₁ + 1/n₂."""
+    change, allowed = log_rate_change(rate(4000), rate(8000), 0.9)
+    assert change == pytest.approx(math.log(2), abs=1e-3)
+    assert allowed == pytest.approx(1.6449 * math.sqrt(1 / 4000 + 1 / 8000), rel=0.02)
+
+
+def test_rate_change_is_antisymmetric() -> None:
+    one = log_rate_change(rate(3), rate(17, time=100.0), 0.9)
+    two = log_rate_change(rate(17, time=100.0), rate(3), 0.9)
+    assert one[0] == pytest.approx(-two[0])
+    assert one[1] == pytest.approx(two[1])
+
+
+def test_hop_rate_has_the_exact_poisson_interval() -> None:
+    assert hop_rate(0, 100.0) == pytest.approx((0.0, 0.0, -math.log(0.05) / 100))
+    assert hop_rate(10, 5.0) == pytest.approx((2.0, 5.4254 / 5, 16.9622 / 5), rel=1e-4)
+    with pytest.raises(EvaluationError, match="time above 0"):
+        hop_rate(1, 0.0)
+
+
+@pytest.mark.parametrize("generations", [[], [2, 1], [1, 1]])
+def test_bad_history_is_refused(generations: list[int]) -> None:
+    with pytest.raises(EvaluationError, match="in order"):
+        judge([metrics(g) for g in generations], BUDGET, LIMITS)

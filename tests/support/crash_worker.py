@@ -1,0 +1,76 @@
+"""A worker that is killed by the kernel at a chosen moment.
+
+``python crash_worker.py CAMPAIGN FOLDER POINT N`` kills itself at the N-th passing of POINT.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pymongo.collection
+from fireworks import LaunchPad
+from maggma.stores import GridFSStore, MongoStore
+
+from ionloop.engine.launchpad import launchpad
+from ionloop.engine.worker import Worker
+
+
+def die_around(owner: type, name: str, nth: int, *, after: bool, when: Callable[..., bool]) -> None:
+    """Make the nth call of a method, of those that ``when`` picks, this process's last act."""
+    original, seen = getattr(owner, name), [0]
+
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        hit = when(self, *args, **kwargs)
+        seen[0] += hit
+        if hit and seen[0] == nth and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(self, *args, **kwargs)
+        if hit and seen[0] == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, wrapper)
+
+
+def always(*_: Any, **__: Any) -> bool:
+    return True
+
+
+def many_new(_: Any, fws: list[Any], **__: Any) -> bool:
+    """Whether an upsert is one that inserts an addition or a replacement."""
+    return sum(fw.fw_id < 0 for fw in fws) > 1
+
+
+def into(name: str) -> Callable[..., bool]:
+    return lambda collection, *_, **__: collection.name == name
+
+
+POINTS: dict[str, tuple[type, str, bool, Callable[..., bool]]] = {
+    "reserved": (LaunchPad, "get_new_launch_id", False, always),
+    "launch made": (LaunchPad, "get_new_launch_id", True, always),
+    "checked out": (LaunchPad, "checkout_fw", True, always),
+    "output without blobs": (GridFSStore, "update", False, always),
+    "output stored": (MongoStore, "update", True, into("outputs")),
+    "before launch ends": (LaunchPad, "complete_launch", False, always),
+    "launch ended": (LaunchPad, "get_wf_by_fw_id_lzyfw", False, always),
+    "jobs added, not listed": (LaunchPad, "_upsert_fws", True, many_new),
+    "adding jobs": (pymongo.collection.Collection, "find_one_and_replace", True, into("fireworks")),
+    "before unlock": (LaunchPad, "_update_wf", True, always),
+}
+
+
+def main() -> None:
+    campaign_id, folder, point, nth = sys.argv[1:]
+    owner, name, after, when = POINTS[point]
+    if owner is MongoStore:  # a store knows its collection by another name
+        when = lambda store, *_, **__: store.collection_name == "outputs"  # noqa: E731
+    die_around(owner, name, int(nth), after=after, when=when)
+    Worker(launchpad(), campaign_id, Path(folder)).run()
+
+
+main()

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import jobflow
+import pytest
+from jobflow import Flow
+
+from ionloop.engine import campaign_id_of, load_flow, parse_parameters, resume, run_local, submit
+from ionloop.engine.launchpad import is_active, launchpad
+from ionloop.engine.recover import recover
+from ionloop.engine.worker import Worker
+from ionloop.errors import EngineError
+from ionloop.processes import RUN_MARK, is_alive, kill_marked
+from ionloop.settings import get_settings
+from ionloop.store.connection import database, job_store, write_jobflow_config
+from ionloop.store.queries import campaign_record, status
+
+SUPPORT = Path(__file__).parent / "support"
+
+
+@pytest.fixture
+def jobs(ionloop_db, monkeypatch):
+    """The tests' jobs, importable here and by workers; jobflow's store is the test database."""
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
+    import engine_jobs
+
+    return engine_jobs
+
+
+@pytest.fixture
+def folder(ionloop_home, monkeypatch):
+    """A folder of local runs, and a way back from it: a worker in this process goes there."""
+    monkeypatch.chdir(Path.cwd())
+    path = get_settings().home_dir / "runs" / "c"
+    path.mkdir(parents=True)
+    return path
+
+
+def lines(ledger: Path) -> list[str]:
+    return ledger.read_text().split() if ledger.exists() else []
+
+
+# ---------------------------------------------------------------- loading and submitting
+
+
+def test_a_flow_is_loaded_with_its_parameters(tmp_path, jobs):
+    path = tmp_path / "flow.py"
+    path.write_text("import engine_jobs\ndef build(n=1):\n return engine_jobs.empty(n)\n")
+    assert load_flow(path, n=3).function_args == (3,)
+
+
+@pytest.mark.parametrize(
+    ("source", "params", "message"),
+    [
+        ("x = 1", {}, "expected a function build"),
+        ("def build(): return 1", {}, "expected build\\(\\) to return a Flow, got int"),
+        ("def build(a=1): return 1", {"b": 2}, "build\\(a=1\\) refuses the parameters"),
+        ("import nothing_like_this", {}, "can't be imported: ModuleNotFoundError"),
+        ("def build(:", {}, "can't be imported: SyntaxError"),
+    ],
+)
+def test_a_bad_flow_file_is_refused(tmp_path, source, params, message):
+    path = tmp_path / "flow.py"
+    path.write_text(source)
+    with pytest.raises(EngineError, match=message):
+        load_flow(path, **params)
+
+
+def test_parameters_are_read_as_yaml():
+    assert parse_parameters(["a=1", "b=x=y", "c=[1, 2.5]", "d=null"]) == {
+        "a": 1, "b": "x=y", "c": [1, 2.5], "d": None,
+    }  # fmt: skip
+    for bad in ("a", "=1", "a=["):
+        with pytest.raises(EngineError, match="expected"):
+            parse_parameters([bad])
+
+
+def test_a_campaign_is_submitted_once_and_names_no_store(jobs):
+    flow = Flow([jobs.empty()])
+    with pytest.raises(EngineError, match="no metadata"):
+        campaign_id_of(flow)
+    assert submit(flow, "c") == 1
+    assert campaign_id_of(flow) == "c"
+    fw = database().fireworks.find_one()
+    assert fw["spec"]["campaign_id"] == "c"
+    assert fw["spec"]["_tasks"][0]["store"] is None
+    assert "mongodb://" not in str(fw)
+    with pytest.raises(EngineError, match="ionloop resume c"):
+        submit(Flow([jobs.empty()]), "c")
+    with pytest.raises(EngineError, match="letters, digits"):
+        submit(Flow([jobs.empty()]), "../c")
+
+
+def test_what_a_killed_submission_left_is_replaced(jobs):
+    submit(Flow([jobs.empty()]), "c")
+    database().workflows.delete_many({})  # FireWorks adds it last
+    submit(Flow([jobs.empty()]), "c")
+    assert database().fireworks.count_documents({"spec.campaign_id": "c"}) == 1
+
+
+# ---------------------------------------------------------------- running
+
+
+def test_two_workers_run_a_growing_campaign_each_job_once(jobs, tmp_path):
+    ledger = tmp_path / "ledger"
+    submit(jobs.generation_flow(0, last=1, n=3, ledger=str(ledger), seconds=0.0), "c")
+    submit(Flow([jobs.empty()]), "other")
+    seen = []
+    final = run_local("c", workers=2, watch=seen.append)
+    assert final.state == "finished"
+    assert final.generation == 1
+    assert Counter(lines(ledger)) == Counter([f"{g}.{i}" for g in range(2) for i in range(3)])
+    assert seen[-1] == final
+    # Jobs that were added on the way belong to the campaign; other campaigns are untouched.
+    assert database().fireworks.count_documents({"spec.campaign_id": "c"}) == sum(
+        final.jobs.values()
+    )
+    assert status("other").jobs == {"READY": 1}
+    # Every document is the one of a class, however often the replacing flow stored it.
+    advances = campaign_record("c").advances
+    assert [advance.generation for advance in advances] == [0, 1]
+    assert advances[0].judgement.metrics.barriers == {"Li-Li 2.76 A #0": 0.3}
+
+
+def test_a_failed_job_is_shown_and_runs_again_on_resume(jobs, tmp_path):
+    flag = tmp_path / "flag"
+    first = jobs.fails_once(str(flag))
+    submit(Flow([first, jobs.empty(first.output), jobs.dear_label("x", str(tmp_path / "l"), 0.0)]),
+           "c")  # fmt: skip
+    final = run_local("c", workers=1)
+    assert final.state == "failed"
+    assert [f.message for f in final.failures] == [f"RuntimeError: expected {flag}"]
+    assert final.jobs == {"FIZZLED": 1, "WAITING": 1, "COMPLETED": 1}
+    flag.touch()
+    assert resume("c", workers=1).state == "finished"
+    assert lines(tmp_path / "l") == ["x"]
+
+
+def test_one_process_runs_a_campaign(jobs, folder):
+    import fcntl
+
+    submit(Flow([jobs.empty()]), "c")
+    with (folder / "lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(EngineError, match="run by another"):
+            run_local("c", workers=1)
+
+
+def test_an_unknown_campaign_is_refused(jobs):
+    with pytest.raises(EngineError, match="unknown campaign 'nothing'"):
+        run_local("nothing")
+
+
+# ---------------------------------------------------------------- killed at a chosen moment
+
+CRASHES = [
+    # moment, which passing of it, whether the job that was under way may have run twice
+    ("reserved", 2, 0),
+    ("launch made", 2, 0),
+    ("checked out", 2, 0),
+    ("output without blobs", 1, 0),
+    ("output stored", 2, 0),
+    ("before launch ends", 2, 0),
+    ("launch ended", 4, 0),
+    ("jobs added, not listed", 1, 0),
+    ("adding jobs", 4, 0),
+    ("before unlock", 2, 0),
+]
+
+
+@pytest.mark.parametrize(("point", "nth", "_"), CRASHES)
+def test_a_campaign_survives_a_kill_at_any_step(jobs, folder, tmp_path, point, nth, _):
+    ledger = tmp_path / "ledger"
+    submit(jobs.generation_flow(0, last=1, n=2, ledger=str(ledger), seconds=0.0), "c")
+    killed = subprocess.run(
+        [sys.executable, SUPPORT / "crash_worker.py", "c", folder, point, str(nth)],
+        env=os.environ | {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config())},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    before = completed()
+    lp = launchpad()
+    recover(lp, "c", folder, rerun_failed=False)
+    Worker(lp, "c", folder).run()
+    final = status("c")
+    # gen 0 and 1: spread, its 2 labels, their collection, what stores it again, step.
+    assert (final.state, final.jobs) == ("finished", {"COMPLETED": 12})
+    assert Counter(lines(ledger)) == Counter(["0.0", "0.1", "1.0", "1.1"])
+    assert before.items() <= completed().items()  # no finished job ran again
+    db = database()
+    listed = db.workflows.find_one({"metadata.campaign_id": "c"})["nodes"]
+    assert sorted(listed) == sorted(db.fireworks.distinct("fw_id"))
+    stored = list(job_store_labels())
+    assert [len(labels) for labels in stored] == [2] * len(stored)
+    assert stored
+
+
+def completed() -> dict[int, list[int]]:
+    """Launches by finished job: one that runs again gets another launch."""
+    return {
+        fw["fw_id"]: fw["launches"] for fw in database().fireworks.find({"state": "COMPLETED"})
+    }
+
+
+def job_store_labels():
+    """Labels of all batches, out of GridFS."""
+    store = job_store()
+    store.connect()
+    for doc in store.query({"output.@class": "Batch"}, load=True):
+        yield doc["output"]["labels"]
+
+
+def test_a_stored_label_is_not_computed_again(jobs, folder, tmp_path):
+    ledger = tmp_path / "ledger"
+    submit(Flow([jobs.dear_label("x", str(ledger), 0.0)]), "c")
+    subprocess.run(
+        [sys.executable, SUPPORT / "crash_worker.py", "c", folder, "output stored", "1"],
+        env=os.environ | {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config())},
+        check=False,
+    )
+    for checkpoint in folder.glob("*/done"):
+        checkpoint.unlink()  # a job without checkpoints: only its output can save it
+    report = recover(launchpad(), "c", folder, rerun_failed=False)
+    assert (len(report.completed), report.rerun) == (1, [])
+    assert not is_active(launchpad(), "c")
+    assert status("c").state == "finished"
+
+
+# ---------------------------------------------------------------- killed at any moment
+
+
+def run_cli(*args: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ionloop.cli", *args],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_kill_9_and_resume_finish_with_each_label_once(jobs, tmp_path):
+    ledger = tmp_path / "ledger"
+    flow = tmp_path / "flow.py"
+    flow.write_text(
+        "import engine_jobs\n"
+        "def build(ledger, n=4):\n"
+        "    flow = engine_jobs.generation_flow(0, 2, n, ledger, 0.2)\n"
+        "    flow.update_metadata({'campaign_id': 'c'})\n"
+        "    return flow\n"
+    )
+    command = ["run", str(flow), "--local", "--workers", "2", "--set", f"ledger={ledger}"]
+    for done, delay in ((1, 0.0), (5, 0.07), (9, 0.15)):
+        process = run_cli(*command)
+        end = time.monotonic() + 60
+        while len(lines(ledger)) < done and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        said, _ = process.communicate()
+        assert len(lines(ledger)) >= done, said
+        command = ["resume", "c", "--workers", "2"]
+    process = run_cli(*command)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "c finished" in said
+    assert Counter(lines(ledger)) == Counter([f"{g}.{i}" for g in range(3) for i in range(4)])
+    assert status("c").jobs == {"COMPLETED": 24}
+
+
+def test_ctrl_c_kills_the_workers_and_says_how_to_go_on(jobs, tmp_path):
+    ledger = tmp_path / "ledger"
+    slow = [jobs.dear_label(f"{i}", str(ledger), 0.0 if i == 0 else 30.0) for i in range(2)]
+    submit(Flow([slow[0], slow[1]]), "c")
+    process = run_cli("resume", "c", "--workers", "2")
+    end = time.monotonic() + 60
+    while not lines(ledger) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    workers = children(process.pid)
+    assert workers
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "ionloop resume c" in said
+    assert not any(is_alive(pid) for pid in workers)
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_what_a_killed_worker_started_is_killed(tmp_path):
+    mark = str(tmp_path)
+    orphan = subprocess.Popen(["sleep", "60"], env=os.environ | {RUN_MARK: mark})
+    other = subprocess.Popen(["sleep", "60"], env=os.environ | {RUN_MARK: f"{mark}-other"})
+    try:
+        assert kill_marked(mark) == 1
+        assert orphan.wait(5) == -signal.SIGKILL
+        assert is_alive(other.pid)
+    finally:
+        other.kill()
+        other.wait()
