@@ -19,7 +19,7 @@ from ionloop.engine.worker import Worker
 from ionloop.errors import EngineError
 from ionloop.processes import RUN_MARK, is_alive, kill_marked
 from ionloop.settings import get_settings
-from ionloop.store.connection import database, job_store, write_jobflow_config
+from ionloop.store.connection import database, job_store
 from ionloop.store.queries import campaign_record, status
 
 SUPPORT = Path(__file__).parent / "support"
@@ -162,32 +162,32 @@ def test_an_unknown_campaign_is_refused(jobs):
 
 # ---------------------------------------------------------------- killed at a chosen moment
 
+#: The moment, and which passing of it.
 CRASHES = [
-    # moment, which passing of it, whether the job that was under way may have run twice
-    ("reserved", 2, 0),
-    ("launch made", 2, 0),
-    ("checked out", 2, 0),
-    ("output without blobs", 1, 0),
-    ("output stored", 2, 0),
-    ("before launch ends", 2, 0),
-    ("launch ended", 4, 0),
-    ("jobs added, not listed", 1, 0),
-    ("adding jobs", 4, 0),
-    ("before unlock", 2, 0),
+    ("reserved", 2),
+    ("launch made", 2),
+    ("checked out", 2),
+    ("output without blobs", 1),
+    ("output stored", 2),
+    ("before launch ends", 2),
+    ("launch ended", 4),
+    ("jobs added, not listed", 1),
+    ("adding jobs", 4),
+    ("before unlock", 2),
 ]
 
 
-@pytest.mark.parametrize(("point", "nth", "_"), CRASHES)
-def test_a_campaign_survives_a_kill_at_any_step(jobs, folder, tmp_path, point, nth, _):
+def crash(*args) -> int:
+    import crash as support
+
+    return support.crash(*args)
+
+
+@pytest.mark.parametrize(("point", "nth"), CRASHES)
+def test_a_campaign_survives_a_kill_at_any_step(jobs, folder, tmp_path, point, nth):
     ledger = tmp_path / "ledger"
     submit(jobs.generation_flow(0, last=1, n=2, ledger=str(ledger), seconds=0.0), "c")
-    killed = subprocess.run(
-        [sys.executable, SUPPORT / "crash_worker.py", "c", folder, point, str(nth)],
-        env=os.environ | {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config())},
-        capture_output=True,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-500:]
+    assert crash("c", folder, point, nth) == signal.SIGKILL
     before = completed()
     lp = launchpad()
     recover(lp, "c", folder, rerun_failed=False)
@@ -207,9 +207,7 @@ def test_a_campaign_survives_a_kill_at_any_step(jobs, folder, tmp_path, point, n
 
 def completed() -> dict[int, list[int]]:
     """Launches by finished job: one that runs again gets another launch."""
-    return {
-        fw["fw_id"]: fw["launches"] for fw in database().fireworks.find({"state": "COMPLETED"})
-    }
+    return {fw["fw_id"]: fw["launches"] for fw in database().fireworks.find({"state": "COMPLETED"})}
 
 
 def job_store_labels():
@@ -223,11 +221,7 @@ def job_store_labels():
 def test_a_stored_label_is_not_computed_again(jobs, folder, tmp_path):
     ledger = tmp_path / "ledger"
     submit(Flow([jobs.dear_label("x", str(ledger), 0.0)]), "c")
-    subprocess.run(
-        [sys.executable, SUPPORT / "crash_worker.py", "c", folder, "output stored", "1"],
-        env=os.environ | {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config())},
-        check=False,
-    )
+    assert crash("c", folder, "output stored", 1) == signal.SIGKILL
     for checkpoint in folder.glob("*/done"):
         checkpoint.unlink()  # a job without checkpoints: only its output can save it
     report = recover(launchpad(), "c", folder, rerun_failed=False)
@@ -260,7 +254,7 @@ def test_kill_9_and_resume_finish_with_each_label_once(jobs, tmp_path):
         "    return flow\n"
     )
     command = ["run", str(flow), "--local", "--workers", "2", "--set", f"ledger={ledger}"]
-    for done, delay in ((1, 0.0), (5, 0.07), (9, 0.15)):
+    for done, delay in ((2, 0.0), (7, 0.1)):
         process = run_cli(*command)
         end = time.monotonic() + 60
         while len(lines(ledger)) < done and process.poll() is None and time.monotonic() < end:

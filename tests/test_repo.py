@@ -19,6 +19,7 @@ import pymongo
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -193,6 +194,21 @@ def test_constraints_pin_every_declared_package() -> None:
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert declared() <= set(pinned)
     assert pinned["torch"] == "2.13.0"
+
+
+def test_every_pin_runs_on_debian_12_python() -> None:
+    wanted = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if found.version.split("+")[0] == version:
+            wanted[name] = found.metadata["Requires-Python"] or ""
+    assert len(wanted) > 100
+    refused = {n: spec for n, spec in wanted.items() if not SpecifierSet(spec).contains("3.11.2")}
+    assert refused == {}
 
 
 def test_one_version_everywhere() -> None:

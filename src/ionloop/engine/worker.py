@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from fireworks import FWorker, LaunchPad
+from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
@@ -93,6 +94,9 @@ def main() -> int:
     if os.getppid() != args.parent:  # the parent ended before the line above
         return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # First made, first run: Makers put their longest jobs first. FireWorks reads this from
+    # its own configuration file, once, at import.
+    fireworks_launchpad.SORT_FWS = "FIFO"
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)
     logger.info("worker %d starts", os.getpid())

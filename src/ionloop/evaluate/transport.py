@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.msd import ion_msds, remove_drift, time_averaged_msd
 from ionloop.evaluate.schema import Diffusivity, Estimate
 from ionloop.reference.schema import Trajectory
 from ionloop.units import diffusivity_to_cm2_per_s
@@ -69,88 +70,6 @@ class _Window:
 class _Line:
     slope: float
     intercept: float
-
-
-def remove_drift(
-    positions: np.ndarray, framework: np.ndarray, masses: np.ndarray | None = None
-) -> np.ndarray:
-    """Return positions in the frame of reference of the framework.
-
-    Parameters
-    ----------
-    positions
-        Unwrapped positions, shape [n_frames, n, 3], Å.
-    framework
-        Indices of the immobile ions; their mean position is held still.
-    masses
-        Masses of all atoms, shape [n], to hold the framework's centre of mass instead of
-        the plain mean. The plain mean is the convention of lattice diffusion.
-
-    Returns
-    -------
-    np.ndarray
-        Corrected positions, shape [n_frames, n, 3], Å.
-
-    Raises
-    ------
-    EvaluationError
-        If there is no framework ion: drift can't be told from diffusion then.
-    """
-    if len(framework) == 0:
-        msg = "drift correction expects at least one framework ion, got none; name the mobile ion"
-        raise EvaluationError(msg)
-    weights = None if masses is None else masses[framework]
-    centre = np.average(positions[:, framework], axis=1, weights=weights)
-    return positions - (centre - centre[0])[:, None, :]
-
-
-def time_averaged_msd(positions: np.ndarray) -> np.ndarray:
-    r"""Average squared displacements over all time origins and ions.
-
-    .. math:: MSD(m) = \frac{1}{N (T-m)} \sum_{i,k} |r_i(k+m) - r_i(k)|^2
-
-    by the FFT algorithm of Calandrini et al., Collection SFN 12, 201 (2011), eq. 4.15.
-
-    Parameters
-    ----------
-    positions
-        Unwrapped positions, shape [n_frames, n, 3], Å.
-
-    Returns
-    -------
-    np.ndarray
-        MSD at lags 0 to n_frames - 1, shape [n_frames], Å².
-    """
-    return ion_msds(positions).mean(axis=1)
-
-
-def ion_msds(positions: np.ndarray) -> np.ndarray:
-    """Return :func:`time_averaged_msd` of every ion by itself, shape [n_frames, n], Å²."""
-    n = len(positions)
-    # Centring keeps the cancellation between the two sums small.
-    r = positions - positions.mean(axis=0)
-    spectrum = np.fft.rfft(r, n=2 * n, axis=0)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2, n=2 * n, axis=0)[:n].sum(axis=2)
-    squares = (r**2).sum(axis=2)
-    left = np.cumsum(squares, axis=0)[::-1]
-    right = np.cumsum(squares[::-1], axis=0)[::-1]
-    origins = np.arange(n, 0, -1)[:, None]
-    msd = (left + right - 2 * correlation) / origins
-    msd[0] = 0.0
-    return np.maximum(msd, 0.0)
-
-
-def mean_squared_displacement(
-    positions: np.ndarray,
-    mobile: np.ndarray,
-    framework: np.ndarray,
-    masses: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the drift-corrected, time-averaged MSD of the mobile ions, shape [n_frames], Å².
-
-    Parameters are those of :func:`remove_drift`; ``mobile`` are the mobile ions' indices.
-    """
-    return time_averaged_msd(remove_drift(positions, framework, masses)[:, mobile])
 
 
 def relative_error(n_eff: float) -> float:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+import shlex
+import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from ase.calculators.cp2k import CP2K
 from jobflow import Job, job
 
 from ionloop.document import DATA_FIELDS
+from ionloop.errors import ReferenceSetupError
 from ionloop.frame import Frame
 from ionloop.reference.base import Reference, hash_settings
 from ionloop.reference.cp2k_fixes import quiet_command
@@ -197,13 +201,37 @@ class Cp2kReference(Reference):
         Raises
         ------
         ReferenceSetupError
-            If one is missing.
+            If one is missing, or CP2K has another version than the settings name.
         """
         settings = get_settings()
-        quiet_command(settings.cp2k_cmd)
+        command = quiet_command(settings.cp2k_cmd)
         quiet_command(settings.cp2k_shell_cmd)
+        if len(settings.cp2k_cmd.split()) == 1:  # mpirun or srun may not run here
+            check_version(command, self.dft.version)
         for symbol in symbols:
             kind_of(symbol, self.dft)
+
+
+def check_version(command: str, version: str) -> None:
+    """Ask CP2K for its version.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If it's another one.
+    """
+    answer = subprocess.run(
+        [*shlex.split(command), "--version"], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"CP2K version (\S+)", answer.stdout)
+    if found is None or found[1] != version:
+        first = (answer.stdout or answer.stderr or "no answer").strip().splitlines()[0]
+        got = found[1] if found else first
+        msg = (
+            f"expected CP2K {version}, got {got} from {shlex.split(command)[-1]!r}; set "
+            "Cp2kSettings.version, which is part of the settings hash, or IONLOOP_CP2K_CMD"
+        )
+        raise ReferenceSetupError(msg)
 
 
 def warn_if_skewed(frame: Frame) -> None:

@@ -208,7 +208,8 @@ def describe(dft: Cp2kSettings) -> dict[str, Any]:
     digests = {n: hashlib.sha256(data_file(n).read_bytes()).hexdigest() for n in sorted(names)}
     return {
         "code": "cp2k",
-        **dft.model_dump(mode="json"),
+        **dft.model_dump(mode="json", exclude={"schema_version": True, "kinds": True}),
+        "kinds": {el: [k.basis, k.basis_file, k.potential] for el, k in dft.kinds.items()},
         "data_files": digests,
         "solver": "diagonalization, Broyden mixing; restricted, no smearing, Gamma point",
         "charge": "of the frame",
@@ -281,6 +282,15 @@ class IonicSetGenerator(Cp2kInputGenerator):
     dft: Cp2kSettings = field(default_factory=Cp2kSettings)  # type: ignore[arg-type]
     sort_structure: bool = False
     config_dict: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Rebuild the settings from their dictionary, as :meth:`as_dict` writes them."""
+        if isinstance(self.dft, dict):
+            self.dft = Cp2kSettings(**self.dft)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Serialize; FireWorks turns a document inside a bound Maker into a string."""
+        return {**super().as_dict(), "dft": self.dft.model_dump(mode="json")}
 
     def get_input_set(
         self,

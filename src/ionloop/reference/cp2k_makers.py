@@ -76,6 +76,9 @@ def run_in(
                 logger.warning("CP2K failed in %s: %s", folder, error)
                 return None
     logger.info("reusing the finished calculation in %s", folder)
+    for zipped in folder.glob("*.gz"):  # killed while zipping: the plain file is whole
+        if zipped.with_suffix("").exists():
+            zipped.unlink()
     if failure_reason(read_text(folder / "cp2k.out") or "", version):
         return None
     with readable_task_document():

@@ -107,7 +107,7 @@ def relax_band(  # noqa: PLR0913
         If the end points relax into each other, so that there is no hop.
     """
     settings = BandSettings(
-        n_images=n_images, fmax=fmax, max_steps=max_steps, end_fmax=min(0.03, fmax)
+        n_images=n_images, fmax=fmax, max_steps=max_steps, end_fmax=min(0.05, fmax)
     )
     begin = time.perf_counter()
     counter = _Counter()

@@ -1,23 +1,22 @@
-"""A worker that is killed by the kernel at a chosen moment.
-
-``python crash_worker.py CAMPAIGN FOLDER POINT N`` kills itself at the N-th passing of POINT.
-"""
+"""A worker that is killed by the kernel at a chosen moment."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jobflow
 import pymongo.collection
 from fireworks import LaunchPad
 from maggma.stores import GridFSStore, MongoStore
 
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.worker import Worker
+from ionloop.store.connection import job_store
 
 
 def die_around(owner: type, name: str, nth: int, *, after: bool, when: Callable[..., bool]) -> None:
@@ -46,6 +45,10 @@ def many_new(_: Any, fws: list[Any], **__: Any) -> bool:
     return sum(fw.fw_id < 0 for fw in fws) > 1
 
 
+def outputs(store: MongoStore, *_: Any, **__: Any) -> bool:
+    return store.collection_name == "outputs"
+
+
 def into(name: str) -> Callable[..., bool]:
     return lambda collection, *_, **__: collection.name == name
 
@@ -55,7 +58,7 @@ POINTS: dict[str, tuple[type, str, bool, Callable[..., bool]]] = {
     "launch made": (LaunchPad, "get_new_launch_id", True, always),
     "checked out": (LaunchPad, "checkout_fw", True, always),
     "output without blobs": (GridFSStore, "update", False, always),
-    "output stored": (MongoStore, "update", True, into("outputs")),
+    "output stored": (MongoStore, "update", True, outputs),
     "before launch ends": (LaunchPad, "complete_launch", False, always),
     "launch ended": (LaunchPad, "get_wf_by_fw_id_lzyfw", False, always),
     "jobs added, not listed": (LaunchPad, "_upsert_fws", True, many_new),
@@ -64,13 +67,21 @@ POINTS: dict[str, tuple[type, str, bool, Callable[..., bool]]] = {
 }
 
 
-def main() -> None:
-    campaign_id, folder, point, nth = sys.argv[1:]
-    owner, name, after, when = POINTS[point]
-    if owner is MongoStore:  # a store knows its collection by another name
-        when = lambda store, *_, **__: store.collection_name == "outputs"  # noqa: E731
-    die_around(owner, name, int(nth), after=after, when=when)
-    Worker(launchpad(), campaign_id, Path(folder)).run()
+def crash(campaign_id: str, folder: Path, point: str, nth: int) -> int:
+    """Run a worker in a child that kills itself at the nth passing of a point.
 
-
-main()
+    Returns the signal that ended the child: 9, or 0 if it never came there. It is forked, since
+    the imports of a new interpreter would take seconds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: pymongo has threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            owner, name, after, when = POINTS[point]
+            jobflow.SETTINGS.JOB_STORE = job_store()
+            die_around(owner, name, nth, after=after, when=when)
+            Worker(launchpad(), campaign_id, folder).run()
+        finally:
+            os._exit(0)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])

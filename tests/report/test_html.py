@@ -1,0 +1,126 @@
+"""One file, no network, the judge's words in it, and true to the state of the campaign."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from ionloop.report.html import outcome, render, verdict, write_report
+
+
+class Page(HTMLParser):
+    """Collects links, tags and the text outside scripts and styles."""
+
+    VOID = ("meta", "link", "br", "img", "hr", "input")
+
+    def __init__(self, html):
+        super().__init__()
+        self.links, self.tags, self.text, self.open = [], [], [], []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.text).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [v for k, v in attrs if k in ("src", "href", "srcset", "data", "action")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text.append(data)
+
+
+@pytest.fixture
+def page(record):
+    return Page(render(record))
+
+
+def test_the_file_is_whole_and_links_to_nothing(record, page, tmp_path):
+    path = write_report(record, tmp_path / "new" / "report.html")
+    html = path.read_text(encoding="utf-8")
+    assert path == tmp_path / "new" / "report.html"
+    assert page.links == []
+    assert page.open == []
+    assert "@import" not in html
+    assert not re.search(r"url\(\s*['\"]?https?:", html.split("</style>")[0])
+    assert html.count("plotly.js v") == 1
+
+
+def test_every_part_is_there(page):
+    for words in (
+        "Converged after 3 generations and 96 labels.",
+        "barrier 319 meV by the model, 332 meV by the reference",
+        "Generation 0: go on",
+        "barriers changed by 60 meV, more than 10 meV",
+        "barriers changed by 8 meV, within 10 meV",
+        "3.1 effective hops, expected 5 or more",
+        "closest contact 1.1 Å below 1.3 Å",
+        "5e771f6a5e771f6a",
+        "1234",
+        "mace-torch",
+        "hidden_irreps",
+        "buck/coul/long 7.0",
+        "LAMMPS 2 Apr 2025",
+        "median wall time",
+    ):
+        assert words.lower() in page.text.lower(), words
+
+
+def test_all_figures_are_drawn(record):
+    html = render(record)
+    found = set(re.findall(r'id="figure-([a-z_]+)"', html))
+    assert found == {
+        "learning", "bands", "arrhenius", "msd", "hop_errors", "parity", "calibration", "progress",
+    }  # fmt: skip
+
+
+def test_words_of_documents_are_escaped(record, page):
+    assert "<script>alert(1)</script>" not in render(record)
+    assert "<script>alert(1)</script>" in page.text
+
+
+def test_figures_escape_what_could_close_their_script(record):
+    for band_set in record.band_sets:
+        for band in band_set.bands:
+            band.path_class = "</script><b>"
+    assert Page(render(record)).open == []
+    assert "b" not in Page(render(record)).tags
+
+
+def test_an_unfinished_campaign_says_what_is_missing(unfinished):
+    page = Page(render(unfinished))
+    assert "Not converged after 1 generation and 36 labels; another generation follows." in (
+        page.text
+    )
+    assert "No Arrhenius plot: the campaign hasn't been evaluated yet." in page.text
+    assert "212 ± 40" in page.text
+
+
+def test_a_campaign_that_only_started_has_a_report(newborn):
+    page = Page(render(newborn))
+    assert "No verdict yet" in page.text
+    assert "No bands" in page.text
+    assert page.open == []
+
+
+def test_stopping_is_not_convergence(record):
+    record.advances[-1].judgement.converged = False
+    state, sentence = verdict(record)
+    assert state == "stopped"
+    assert sentence == "Stopped without converging after 3 generations and 96 labels."
+
+
+def test_reasons_against_an_energy_reach_the_top(record):
+    energy = record.evaluation.model_transport.activation_energy
+    energy.admissible, energy.reason = False, "uses weak points"
+    assert any("not admissible by itself: uses weak points" in s for s in outcome(record))
+    energy.value = energy.error = None
+    energy.reason = "D has a number at 1 of 3 temperatures"
+    assert any("none, because D has a number at 1 of 3" in s for s in outcome(record))
+    record.evaluation.reference_transport = None
+    assert any("by the reference: not computed" in s for s in outcome(record))

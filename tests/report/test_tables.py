@@ -1,0 +1,87 @@
+"""Numbers for people: rounded to their errors, and never without a reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from ionloop.report import tables
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.32514, 0.0213, "0.325 ± 0.021"),
+        (331.6, 4.4, "331.6 ± 4.4"),
+        (331.6, 44.0, "332 ± 44"),
+        (2.04e-5, 3.1e-6, "(2.04 ± 0.31) × 10⁻⁵"),
+        (3.0e-5, 6.0e-5, "(3.0 ± 6.0) × 10⁻⁵"),
+        (0.3251, None, "0.325"),
+        (None, None, "–"),
+    ],
+)
+def test_a_value_is_rounded_to_its_error(value, error, text):
+    assert tables.with_error(value, error) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0213, "21 ms"), (3e-6, "3 µs"), (75, "75 s"), (1234.5, "1234 s")]
+)
+def test_durations_have_a_fitting_unit(seconds, text):
+    assert tables.duration(seconds) == text
+
+
+def test_key_numbers_hold_every_barrier_energy_and_diffusivity(record):
+    rows = tables.key_numbers(record)
+    assert [(r.calculator, r.value) for r in rows if r.quantity.endswith("#0")] == [
+        ("committee", "318.7 ± 4.4"),
+        ("reference (LAMMPS)", "332"),
+    ]
+    assert [r.quantity for r in rows].count("Activation energy E_a") == 2
+    cold = [r for r in rows if r.quantity == "D at 900 K"]
+    assert [r.value for r in cold] == ["–", "(4.26 ± 0.43) × 10⁻⁵"]
+    assert not cold[0].admissible
+    assert "3.1 effective hops" in cold[0].reason
+    assert all(r.unit and r.estimator for r in rows)
+
+
+def test_a_band_that_did_not_converge_is_not_admissible(record):
+    record.seeds.bands[0].converged = False
+    rows = tables.key_numbers(record)
+    reference = next(r for r in rows if r.calculator.startswith("reference"))
+    assert not reference.admissible
+    assert "force limit" in reference.reason
+
+
+def test_label_counts_add_up(record):
+    header, rows = tables.label_counts(record.shards)
+    table = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [t["admitted"] for t in table] == ["36", "30", "30"]
+    assert (table[0]["hop"], table[1]["hop"], table[1]["quarantined"]) == ("0", "6", "1")
+
+
+def test_quarantine_lists_labels_or_counts_of_reasons(record):
+    whole = tables.quarantine(record.shards)
+    assert [(r.generation, r.origin) for r in whole] == [(1, "hop"), (2, "hop")]
+    assert "above the ceiling" in whole[0].reason
+    for shard in record.shards:
+        shard.quarantined = []
+    counted = tables.quarantine(record.shards)
+    assert [(r.generation, r.frame) for r in counted] == [(1, "1 frame"), (2, "1 frame")]
+    assert counted[0].reason == whole[0].reason
+
+
+def test_costs_compare_with_the_cheapest(record):
+    rows = tables.costs(record.evaluation.cost)
+    assert rows[0][0] == "Buckingham-Coulomb"
+    assert rows[0][2:5] == ["90 µs", "2.4 µs", "1"]
+    assert rows[1][2:5] == ["50 ms", "1.3 ms", "556"]
+
+
+def test_error_bins_are_in_mev(record):
+    rows = tables.error_bins(record.evaluation)
+    first = record.evaluation.accuracy.forces_by_origin[0]
+    assert rows[0][0] == first.name
+    assert rows[0][3].startswith(f"{1000 * first.rmse_forces:.1f} ±")
+    first.rmse_error = None
+    assert "±" not in tables.error_bins(record.evaluation)[0][3]
+    assert tables.error_bins(None) == []
