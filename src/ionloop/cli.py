@@ -68,11 +68,11 @@ def run(
 
     built = load_flow(flow, **parse_parameters(set_ or []))
     campaign_id = campaign_id_of(built)
-    _ensure_database()
+    ensure_database()
     n_jobs = submit(built, campaign_id)
     out.print(f"submitted {campaign_id}: {n_jobs} jobs so far", highlight=False)
     if local:
-        _drive(campaign_id, workers)
+        drive(campaign_id, workers)
     else:
         out.print(f"run it here with: ionloop resume {campaign_id}", highlight=False)
 
@@ -82,11 +82,11 @@ def resume(campaign: CampaignArgument = None, *, workers: WorkersOption = None) 
     """Go on with a campaign that was submitted, killed or has failed jobs."""
     from ionloop.store.queries import resolve_campaign
 
-    _ensure_database()
-    _drive(resolve_campaign(campaign), workers)
+    ensure_database()
+    drive(resolve_campaign(campaign), workers)
 
 
-def _ensure_database() -> None:
+def ensure_database() -> None:
     """Start the local mongod where no server is named."""
     from ionloop.store import mongod
 
@@ -94,7 +94,8 @@ def _ensure_database() -> None:
         mongod.start()
 
 
-def _drive(campaign_id: str, workers: int | None) -> None:
+def drive(campaign_id: str, workers: int | None = None) -> None:
+    """Run a submitted campaign to its end, and show how far it is."""
     from ionloop import engine
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -178,14 +179,20 @@ def report(
     ] = None,
 ) -> None:
     """Write the HTML report of a campaign."""
-    from ionloop.report.html import write_report
-    from ionloop.store.queries import campaign_record, resolve_campaign
+    from ionloop.store.queries import resolve_campaign
 
-    campaign_id = resolve_campaign(campaign)
-    path = file or get_settings().home_dir / "reports" / f"{campaign_id}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = write_report(campaign_record(campaign_id), path)
+    written = write_campaign_report(resolve_campaign(campaign), file)
     out.print(str(written), highlight=False)
+
+
+def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
+    """Write a campaign's report from MongoDB; return its path."""
+    from ionloop.report.html import write_report
+    from ionloop.store.queries import campaign_record
+
+    path = path or get_settings().home_dir / "reports" / f"{campaign_id}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_report(campaign_record(campaign_id), path)
 
 
 @app.command()
@@ -266,11 +273,16 @@ def _one_line(error: Exception) -> str:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one line and exit status 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    """Entry point of ``ionloop``."""
     command = typer.main.get_command(app)
+    run_command(lambda: command.main(prog_name="ionloop", standalone_mode=False))
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run a command and exit; what a user can mend is one line and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
-        status_code = command.main(prog_name="ionloop", standalone_mode=False)
+        status_code = command()
     except (IonloopError, ValidationError) as error:
         err.print(f"ionloop: error: {_one_line(error)}", markup=False)
         sys.exit(2)

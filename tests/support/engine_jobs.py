@@ -8,16 +8,19 @@ from pathlib import Path
 from jobflow import Flow, Response, job
 
 from ionloop.campaign.schema import Advance, CampaignState
-from ionloop.document import DATA_FIELDS, Document
+from ionloop.document import DATA_FIELDS
+from ionloop.frame import Frame, Origin
 from ionloop.judge.schema import Judgement, Metrics
+from ionloop.label.schema import Label, LabelShard
 from ionloop.reference.schema import SinglePoint
 
-
-class Batch(Document):
-    """What a generation's labels were, with a field that goes to GridFS."""
-
-    generation: int
-    labels: list[SinglePoint]
+FRAME = Frame(
+    symbols=["Li"],
+    positions=[[0.0, 0.0, 0.0]],
+    cell=[[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]],
+    origin=Origin.AIMD,
+    group="start",
+)
 
 
 @job
@@ -54,9 +57,33 @@ def dear_label(name: str, ledger: str, seconds: float) -> SinglePoint:
 
 
 @job(data=DATA_FIELDS)
-def collect(generation: int, labels: list[SinglePoint]) -> Batch:
-    """Put labels together."""
-    return Batch(generation=generation, labels=labels)
+def collect(generation: int, points: list[SinglePoint]) -> LabelShard:
+    """Put labels together; they go to GridFS."""
+    labels = [
+        Label(
+            frame=FRAME.model_copy(update={"generation": generation}),
+            frame_hash=f"{generation}.{i}",
+            energy=point.energy,
+            settings_hash=point.settings_hash,
+            engine=point.engine,
+            wall_s=point.wall_s,
+            directory=point.directory,
+        )
+        for i, point in enumerate(points)
+    ]
+    return LabelShard(
+        generation=generation,
+        purpose="train",
+        labels=labels,
+        quarantined=[],
+        frame_hashes=[label.frame_hash for label in labels],
+        n_admitted=len(labels),
+        n_quarantined=0,
+        reasons={},
+        counts={"aimd": len(labels)},
+        settings_hash="hash",
+        wall_s=0.0,
+    )
 
 
 @job(data=DATA_FIELDS)
@@ -68,7 +95,7 @@ def spread(generation: int, n: int, ledger: str, seconds: float) -> Response:
 
 
 @job
-def step(batch: Batch, last: int, n: int, ledger: str, seconds: float) -> Response:
+def step(batch: LabelShard, last: int, n: int, ledger: str, seconds: float) -> Response:
     """Add the next generation until the last one."""
     generation = batch.generation
     metrics = Metrics(

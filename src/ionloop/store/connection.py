@@ -24,6 +24,8 @@ OUTPUTS = "outputs"
 BLOBS = "outputs_blobs"
 #: No acknowledged write may be lost: a server that is killed keeps what it journalled.
 _DURABLE = {"w": "majority", "journal": "true"}
+#: How long to wait for a server, unless the URI says.
+_PATIENCE: dict[str, Any] = {"serverSelectionTimeoutMS": 5000}
 
 
 def durable(uri: str) -> str:
@@ -82,7 +84,8 @@ def database(settings: Settings | None = None) -> Database[dict[str, Any]]:
     """
     settings = settings or get_settings()
     uri = database_uri(settings)
-    client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=5000)
+    patience = {} if "serverselectiontimeoutms" in uri.lower() else _PATIENCE
+    client: MongoClient[dict[str, Any]] = MongoClient(uri, **patience)
     try:
         client.admin.command("ping")
     except PyMongoError as error:

@@ -250,6 +250,7 @@ def stop(settings: Settings | None = None, timeout_s: float = 30.0) -> bool:
     _refuse_foreign(settings, "stop")
     now = status(settings)
     if not now.running or now.pid is None:
+        _reap()
         return False
     os.kill(now.pid, signal.SIGTERM)
     end = time.monotonic() + timeout_s
@@ -258,10 +259,14 @@ def stop(settings: Settings | None = None, timeout_s: float = 30.0) -> bool:
             msg = f"mongod (process {now.pid}) did not end in {timeout_s:.0f} s; kill it by hand"
             raise StoreError(msg)
         time.sleep(0.05)
-    for process in _started:
-        process.poll()
+    _reap()
     (now.folder / "pid").unlink(missing_ok=True)
     return True
+
+
+def _reap() -> None:
+    """Forget the servers that this process started and that have ended."""
+    _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _refuse_foreign(settings: Settings, verb: str) -> None:
