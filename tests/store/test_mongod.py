@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 from pymongo import MongoClient
@@ -52,15 +54,34 @@ def test_a_killed_server_starts_on_another_port_if_its_own_is_taken(home):
     os.kill(first.pid, signal.SIGKILL)  # leaves its pid file and lock
     while is_alive(first.pid):
         time.sleep(0.01)
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bind(taken, first.port)
-        taken.listen()
+    with taken(first.port):
         assert not mongod.status().running
         second = mongod.start()
         assert second.port != first.port
         with MongoClient(second.uri) as client:
             assert client.x.y.find_one()["kept"] == 1
+
+
+@contextmanager
+def taken(port: int):
+    """Serve a port with what is no mongod: it hangs up on everybody."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bind(sock, port)
+        sock.listen()
+        thread = threading.Thread(target=hang_up, args=(sock,))
+        thread.start()
+        try:
+            yield
+        finally:
+            sock.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def hang_up(sock: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            sock.accept()[0].close()
 
 
 def bind(sock: socket.socket, port: int) -> None:

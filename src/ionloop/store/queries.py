@@ -29,7 +29,7 @@ from ionloop.train.schema import Calibration, Member
 D = TypeVar("D", bound=Document)
 
 #: Heavy fields that a record holds; the others stay in GridFS.
-LOADED = ["labels", "bands"]
+LOADED = ["labels", "quarantined", "bands"]
 _ACTIVE = ("READY", "RESERVED", "RUNNING")
 
 #: Documents of a record, and what makes two of them the same one: a job that was run

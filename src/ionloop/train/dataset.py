@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -30,13 +30,22 @@ def held_out(labels: Sequence[Label], generation: int) -> tuple[list[Label], lis
     return [x for x in labels if x.frame_hash not in hashes], out
 
 
+def trained_from(label: Label) -> int:
+    """Return the first generation that may train on a label; random frames wait for one."""
+    return label.frame.generation + (label.frame.origin is Origin.RANDOM)
+
+
 def split_by_group(
-    labels: Sequence[Label], fraction: float, rng: np.random.Generator
+    labels: Sequence[Label],
+    fraction: float,
+    rng: np.random.Generator,
+    sides: Mapping[str, bool] | None = None,
 ) -> tuple[list[Label], list[Label]]:
     """Split into training and validation by whole groups (trajectories, bands).
 
     Groups are drawn at random, origin by origin in turn, so that validation holds several
-    origins; an origin never gives its last group away.
+    origins; an origin never gives its last group away. A group stays whole whatever the
+    origins of its frames: neighbours in time would tell on each other.
 
     Parameters
     ----------
@@ -46,29 +55,38 @@ def split_by_group(
         Share of labels to validate on; at least one group is taken where there are two.
     rng
         Random generator.
+    sides
+        Groups that are decided already: whether they validate.
 
     Returns
     -------
     tuple
         Training and validation labels.
     """
-    by_origin: dict[Origin, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    sides = sides or {}
+    counts: dict[str, Counter[Origin]] = defaultdict(Counter)
     for label in labels:
-        by_origin[label.frame.origin][label.frame.group] += 1
-    queues = {o: list(rng.permutation(sorted(g))) for o, g in sorted(by_origin.items())}
-    target, taken, chosen = fraction * len(labels), 0, set()
-    while taken < target:
-        open_origins = [o for o, queue in queues.items() if len(queue) > 1]
-        if not open_origins:
-            break
-        for origin in open_origins:
-            group = queues[origin].pop()
-            chosen.add((origin, group))
-            taken += by_origin[origin][group]
-            if taken >= target:
+        counts[label.frame.group][label.frame.origin] += 1
+    chosen = {group for group in counts if sides.get(group)}
+    left = Counter(o for group in sorted(counts) if group not in chosen for o in counts[group])
+    queues = {
+        origin: rng.permutation([g for g in sorted(counts) if g not in sides and origin in counts[g]])
+        .tolist()
+        for origin in sorted(left)
+    }
+    taken = sum(counts[group].total() for group in chosen)
+    while taken < fraction * len(labels) and any(queues.values()):
+        for queue in filter(None, queues.values()):
+            group = queue.pop()
+            if group in chosen or min(left[origin] for origin in counts[group]) < 2:
+                continue
+            chosen.add(group)
+            left.subtract(list(counts[group]))
+            taken += counts[group].total()
+            if taken >= fraction * len(labels):
                 break
-    valid = [x for x in labels if (x.frame.origin, x.frame.group) in chosen]
-    train = [x for x in labels if (x.frame.origin, x.frame.group) not in chosen]
+    valid = [x for x in labels if x.frame.group in chosen]
+    train = [x for x in labels if x.frame.group not in chosen]
     return train, valid
 
 

@@ -17,7 +17,13 @@ from ionloop.label.schema import Label
 from ionloop.profile import Profile
 from ionloop.train import mace
 from ionloop.train.calibration import calibrate
-from ionloop.train.dataset import bootstrap_weights, held_out, split_by_group, to_training_atoms
+from ionloop.train.dataset import (
+    bootstrap_weights,
+    held_out,
+    split_by_group,
+    to_training_atoms,
+    trained_from,
+)
 from ionloop.train.schema import Calibration, Hyperparameters, Member
 
 logger = logging.getLogger(__name__)
@@ -29,10 +35,18 @@ VALID_FRACTION = 0.12
 def partition(
     labels: Sequence[Label], generation: int, random_seed: int
 ) -> tuple[list[Label], list[Label], list[Label]]:
-    """Split labels into training, validation and held-out, alike for all members."""
+    """Split labels into training, validation and held-out, alike for all members.
+
+    A group keeps its side for good: a member that starts from its predecessor has seen
+    all that the predecessor trained on.
+    """
     usable, out = held_out(labels, generation)
-    rng = np.random.default_rng([random_seed, generation, 17])
-    train, valid = split_by_group(usable, VALID_FRACTION, rng)
+    sides: dict[str, bool] = {}
+    for g in range(generation + 1):
+        known = [x for x in usable if trained_from(x) <= g]
+        rng = np.random.default_rng([random_seed, g, 17])
+        train, valid = split_by_group(known, VALID_FRACTION, rng, sides)
+        sides = {x.frame.group: False for x in train} | {x.frame.group: True for x in valid}
     if not train or not valid:
         msg = (
             f"expected labels from two or more trajectories to train and validate on, got "
