@@ -61,9 +61,15 @@ def train(folder: Path, epochs: int) -> list[Path]:
         point = single_point(frame, calculator, reference)
         labels.append(
             Label(
-                frame=frame, frame_hash=frame.frame_hash, energy=point.energy,
-                forces=point.forces, settings_hash="", engine="", wall_s=0, directory="",
-            )  # fmt: skip
+                frame=frame,
+                frame_hash=frame.frame_hash,
+                energy=point.energy,
+                forces=point.forces,
+                settings_hash="",
+                engine="",
+                wall_s=0,
+                directory="",
+            )
         )
     atoms = [to_training_atoms(label) for label in labels]
     paths = []
@@ -115,7 +121,9 @@ def main() -> None:
             for size in SIZES[1:]:
                 mixed = found[1] + found[size] / CHECK_EVERY
                 name = f"1, {size} each {CHECK_EVERY}th"
-                table.add_row(str(len(atoms)), name, f"{1e3 * mixed:.1f}", f"{mixed / found[1]:.2f}")
+                table.add_row(
+                    str(len(atoms)), name, f"{1e3 * mixed:.1f}", f"{mixed / found[1]:.2f}"
+                )
     Console().print(table)
 
 

@@ -37,7 +37,13 @@ def main() -> None:
     for (generation, stage), found in sorted(spans.items(), key=lambda x: min(x[1])):
         span = max(e for _, e in found) - min(b for b, _ in found)
         total = sum((e - b).total_seconds() for b, e in found)
-        row = (str(generation), stage, str(len(found)), f"{span.total_seconds():.1f}", f"{total:.1f}")
+        row = (
+            str(generation),
+            stage,
+            str(len(found)),
+            f"{span.total_seconds():.1f}",
+            f"{total:.1f}",
+        )
         table.add_row(*row)
     everything = [x for found in spans.values() for x in found]
     whole = max(e for _, e in everything) - min(b for b, _ in everything)

@@ -17,6 +17,7 @@ import typer
 
 from ionloop.cli import drive, ensure_database, run_command, write_campaign_report
 from ionloop.engine import campaign_id_of, load_flow, submit
+from ionloop.errors import ReferenceSetupError
 from ionloop.report.summary import summary_line
 from ionloop.store.queries import campaign_record
 
@@ -40,7 +41,8 @@ def demo(
         choices |= {"structure": structure, "teacher": teacher, "mobile_ion": mobile_ion}
         flow = load_flow(FLOWS / "quickstart.py", **choices)
     else:
-        raise typer.BadParameter(f"expected teacher or cp2k, got {reference!r}")
+        msg = f"expected --reference teacher or cp2k, got {reference!r}"
+        raise ReferenceSetupError(msg)
     campaign_id = campaign_id_of(flow)
     ensure_database()
     submit(flow, campaign_id)

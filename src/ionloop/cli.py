@@ -198,13 +198,13 @@ def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
 @app.command()
 def doctor(*, json: JsonOption = False) -> None:
     """Check this machine; exit status 1 if something needed is missing."""
-    from ionloop.engine.doctor import examine
+    from ionloop.engine.doctor import Check, examine
 
     checks = examine()
     if json:
         from pydantic import TypeAdapter
 
-        dumped = TypeAdapter(list[type(checks[0])]).dump_json(checks, indent=2)
+        dumped = TypeAdapter(list[Check]).dump_json(checks, indent=2)
         sys.stdout.write(dumped.decode() + "\n")
     else:
         for check in checks:

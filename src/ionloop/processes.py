@@ -80,7 +80,7 @@ def run_logged(command: Sequence[str], log: Path, env: Mapping[str, str] | None 
     """
     with (
         log.open("ab") as out,
-        subprocess.Popen(  # noqa: S603
+        subprocess.Popen(
             list(command),
             stdout=out,
             stderr=subprocess.STDOUT,

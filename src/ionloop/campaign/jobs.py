@@ -25,9 +25,7 @@ def advance(
 ) -> Response:
     """Add the next generation, or the evaluation where the judge stops."""
     history = [*state.history, judgement.metrics]
-    following = state.model_copy(
-        update={"generation": state.generation + 1, "history": history}
-    )
+    following = state.model_copy(update={"generation": state.generation + 1, "history": history})
     if judgement.stop:
         step, state_out = "evaluate", state.model_copy(update={"history": history})
         addition = maker.evaluation(material, state_out)

@@ -153,16 +153,33 @@ class CampaignMaker(Maker):
         members = [member.uuid for member in train.output["members"]]
         calibration = train.output["calibration"]
         explore = self.explore.make(
-            material.start, material.host, material.hops, members, calibration,
-            self.profile, g, self.random_seed,
+            material.start,
+            material.host,
+            material.hops,
+            members,
+            calibration,
+            self.profile,
+            g,
+            self.random_seed,
         )
         select = self.select.make(
-            explore.output["explorations"], explore.output["bands"], calibration, shards, self.profile, g + 1,
+            explore.output["explorations"],
+            explore.output["bands"],
+            calibration,
+            shards,
+            self.profile,
+            g + 1,
             self.random_seed,
         )
         judge = self.judge.make(
-            explore.output["explorations"], explore.output["bands"], calibration,
-            select.output.counts, shards, state.history, self.profile, g,
+            explore.output["explorations"],
+            explore.output["bands"],
+            calibration,
+            select.output.counts,
+            shards,
+            state.history,
+            self.profile,
+            g,
         )
         here = state.model_copy(
             update={
@@ -177,8 +194,12 @@ class CampaignMaker(Maker):
         step = advance(judge.output, here, material, self)
         step.name = f"advance generation {g}"
         for part, stage in (
-            (label, "label"), (train, "train"), (explore, "explore"),
-            (select, "select"), (judge, "judge"), (step, "advance"),
+            (label, "label"),
+            (train, "train"),
+            (explore, "explore"),
+            (select, "select"),
+            (judge, "judge"),
+            (step, "advance"),
         ):
             part.update_metadata({**metadata, "stage": stage})
             jobs.append(part)
@@ -196,9 +217,7 @@ class CampaignMaker(Maker):
         flow = self.seed.make(
             material.start, material.hops, self.reference, self.profile, self.random_seed
         )
-        flow.update_metadata(
-            {"campaign_id": state.campaign_id, "generation": 0, "stage": "seed"}
-        )
+        flow.update_metadata({"campaign_id": state.campaign_id, "generation": 0, "stage": "seed"})
         jobs.append(flow)
         return flow.output.frames, flow.output.uuid
 
@@ -226,7 +245,11 @@ class CampaignMaker(Maker):
         metadata = {"campaign_id": state.campaign_id, "generation": state.generation}
         ev = self.evaluate
         runs = self.explore.runs(
-            material.start, material.host, state.members, state.calibration, self.profile,
+            material.start,
+            material.host,
+            state.members,
+            state.calibration,
+            self.profile,
             state.generation,
             temperatures=self.profile.transport_temperatures * ev.replicas,
             n_steps=ev.md_steps,
@@ -235,8 +258,13 @@ class CampaignMaker(Maker):
         )
         pick = ev.test_frames([run.output for run in runs], self.random_seed)
         label = self.label.make(
-            pick.output.frames, self.reference, self.profile, state.generation, "test",
-            state.shards, metadata,
+            pick.output.frames,
+            self.reference,
+            self.profile,
+            state.generation,
+            "test",
+            state.shards,
+            metadata,
         )
         truths = self._reference_runs(material) if self.reference.cheap else []
         measure = ev.make(
@@ -258,7 +286,7 @@ class CampaignMaker(Maker):
         return flow
 
     def _reference_runs(self, material: Material) -> list[Job]:
-        """The reference's own MD at the transport temperatures."""
+        """Make the reference's own MD at the transport temperatures."""
         jobs = []
         for i, temperature in enumerate(self.profile.transport_temperatures):
             run = self.reference.md(

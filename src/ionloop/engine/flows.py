@@ -156,6 +156,7 @@ def submit(flow: Flow | Job, campaign_id: str, settings: Settings | None = None)
     flow.update_metadata({"campaign_id": campaign_id}, dynamic=True)
     with warnings.catch_warnings():  # FireWorks needs no order among unconnected jobs
         warnings.filterwarnings("ignore", "Some jobs are not connected")
-        workflow = flow_to_workflow(flow, store=None, metadata={"campaign_id": campaign_id})
+        # No store: its URI, password and all, would be written into every firework.
+        workflow = flow_to_workflow(flow, metadata={"campaign_id": campaign_id})
     lp.add_wf(workflow)
     return len(workflow)

@@ -106,7 +106,7 @@ def reference_cost(shard: LabelShard, n_atoms: int) -> Cost:
 
 
 @job(data=DATA_FIELDS, output_schema=Evaluation)
-def assemble_evaluation(  # noqa: PLR0913
+def assemble_evaluation(
     generation: int,
     accuracy: Accuracy,
     model_transport: Transport,

@@ -36,7 +36,8 @@ def pick_test_frames(
             bins[hop_bin(frame.hop.progress)].append(frame)
     queues = [list(rng.permutation(len(b))) for b in bins.values()]
     pools = list(bins.values())
-    n_hops, chosen = round(0.75 * n_total), []
+    n_hops = round(0.75 * n_total)
+    chosen: list[Frame] = []
     while len(chosen) < n_hops and any(queues):
         for pool, queue in zip(pools, queues, strict=True):
             if queue and len(chosen) < n_hops:

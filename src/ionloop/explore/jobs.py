@@ -41,9 +41,8 @@ class Committee:
     def fetch(cls, uuids: list[str], calibration: Calibration | str, folder: Path) -> Committee:
         """Fetch members, and the calibration where it's given by uuid, from the store."""
         members = fetch_outputs(uuids)
-        if isinstance(calibration, str):
-            calibration = fetch_outputs([calibration])[0]
-        return cls(members, [mace.load_model(m, folder) for m in members], calibration)
+        known = fetch_outputs([calibration])[0] if isinstance(calibration, str) else calibration
+        return cls(members, [mace.load_model(m, folder) for m in members], known)
 
     @property
     def settings_hash(self) -> str:
@@ -94,9 +93,7 @@ def explore_md(  # noqa: PLR0913
     rng = np.random.default_rng([seed, 11])
     with tempfile.TemporaryDirectory() as folder:
         committee = Committee.fetch(members, calibration, Path(folder))
-        detector = hop_detector(
-            start, host, profile, settings.time_step * settings.store_every
-        )
+        detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
         judge = committee.uncertainty(detector.mobile)
         driver = mace.committee_calculator([committee.paths[seed % len(committee.paths)]])
         run = run_md(
@@ -130,7 +127,13 @@ def explore_md(  # noqa: PLR0913
         tags = {"generation": generation, "group": group, "temperature": temperature}
         frames = [judged(start, run.positions[p.index], p, judge, tags) for p in picks]
     return summarise(
-        start, run, analysis, frames, committee.calibration, tags, settings,
+        start,
+        run,
+        analysis,
+        frames,
+        committee.calibration,
+        tags,
+        settings,
         time.perf_counter() - begin,
     )
 

@@ -59,7 +59,12 @@ class ExploreMaker(Maker):
             Its output is ``{"explorations": [...], "bands": ...}``.
         """
         runs = self.runs(
-            start, host, members, calibration, profile, generation,
+            start,
+            host,
+            members,
+            calibration,
+            profile,
+            generation,
             temperatures=profile.temperatures * self.replicas,
             n_steps=self.md_steps,
             seed=100_000 * random_seed + 1000 * generation,

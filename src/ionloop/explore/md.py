@@ -175,9 +175,7 @@ def _unphysical(atoms: Atoms, plan: MDPlan, guards: Guards, energy_start: float)
     return None
 
 
-def save_checkpoint(
-    checkpoint: Path, run: MDRun, atoms: Atoms, rng: np.random.Generator
-) -> None:
+def save_checkpoint(checkpoint: Path, run: MDRun, atoms: Atoms, rng: np.random.Generator) -> None:
     """Write all that is needed to go on, by one atomic rename."""
     scratch = checkpoint.with_suffix(".tmp.npz")
     np.savez(
@@ -186,15 +184,13 @@ def save_checkpoint(
         checks=np.array(run.checks, float).reshape(-1, 2),
         momenta=atoms.get_momenta(),
         step=run.step,
-        energy_start=run.energy_start,
+        energy_start=np.array(run.energy_start, float),
         rng=json.dumps(rng.bit_generator.state),
     )
     scratch.replace(checkpoint.with_suffix(".npz"))
 
 
-def load_checkpoint(
-    checkpoint: Path, atoms: Atoms, rng: np.random.Generator
-) -> MDRun | None:
+def load_checkpoint(checkpoint: Path, atoms: Atoms, rng: np.random.Generator) -> MDRun | None:
     """Bring atoms and generator back to a checkpoint; None if there is none."""
     path = checkpoint.with_suffix(".npz")
     if not path.exists():

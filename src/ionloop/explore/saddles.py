@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ionloop.errors import ExplorationError
@@ -51,7 +52,7 @@ class SharedCalculator(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=()) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
         """Ask the inner calculator, and copy the mean energy and forces."""
         super().calculate(atoms, properties, system_changes)
-        probe = self.atoms.copy()
+        probe = Atoms(self.atoms)
         probe.calc = self.inner
         self.results = {
             "energy": float(probe.get_potential_energy()),
@@ -59,7 +60,7 @@ class SharedCalculator(Calculator):
         }
 
 
-def committee_bands(  # noqa: PLR0913
+def committee_bands(
     hops: Sequence[Hop],
     calculator: MACECalculator,
     uncertainty: CommitteeUncertainty,

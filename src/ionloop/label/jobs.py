@@ -28,7 +28,7 @@ def new_frames(frames: Sequence[Frame], known: set[str]) -> list[Frame]:
 
 
 @job(data=DATA_FIELDS)
-def label_frames(  # noqa: PLR0913
+def label_frames(
     frames: list[Frame] | str,
     reference: Reference,
     profile: Profile,
@@ -42,10 +42,9 @@ def label_frames(  # noqa: PLR0913
     ``frames`` may be the uuid of a job whose output has them; ``shards`` are the uuids of
     earlier batches: their frames aren't asked again.
     """
-    if isinstance(frames, str):
-        frames = fetch_outputs([frames], "frames")[0]
+    asked: list[Frame] = fetch_outputs([frames], "frames")[0] if isinstance(frames, str) else frames
     known = {h for shard in fetch_outputs(shards, "frame_hashes") for h in shard}
-    fresh = new_frames(frames, known)
+    fresh = new_frames(asked, known)
     size = reference.frames_per_job
     chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
     statics = []
@@ -69,7 +68,7 @@ def label_frames(  # noqa: PLR0913
 
 
 @job(data=DATA_FIELDS, output_schema=LabelShard)
-def collect_labels(  # noqa: PLR0913
+def collect_labels(
     chunks: list[list[Frame]],
     results: list[list[SinglePoint] | None],
     settings_hash: str,
@@ -84,11 +83,13 @@ def collect_labels(  # noqa: PLR0913
     LabelError
         If the admitted share is below ``profile.min_success_fraction``.
     """
-    labels = [
-        judge_point(frame, point, settings_hash, profile)
-        for chunk, points in zip(chunks, results, strict=True)
-        for frame, point in zip(chunk, points or [None] * len(chunk), strict=True)
-    ]
+    labels = []
+    for chunk, points in zip(chunks, results, strict=True):
+        answers: Sequence[SinglePoint | None] = points or [None] * len(chunk)
+        labels += [
+            judge_point(frame, point, settings_hash, profile)
+            for frame, point in zip(chunk, answers, strict=True)
+        ]
     return make_shard(labels, settings_hash, profile, generation, purpose)
 
 

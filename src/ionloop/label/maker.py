@@ -24,7 +24,7 @@ class LabelMaker(Maker):
 
     name: str = "label"
 
-    def make(  # noqa: PLR0913
+    def make(
         self,
         frames: list[Frame] | OutputReference | str,
         reference: Reference,

@@ -68,7 +68,7 @@ class Reference(Maker, ABC):
         """Make a job whose output is a list of ``SinglePoint``, one a frame."""
 
     @abstractmethod
-    def md(  # noqa: PLR0913
+    def md(
         self,
         frame: Frame,
         *,

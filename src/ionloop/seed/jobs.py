@@ -31,7 +31,7 @@ def displaced_frames(start: Frame, plan: Displacements, rng: np.random.Generator
 
 
 @job(data=DATA_FIELDS, output_schema=SeedFrames)
-def collect_seeds(  # noqa: PLR0913
+def collect_seeds(
     start: Frame,
     trajectories: list[Trajectory | None],
     bands: list[Band | None],

@@ -32,9 +32,7 @@ def strained_candidates(
     for k, i in enumerate(order):
         group = f"strain-{generation}-{k}"
         cell = strain(frames[i], plan.volume_fraction, plan.shear, rng, group=group)
-        candidates.append(
-            rattle(cell, plan.strain_rattle, rng, origin=Origin.STRAIN, group=group)
-        )
+        candidates.append(rattle(cell, plan.strain_rattle, rng, origin=Origin.STRAIN, group=group))
     return candidates
 
 

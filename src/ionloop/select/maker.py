@@ -37,7 +37,7 @@ class SelectMaker(Maker):
         if isinstance(self.displacements, dict):
             self.displacements = Displacements(**self.displacements)
 
-    def make(  # noqa: PLR0913
+    def make(
         self,
         explorations: OutputReference,
         bands: OutputReference,

@@ -118,7 +118,7 @@ def _read(store: JobStore, campaign_id: str, kind: type[D]) -> list[D]:
     """Read all documents of one class, alone or in lists, by generation."""
     criteria = {"metadata.campaign_id": campaign_id, "output.@class": kind.__name__}
     found: dict[Hashable, D] = {}
-    for doc in store.query(criteria, sort={"completed_at": 1}, load={"data": LOADED}):
+    for doc in store.query(criteria, sort={"completed_at": 1}, load={"data": LOADED}):  # type: ignore[dict-item]
         outputs = doc["output"] if isinstance(doc["output"], list) else [doc["output"]]
         for output in outputs:
             if output.get("@class") == kind.__name__:
@@ -197,7 +197,7 @@ def stored_output(
     doc = db[OUTPUTS].find_one({"uuid": uuid, "index": index})
     if doc is None:
         return None
-    wanted = {get(doc, [*path, "blob_uuid"]) for path in find_key(doc, "blob_uuid")}
+    wanted = {get(doc, [*path, "blob_uuid"]) for path in find_key(doc, "blob_uuid")}  # type: ignore[arg-type]
     have = set(
         db[f"{BLOBS}.files"].distinct(
             "metadata.blob_uuid", {"metadata.blob_uuid": {"$in": list(wanted)}}

@@ -13,9 +13,9 @@ SIGMA_FLOOR = 1e-4
 
 
 def ion_spread(forces: np.ndarray, ions: np.ndarray) -> np.ndarray:
-    """Spread of the force vector of each ion over the committee.
+    r"""Spread of the force vector of each ion over the committee.
 
-    .. math:: \\sigma_i^2 = \\frac{1}{K-1} \\sum_k |F_{ik} - \\bar F_i|^2
+    .. math:: \sigma_i^2 = \frac{1}{K-1} \sum_k |F_{ik} - \bar F_i|^2
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def conformal_scale(ratios: np.ndarray, level: float) -> float:
     return float(np.sort(ratios)[rank - 1])
 
 
-def calibrate(  # noqa: PLR0913
+def calibrate(
     forces: Sequence[np.ndarray],
     truths: Sequence[np.ndarray],
     mobile: Sequence[np.ndarray],
@@ -79,9 +79,7 @@ def calibrate(  # noqa: PLR0913
         ``sigma_hi`` is three times that, or 0.3 eV/Å more, whichever is larger.
     """
     sigma = [np.maximum(ion_spread(f, m), SIGMA_FLOOR) for f, m in zip(forces, mobile, strict=True)]
-    difference = [
-        f.mean(axis=0)[m] - t[m] for f, t, m in zip(forces, truths, mobile, strict=True)
-    ]
+    difference = [f.mean(axis=0)[m] - t[m] for f, t, m in zip(forces, truths, mobile, strict=True)]
     error = [np.linalg.norm(d, axis=1) for d in difference]
     all_sigma, all_error = np.concatenate(sigma), np.concatenate(error)
     worst = float(np.sqrt(np.mean([e.max() ** 2 for e in error])))
@@ -102,9 +100,7 @@ def calibrate(  # noqa: PLR0913
     )
 
 
-def _coverage(
-    sigma: Sequence[np.ndarray], error: Sequence[np.ndarray], level: float
-) -> float:
+def _coverage(sigma: Sequence[np.ndarray], error: Sequence[np.ndarray], level: float) -> float:
     """Coverage where each frame is judged by the scale of all other frames."""
     if len(sigma) < 2:
         return float("nan")

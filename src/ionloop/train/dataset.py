@@ -70,8 +70,9 @@ def split_by_group(
     chosen = {group for group in counts if sides.get(group)}
     left = Counter(o for group in sorted(counts) if group not in chosen for o in counts[group])
     queues = {
-        origin: rng.permutation([g for g in sorted(counts) if g not in sides and origin in counts[g]])
-        .tolist()
+        origin: rng.permutation(
+            [g for g in sorted(counts) if g not in sides and origin in counts[g]]
+        ).tolist()
         for origin in sorted(left)
     }
     taken = sum(counts[group].total() for group in chosen)

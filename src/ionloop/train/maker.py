@@ -40,11 +40,11 @@ class CommitteeMaker(Maker):
         """
         if isinstance(self.hyperparameters, dict):
             self.hyperparameters = Hyperparameters(**self.hyperparameters)
-        if self.size < 2:  # noqa: PLR2004
+        if self.size < 2:
             msg = f"committee needs >= 2 models, got {self.size}; raise CommitteeMaker.size"
             raise TrainingError(msg)
 
-    def make(  # noqa: PLR0913
+    def make(
         self,
         generation: int,
         shards: list[str],
