@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobflow import Flow
-from pymatgen.core import Structure
 
 from ionloop.campaign.maker import CampaignMaker
 from ionloop.evaluate.maker import EvaluateMaker
@@ -17,7 +16,7 @@ from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.schema import ExploreSettings
 from ionloop.judge.maker import JudgeMaker
 from ionloop.judge.schema import Limits
-from ionloop.profile import Budget, Profile
+from ionloop.profile import Budget, Profile, read_structure
 from ionloop.reference.cp2k import Cp2kReference
 from ionloop.seed.defects import remove_neutral_set
 from ionloop.seed.maker import SeedMaker
@@ -30,7 +29,7 @@ LI3OCL = Path(__file__).parent / "structures" / "Li3OCl.cif"
 
 def build(random_seed: int = 0, max_generations: int = 3) -> Flow:
     """Make the campaign; every choice that matters stands below."""
-    host = Structure.from_file(LI3OCL).make_supercell(2)
+    host = read_structure(LI3OCL).make_supercell(2)
     start = remove_neutral_set(host, {"Li": 1})
 
     profile = Profile(

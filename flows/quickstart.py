@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 
 from jobflow import Flow
-from pymatgen.core import Structure
 
 from ionloop.campaign.maker import CampaignMaker
 from ionloop.evaluate.maker import EvaluateMaker
@@ -19,7 +18,7 @@ from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.schema import ExploreSettings
 from ionloop.judge.maker import JudgeMaker
 from ionloop.judge.schema import Limits
-from ionloop.profile import Budget, Profile
+from ionloop.profile import Budget, Profile, read_structure
 from ionloop.reference.forcefield import ForceFieldReference, teacher_by_name
 from ionloop.seed.charges import formal_charges, neutral_vacancies
 from ionloop.seed.defects import remove_neutral_set
@@ -41,7 +40,7 @@ def build(
     max_generations: int = 3,
 ) -> Flow:
     """Make the campaign; every choice that matters stands below."""
-    crystal = Structure.from_file(structure or LI3OCL)
+    crystal = read_structure(structure or LI3OCL)
     if structure is None:
         crystal.scale_lattice(TEACHER_LATTICE**3)
     host = crystal.make_supercell([math.ceil(CELL / x - 1e-6) for x in crystal.lattice.abc])

@@ -68,16 +68,16 @@ class Frame(Document):
 
     @classmethod
     def from_structure(cls, structure: Structure, **fields: Any) -> Frame:  # noqa: ANN401
-        """Make a frame of a pymatgen structure."""
+        """Make a frame of a pymatgen structure, with its charge unless ``fields`` has one."""
         return cls(
             symbols=[site.specie.symbol for site in structure],
             positions=structure.cart_coords.tolist(),
             cell=structure.lattice.matrix.tolist(),
-            **fields,
+            **{"charge": round(structure.charge), **fields},
         )
 
     def to_atoms(self) -> Atoms:
-        """Return ASE atoms, periodic in all directions."""
+        """Return ASE atoms, periodic in all directions; ASE has no place for the charge."""
         return Atoms(self.symbols, positions=self.positions, cell=self.cell, pbc=True)
 
     def to_structure(self) -> Structure:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Self
 
 import numpy as np
+from ase import Atoms
+from ase.io import read
 from pydantic import Field, field_validator, model_validator
 from pymatgen.core import Element, Structure
 
 from ionloop.document import Document
 from ionloop.errors import ProfileError, StructureError
 from ionloop.frame import Origin
+
+#: Names of files that ASE reads.
+XYZ = (".xyz", ".extxyz")
+#: Below this number of temperatures a line through ln D has no error.
+TRANSPORT_TEMPERATURES_MIN = 3
 
 
 def _check_symbol(symbol: str) -> str:
@@ -41,6 +49,9 @@ class Budget(Document):
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:
         total = sum(self.shares.values())
+        if min(self.shares.values(), default=0.0) < 0:
+            msg = f"Budget.shares: expected no share below 0, got {dict(self.shares)}"
+            raise ProfileError(msg)
         if not math.isclose(total, 1.0, abs_tol=1e-6):
             msg = f"Budget.shares: expected a sum of 1, got {total:g}; rescale the shares"
             raise ProfileError(msg)
@@ -97,10 +108,21 @@ class Profile(Document):
     @field_validator("seed_temperatures", "temperatures", "transport_temperatures")
     @classmethod
     def _temperatures_positive(cls, value: list[float]) -> list[float]:
-        if not value or min(value) <= 0:
+        if not value or not all(0 < t < math.inf for t in value):
             msg = (
                 f"expected one or more temperatures above 0 K, got {value}; "
                 "give a list such as [600, 900, 1200]"
+            )
+            raise ProfileError(msg)
+        return value
+
+    @field_validator("transport_temperatures")
+    @classmethod
+    def _three_make_a_line(cls, value: list[float]) -> list[float]:
+        if len(set(value)) < TRANSPORT_TEMPERATURES_MIN:
+            msg = (
+                f"expected {TRANSPORT_TEMPERATURES_MIN} or more different transport temperatures "
+                f"for an activation energy with an error, got {value}; add some"
             )
             raise ProfileError(msg)
         return value
@@ -160,6 +182,40 @@ class Profile(Document):
                 "Profile.r_max, or say in Profile.small_cell_reason why it will do"
             )
             raise ProfileError(msg)
+
+
+def read_structure(path: str | Path) -> Structure:
+    """Read a crystal: whatever pymatgen knows, or an extxyz with a Lattice.
+
+    Raises
+    ------
+    StructureError
+        If there is no such file, it can't be read, or it is no ordered periodic crystal.
+    """
+    path = Path(str(path))
+    if not path.is_file():
+        msg = f"no structure file {path}; expected a CIF, a POSCAR or an extxyz with a Lattice"
+        raise StructureError(msg)
+    try:
+        structure = _read_xyz(path) if path.suffix in XYZ else Structure.from_file(path)
+    except Exception as error:
+        msg = (
+            f"{path}: can't be read as a structure: {type(error).__name__}: {error}; expected a "
+            "CIF, a POSCAR or an extxyz with a Lattice"
+        )
+        raise StructureError(msg) from error
+    check_periodic(structure)
+    return structure
+
+
+def _read_xyz(path: Path) -> Structure | Atoms:
+    """Read the last frame; what isn't periodic comes back as it is."""
+    atoms = read(path, index=-1, format="extxyz")
+    if not isinstance(atoms, Atoms) or not atoms.pbc.all() or atoms.cell.rank < 3:
+        return atoms
+    return Structure(
+        atoms.cell.array, atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True
+    )
 
 
 def check_periodic(structure: Structure) -> None:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jobflow import Flow, Job, Maker, OutputReference
+from pydantic import BaseModel
 from pymatgen.core import Structure
 
 from ionloop.campaign.jobs import advance, start_campaign
@@ -94,6 +95,7 @@ class CampaignMaker(Maker):
             If the input contradicts itself or the reference can't run here.
         """
         self.profile.check(structure)
+        self.train.check()
         self.reference.check(sorted({site.specie.symbol for site in structure}))
         material = self._material(host, structure)
         campaign_id = campaign_id or new_campaign_id(self.profile.name)
@@ -201,7 +203,8 @@ class CampaignMaker(Maker):
             (judge, "judge"),
             (step, "advance"),
         ):
-            part.update_metadata({**metadata, "stage": stage})
+            # Not dynamic for the step: what it adds is another generation.
+            part.update_metadata({**metadata, "stage": stage}, dynamic=part is not step)
             jobs.append(part)
         return Flow(jobs, name=f"generation {g}")
 
@@ -211,8 +214,8 @@ class CampaignMaker(Maker):
         """Frames to label: fresh seeds in generation 0, the selection's uuid after."""
         if state.generation > 0:
             if state.selection is None:
-                msg = f"generation {state.generation}: expected a selection, got none"
-                raise ValueError(msg)
+                msg = f"generation {state.generation}: expected a selection to label, got none"
+                raise EngineError(msg)
             return state.selection, state.seeds
         flow = self.seed.make(
             material.start, material.hops, self.reference, self.profile, self.random_seed
@@ -310,7 +313,9 @@ def new_campaign_id(name: str) -> str:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
-    """Drop the keys by which monty rebuilds objects: this copy is for reading only."""
+    """Drop what monty rebuilds objects by: this copy is for reading only."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump(mode="json"))
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items() if not str(k).startswith("@")}
     if isinstance(value, list | tuple):

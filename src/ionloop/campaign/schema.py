@@ -42,7 +42,7 @@ class CampaignStart(Document):
     settings: dict = Field(description="The reference's settings.")
     settings_hash: str
     versions: dict[str, str] = Field(description="Package versions on the launching machine.")
-    random_seed: int
+    random_seed: int = Field(ge=0, description="Seed of every random choice.")
 
 
 class Advance(Document):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from ionloop.evaluate.accuracy import hop_bin
+from ionloop.evaluate.accuracy import HOP_BINS, hop_bin
 from ionloop.frame import Frame, Origin
 
 
@@ -30,7 +29,7 @@ def pick_test_frames(
     list[Frame]
         Hop frames (near equilibrium, shoulder, saddle in turn), then random ones.
     """
-    bins: dict[str, list[Frame]] = defaultdict(list)
+    bins: dict[str, list[Frame]] = {name: [] for name in HOP_BINS}
     for frame in frames:
         if frame.hop is not None:
             bins[hop_bin(frame.hop.progress)].append(frame)
@@ -42,6 +41,6 @@ def pick_test_frames(
         for pool, queue in zip(pools, queues, strict=True):
             if queue and len(chosen) < n_hops:
                 chosen.append(pool[queue.pop()])
-    random = [f for f in frames if f.origin is Origin.RANDOM]
+    random = [f for f in frames if f.origin is Origin.RANDOM and f.hop is None]
     order = rng.permutation(len(random))[: n_total - len(chosen)]
     return [*chosen, *(random[i] for i in order)]

@@ -14,6 +14,7 @@ from jobflow import job
 
 from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.explore.candidates import Pick, pick_candidates
+from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.hops import HopAnalysis, HopDetector
 from ionloop.explore.md import Guards, MDPlan, MDRun, run_md
 from ionloop.explore.saddles import BandPlan, committee_bands
@@ -95,7 +96,7 @@ def explore_md(  # noqa: PLR0913
         committee = Committee.fetch(members, calibration, Path(folder))
         detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
         judge = committee.uncertainty(detector.mobile)
-        driver = mace.committee_calculator([committee.paths[seed % len(committee.paths)]])
+        driver = CommitteeDriver(judge.calculator, [seed % len(committee.paths)])
         run = run_md(
             start.to_atoms(),
             driver,

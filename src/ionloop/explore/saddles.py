@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator
 
 from ionloop.errors import ExplorationError
+from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.schema import BandSet
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame, Origin
@@ -35,29 +34,6 @@ class BandPlan:
     n_images: int = 5
     fmax: float = 0.05
     max_steps: int = 80
-
-
-class SharedCalculator(Calculator):
-    """One of several handles on a calculator, each with results of its own.
-
-    ASE's band wants a calculator an image; a committee is loaded once.
-    """
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012
-
-    def __init__(self, inner: Calculator) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=()) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-        """Ask the inner calculator, and copy the mean energy and forces."""
-        super().calculate(atoms, properties, system_changes)
-        probe = Atoms(self.atoms)
-        probe.calc = self.inner
-        self.results = {
-            "energy": float(probe.get_potential_energy()),
-            "forces": np.array(probe.get_forces()),
-        }
 
 
 def committee_bands(
@@ -83,7 +59,7 @@ def committee_bands(
         try:
             band = relax_band(
                 hop,
-                lambda _: SharedCalculator(calculator),
+                lambda _: CommitteeDriver(calculator),
                 n_images=plan.n_images,
                 fmax=plan.fmax,
                 max_steps=plan.max_steps,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase import Atoms
 
+from ionloop.explore.driver import CommitteeDriver
 from ionloop.train.calibration import ion_spread
 
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ class CommitteeUncertainty:
 
     def __init__(self, calculator: MACECalculator, mobile: np.ndarray, scale: float) -> None:
         self.calculator = calculator
+        self.driver = CommitteeDriver(calculator)
         self.mobile = mobile
         self.scale = scale
 
     def per_ion(self, atoms: Atoms) -> np.ndarray:
         """Calibrated uncertainty of each mobile ion, shape [m], eV/Å."""
         probe = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
-        probe.calc = self.calculator
+        probe.calc = self.driver
         probe.get_forces()
-        forces = np.array(self.calculator.results["forces_comm"])
-        return self.scale * ion_spread(forces, self.mobile)
+        return self.scale * ion_spread(self.driver.results["forces_comm"], self.mobile)
 
     def __call__(self, atoms: Atoms) -> float:
         """Return the largest uncertainty over the mobile ions, eV/Å."""

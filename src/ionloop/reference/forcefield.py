@@ -258,7 +258,8 @@ def teacher_labels(frames: list[Frame], reference: ForceFieldReference) -> list[
     with journal.open("a") as out:
         for frame in frames[len(done) :]:
             point = single_point(frame, calculator, reference)
-            out.write(point.model_dump_json() + "\n")
+            # Not model_dump_json: it writes NaN as null, which no reader takes for a number.
+            out.write(json.dumps(point.model_dump()) + "\n")
             out.flush()
             done.append(point)
     return done

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from ase.neighborlist import neighbor_list
@@ -10,6 +12,11 @@ from ionloop.frame import Frame
 from ionloop.label.schema import Label
 from ionloop.profile import Profile
 from ionloop.reference.schema import SinglePoint
+
+#: Contacts are looked for up to here at least, Å; farther between larger atoms.
+CONTACT_RANGE = 3.5
+#: Above this number of atoms a cell list is faster than all pairs.
+ALL_PAIRS_MAX = 400
 
 
 def judge_point(
@@ -75,10 +82,11 @@ def _settings(point: SinglePoint, settings_hash: str) -> list[str]:
 def _numbers(frame: Frame, point: SinglePoint, ceiling: float) -> list[str]:
     if point.energy is None or point.forces is None:
         return ["no energy or forces"]
-    forces = np.array(point.forces, float)
-    if forces.shape != (len(frame.symbols), 3):
+    if [len(force) for force in point.forces] != [3] * len(frame.symbols):
         return ["forces of another number of atoms"]
-    if not (np.isfinite(point.energy) and np.isfinite(forces).all()):
+    forces = np.array(point.forces, float)
+    stress = np.array(point.stress or 0.0, float)
+    if not (np.isfinite(point.energy) and np.isfinite(forces).all() and np.isfinite(stress).all()):
         return ["not a number"]
     largest = float(np.linalg.norm(forces, axis=1).max())
     return ["force above the ceiling"] if largest > ceiling else []
@@ -89,8 +97,39 @@ def _contacts(frame: Frame, fraction: float) -> list[str]:
 
 
 def closest_contact(frame: Frame) -> float:
-    """Return the smallest distance as a fraction of the pair's covalent radii's sum."""
-    atoms = frame.to_atoms()
+    """Return the smallest distance as a fraction of the pair's covalent radii's sum.
+
+    An atom's own periodic images count; infinite if no two atoms are within
+    ``CONTACT_RANGE`` or the sum of the two largest radii.
+    """
     radii = np.array([covalent_radii[atomic_numbers[s]] for s in frame.symbols])
-    i, j, d = neighbor_list("ijd", atoms, 3.5)
+    cutoff = max(CONTACT_RANGE, 2.0 * float(radii.max(initial=0.0)))
+    if len(radii) > ALL_PAIRS_MAX:
+        i, j, d = neighbor_list("ijd", frame.to_atoms(), cutoff)
+    else:
+        i, j, d = _pairs(np.array(frame.positions), np.array(frame.cell), cutoff)
     return float((d / (radii[i] + radii[j])).min()) if len(d) else float("inf")
+
+
+def _pairs(
+    positions: np.ndarray, cell: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return i, j (i <= j) and the distance of all pairs below the cut-off, Å.
+
+    With each difference of fractional coordinates brought to within ±1/2, an image
+    that is nearer than the cut-off is at most cutoff / height + 1/2 cells away.
+    """
+    inverse = np.linalg.inv(cell)
+    i, j = np.triu_indices(len(positions))
+    step = positions[j] @ inverse - positions[i] @ inverse
+    step -= np.rint(step)
+    reach = np.floor(cutoff * np.linalg.norm(inverse, axis=0) + 0.5).astype(int)
+    found = []
+    for shift in product(*(range(-n, n + 1) for n in reach)):
+        distance = np.linalg.norm((step + shift) @ cell, axis=1)
+        near = distance < cutoff
+        if not any(shift):
+            near &= i != j
+        found.append((i[near], j[near], distance[near]))
+    first, second, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+    return first, second, distances

@@ -31,7 +31,7 @@ class Displacements(Document):
 
     n_rattle: int = Field(8, ge=0, description="Rattled copies.")
     rattle_stdevs: list[float] = Field(
-        default=[0.05, 0.1, 0.15], description="Standard deviations, used in turn, Å."
+        default=[0.05, 0.1, 0.15], min_length=1, description="Standard deviations, used in turn, Å."
     )
     n_strain: int = Field(8, ge=0, description="Strained copies.")
     volume_fraction: float = Field(0.06, ge=0, lt=0.5, description="Largest change of volume.")

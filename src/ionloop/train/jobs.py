@@ -67,6 +67,7 @@ def train_member(  # noqa: PLR0913
     e0s: dict[str, float],
     random_seed: int,
     n_new: int,
+    foundation: str | None = None,
 ) -> Member:
     """Train one member, from its predecessor where there is one.
 
@@ -79,9 +80,9 @@ def train_member(  # noqa: PLR0913
     seed = 1000 * random_seed + 10 * generation + index
     weights = bootstrap_weights(len(train), np.random.default_rng(seed))
     use_stress = hyperparameters.stress_weight > 0
-    foundation = None
+    parent = None if foundation is None else Path(foundation)
     if previous is not None:
-        foundation = mace.load_model(fetch_outputs([previous])[0], Path())
+        parent = mace.load_model(fetch_outputs([previous])[0], Path())
     task = mace.TrainingTask(
         train=[
             to_training_atoms(x, w, use_stress=use_stress)
@@ -92,7 +93,7 @@ def train_member(  # noqa: PLR0913
         r_max=profile.r_max,
         e0s=e0s,
         seed=seed,
-        foundation=foundation,
+        foundation=parent,
     )
     path, log = mace.train_model(task, Path("mace"))
     blob = Blob.from_file(path)
@@ -100,7 +101,7 @@ def train_member(  # noqa: PLR0913
         index=index,
         seed=seed,
         generation=generation,
-        warm_start=foundation is not None,
+        warm_start=parent is not None,
         n_train=len(train),
         n_valid=len(valid),
         model_hash=blob.sha256,

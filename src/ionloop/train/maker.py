@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jobflow import Flow, JobConfig, Maker, OutputReference
 
@@ -24,11 +25,16 @@ class CommitteeMaker(Maker):
         Members, 2 or more; 4 is the published practice.
     hyperparameters
         What every member is trained with.
+    foundation
+        A MACE model file that generation 0 starts from, on a path that the workers see;
+        its architecture then counts, and ``r_max`` must be the profile's. None starts
+        from nothing.
     """
 
     name: str = "train"
     size: int = 4
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)  # type: ignore[arg-type]
+    foundation: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a committee of one.
@@ -42,6 +48,21 @@ class CommitteeMaker(Maker):
             self.hyperparameters = Hyperparameters(**self.hyperparameters)
         if self.size < 2:
             msg = f"committee needs >= 2 models, got {self.size}; raise CommitteeMaker.size"
+            raise TrainingError(msg)
+
+    def check(self) -> None:
+        """Check that the foundation model is there, before anything is computed.
+
+        Raises
+        ------
+        TrainingError
+            If the file is missing.
+        """
+        if self.foundation is not None and not Path(self.foundation).is_file():
+            msg = (
+                f"expected a MACE model at {self.foundation}, found none; give the path of a "
+                ".model file, or leave CommitteeMaker.foundation out"
+            )
             raise TrainingError(msg)
 
     def make(
@@ -73,6 +94,7 @@ class CommitteeMaker(Maker):
                 e0s,
                 random_seed,
                 n_new,
+                None if self.foundation is None else str(Path(self.foundation).resolve()),
             )
             one.name = f"{self.name} member {index} generation {generation}"
             one.config = JobConfig(expose_store=True)
