@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from enum import StrEnum
 from typing import Any
 
@@ -73,7 +74,7 @@ class Frame(Document):
             symbols=[site.specie.symbol for site in structure],
             positions=structure.cart_coords.tolist(),
             cell=structure.lattice.matrix.tolist(),
-            **{"charge": round(structure.charge), **fields},
+            **{"charge": structure_charge(structure), **fields},
         )
 
     def to_atoms(self) -> Atoms:
@@ -94,6 +95,13 @@ class Frame(Document):
     def frame_hash(self) -> str:
         """Content hash: species, cell, wrapped positions (1e-4 Å), charge."""
         return frame_hash(self.symbols, np.array(self.positions), np.array(self.cell), self.charge)
+
+
+def structure_charge(structure: Structure) -> int:
+    """Return a structure's net charge, e: the stated one, or the sum of oxidation states."""
+    with warnings.catch_warnings():  # elements without oxidation states add up to 0
+        warnings.filterwarnings("ignore", "Structure charge")
+        return round(structure.charge)
 
 
 def frame_hash(symbols: list[str], positions: np.ndarray, cell: np.ndarray, charge: int = 0) -> str:

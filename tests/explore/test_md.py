@@ -50,11 +50,11 @@ def plan(**fields: float) -> MDPlan:
 def test_springs_reach_equipartition():
     """<u²> = k_B T / k for every coordinate of a harmonic crystal under Langevin dynamics."""
     atoms, k, t = crystal(), 2.0, 400.0
-    own = plan(temperature=t, n_steps=2000, store_every=20, friction=0.02)
+    own = plan(temperature=t, n_steps=1200, store_every=20, friction=0.02)
     run = run_md(atoms, springs(atoms, k=k), own, OPEN)
     u = np.array(run.positions)[10:] - atoms.positions
-    # 96 coordinates over some 40 correlation times: known to about 2 %.
-    assert (u**2).mean() == pytest.approx(KB_EV_PER_K * t / k, rel=0.08)
+    # 96 coordinates over some 25 correlation times: known to about 3 %.
+    assert (u**2).mean() == pytest.approx(KB_EV_PER_K * t / k, rel=0.1)
     assert run.stopped is None
 
 

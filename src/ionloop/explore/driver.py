@@ -63,7 +63,7 @@ class CommitteeDriver(Calculator):
         super().calculate(atoms, properties, system_changes)
         graph = self._graph(Atoms(self.atoms))
         outputs = [m(graph, training=False, compute_stress=False) for m in self.models]
-        energies = np.array([float(out["energy"]) for out in outputs])
+        energies = np.array([out["energy"].item() for out in outputs])
         forces = np.array([out["forces"].detach().cpu().numpy() for out in outputs], float)
         self.results = {
             "energy": float(energies.mean()),

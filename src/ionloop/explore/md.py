@@ -153,7 +153,9 @@ def run_md(
                 run.stopped = (
                     f"uncertainty {sigma:.2f} eV/Å above the ceiling {guards.sigma_ceiling:.2f}"
                 )
-        if checkpoint is not None and run.step % plan.checkpoint_every < plan.store_every:
+        # A refused state is never gone on from: a resumed run comes to it again.
+        due = run.stopped is None and run.step % plan.checkpoint_every < plan.store_every
+        if checkpoint is not None and due:
             save_checkpoint(checkpoint, run, atoms, rng)
     return run
 

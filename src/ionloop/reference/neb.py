@@ -151,7 +151,7 @@ def _start_band(
         counter.calls += optimizer.nsteps + 1
         ends.append(atoms)
     images = [ends[0], *(ends[0].copy() for _ in range(settings.n_images)), ends[1]]
-    NEB(images).interpolate("idpp", mic=True)
+    NEB(images, method="improvedtangent").interpolate("idpp", mic=True)
     return images
 
 

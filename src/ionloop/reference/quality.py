@@ -107,7 +107,7 @@ def closest_contact(frame: Frame) -> float:
     if len(radii) > ALL_PAIRS_MAX:
         i, j, d = neighbor_list("ijd", frame.to_atoms(), cutoff)
     else:
-        i, j, d = _pairs(np.array(frame.positions), np.array(frame.cell), cutoff)
+        i, j, d = _pairs(np.array(frame.positions).reshape(-1, 3), np.array(frame.cell), cutoff)
     return float((d / (radii[i] + radii[j])).min()) if len(d) else float("inf")
 
 

@@ -162,7 +162,7 @@ def _unpack(source: Source, fields: dict[str, Any]) -> tuple[Atoms, dict[str, An
         return source.copy(), fields
     if isinstance(source, Structure):
         frame = Frame.from_structure(source, origin=Origin.AIMD, group="")
-        return frame.to_atoms(), {"charge": round(source.charge), **fields}
+        return frame.to_atoms(), {"charge": frame.charge, **fields}
     kept = {
         "charge": source.charge,
         "generation": source.generation,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,23 +135,28 @@ def arguments(task: TrainingTask, work_dir: Path) -> list[str]:
 
 
 def read_log(results: Path) -> list[EpochLog]:
-    """Read the validation lines of MACE's training log."""
-    lines = []
+    """Read the validation lines of MACE's training log, one an epoch.
+
+    A training that went on from a checkpoint writes its first losses, and that of the
+    checkpoint's epoch, a second time: the first before training and the last of each
+    epoch count.
+    """
+    found: dict[int, EpochLog] = {}
     for path in sorted(results.glob("*_train.txt")):
         for line in path.read_text().splitlines():
             entry = json.loads(line)
             if entry.get("mode") != "eval":
                 continue
-            epoch = entry.get("epoch")
-            lines.append(
-                EpochLog(
-                    epoch=-1 if epoch is None else epoch,
-                    loss=entry["loss"],
-                    rmse_forces=entry.get("rmse_f"),
-                    rmse_energy=entry.get("rmse_e_per_atom"),
-                )
+            epoch = -1 if entry.get("epoch") is None else entry["epoch"]
+            if epoch == -1 and found:
+                continue
+            found[epoch] = EpochLog(
+                epoch=epoch,
+                loss=entry["loss"],
+                rmse_forces=entry.get("rmse_f"),
+                rmse_energy=entry.get("rmse_e_per_atom"),
             )
-    return lines
+    return [found[epoch] for epoch in sorted(found)]
 
 
 def mace_version() -> str:
@@ -161,8 +167,7 @@ def mace_version() -> str:
 def load_model(member: Member, folder: Path) -> Path:
     """Write a member's model into a folder, checked against its hash."""
     path = folder / f"member-{member.index}-{member.model_hash[:12]}.model"
-    if not path.exists():
-        path.write_bytes(member.model.to_bytes())
+    path.write_bytes(member.model.to_bytes())  # also over what a killed job left half-written
     return path
 
 
@@ -192,7 +197,7 @@ def committee_calculator(paths: Sequence[Path], *, dtype: str = "float32") -> MA
             device=get_settings().device,
             default_dtype=dtype,
         )
-    except (RuntimeError, EOFError, OSError, AttributeError) as error:
+    except (RuntimeError, EOFError, OSError, AttributeError, UnpicklingError) as error:
         msg = f"expected MACE models in {[p.name for p in paths]}, got {error}; train them again"
         raise TrainingError(msg) from error
 

@@ -1,0 +1,158 @@
+"""Bands on the teacher: against symmetry and a constrained search, and through a death."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.calculators.calculator import Calculator
+from ase.constraints import FixedPlane
+from ase.geometry import find_mic
+from ase.optimize import BFGS
+
+from ionloop.errors import ExplorationError
+from ionloop.frame import Frame
+from ionloop.reference import buckingham
+from ionloop.reference.neb import relax_band
+from ionloop.reference.schema import Band
+from ionloop.seed.schema import Hop
+
+FMAX = 0.03
+
+
+class _DeathError(RuntimeError):
+    """What ends a job here, as a killed worker does."""
+
+
+def make(_: int = 0) -> Calculator:
+    return buckingham.calculator(buckingham.LI3OCL)
+
+
+def mortal(calls: int) -> Callable[[int], Calculator]:
+    """Make calculators that all die at a given force call of theirs together."""
+    left = [calls]
+
+    def make_mortal(_: int) -> Calculator:
+        calculator = make()
+        calculate = calculator.calculate
+
+        def calculate_once_more(*args: object, **kwargs: object) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise _DeathError
+            calculate(*args, **kwargs)
+
+        calculator.calculate = calculate_once_more
+        return calculator
+
+    make_mortal.left = left
+    return make_mortal
+
+
+def relax(hop: Hop, maker: Callable[[int], Calculator] = make, **options: object) -> Band:
+    defaults = {"n_images": 3, "fmax": FMAX, "max_steps": 80, "engine": "e", "settings_hash": "s"}
+    return relax_band(hop, maker, **{**defaults, **options})
+
+
+@pytest.fixture(scope="module")
+def band(li3ocl_hop: Hop) -> Band:
+    return relax(li3ocl_hop)
+
+
+def test_the_band_is_complete(band: Band, li3ocl_hop: Hop) -> None:
+    assert band.converged
+    assert np.shape(band.images) == (5, 38, 3)
+    assert len(band.energies) == 5
+    assert (band.symbols, band.ion) == (li3ocl_hop.start.symbols, li3ocl_hop.ion)
+    assert (band.engine, band.settings_hash, band.fmax) == ("e", "s", FMAX)
+    for atoms, energy in zip(band.to_atoms(), band.energies, strict=True):
+        atoms.calc = make()
+        assert atoms.get_potential_energy() == pytest.approx(energy, abs=1e-8)
+
+
+def test_a_symmetric_hop_has_a_symmetric_band(band: Band) -> None:
+    """Both ends are one configuration to the crystal: far from the Cl vacancy on a diagonal."""
+    assert band.barrier == pytest.approx(band.reverse_barrier, abs=1e-4)
+    assert band.energies[1] == pytest.approx(band.energies[3], abs=2e-3)
+    assert np.argmax(band.energies) == 2
+    np.testing.assert_allclose(band.progress()[2], 0.5, atol=5e-3)
+
+
+def test_the_way_back_is_the_way_there(band: Band, li3ocl_hop: Hop) -> None:
+    back = relax(li3ocl_hop.model_copy(update={"start": li3ocl_hop.end, "end": li3ocl_hop.start}))
+    assert back.barrier == pytest.approx(band.reverse_barrier, abs=2e-3)
+
+
+def test_the_saddle_is_that_of_a_constrained_search(band: Band) -> None:
+    """The ion held on the plane half-way, all else free: no band and no springs."""
+    first, *_, last = band.to_atoms()
+    step, _ = find_mic(last.positions - first.positions, first.cell)
+    middle = first.copy()
+    middle.positions += step / 2
+    middle.set_constraint(FixedPlane(band.ion, step[band.ion]))
+    middle.calc = make()
+    assert BFGS(middle, logfile=None).run(fmax=0.01, steps=200)
+    scanned = middle.get_potential_energy() - band.energies[0]
+    assert band.barrier == pytest.approx(scanned, abs=3e-3)
+    assert 0.2 < band.barrier < 0.3
+
+
+def test_the_ends_are_minima(band: Band) -> None:
+    for atoms in (band.to_atoms()[0], band.to_atoms()[-1]):
+        atoms.calc = make()
+        assert np.linalg.norm(atoms.get_forces(), axis=1).max() <= FMAX
+
+
+@pytest.mark.parametrize("calls", [20, 120])
+def test_a_killed_band_goes_on_from_its_checkpoint(
+    band: Band, li3ocl_hop: Hop, tmp_path: Path, calls: int
+) -> None:
+    """Death while the ends relax, and in the band: the same barrier, and nothing done twice."""
+    checkpoint = tmp_path / "band.extxyz"
+    with pytest.raises(_DeathError):
+        relax(li3ocl_hop, mortal(calls), checkpoint=checkpoint)
+    saved = checkpoint.exists()
+    maker = mortal(10_000)
+    again = relax(li3ocl_hop, maker, checkpoint=checkpoint)
+    assert saved == (calls == 120)
+    assert again.converged
+    assert again.barrier == pytest.approx(band.barrier, abs=2e-3)
+    used = 10_000 - maker.left[0]
+    if saved:
+        assert used < band.n_force_calls - calls / 2
+    finished = relax(li3ocl_hop, checkpoint=checkpoint)
+    assert finished.n_force_calls <= 10
+    assert finished.barrier == pytest.approx(again.barrier, abs=1e-4)
+
+
+def test_force_calls_are_counted(li3ocl_hop: Hop) -> None:
+    maker = mortal(10_000)
+    found = relax(li3ocl_hop, maker, max_steps=6)
+    used = 10_000 - maker.left[0]
+    assert used <= found.n_force_calls <= used + 2 * found_images(found)
+
+
+def found_images(band: Band) -> int:
+    return len(band.images) - 2
+
+
+def test_an_unfinished_band_says_so(li3ocl_hop: Hop, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        band = relax(li3ocl_hop, max_steps=2)
+    assert not band.converged
+    assert "not converged" in caplog.text
+    assert len(band.images) == 5
+
+
+def test_ends_that_fall_together_are_refused(li3ocl_hop: Hop, tmp_path: Path) -> None:
+    """An end that is a third of the way off rolls back to the start."""
+    start, end = np.array(li3ocl_hop.start.positions), np.array(li3ocl_hop.end.positions)
+    near = Frame(
+        **{**li3ocl_hop.end.model_dump(), "positions": (start + (end - start) / 4).tolist()}
+    )
+    hop = li3ocl_hop.model_copy(update={"end": near})
+    with pytest.raises(ExplorationError, match=r"2\.76 Å apart, got 0\.\d\d Å: .*drop this hop"):
+        relax(hop, checkpoint=tmp_path / "band.extxyz")

@@ -1,0 +1,179 @@
+"""A label is admitted, not assumed: every reason can be given, and none without need."""
+
+from __future__ import annotations
+
+import math
+import timeit
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ionloop.frame import Frame
+from ionloop.profile import Profile
+from ionloop.reference import quality
+from ionloop.reference.quality import closest_contact, judge_point
+from ionloop.reference.schema import SinglePoint
+
+PROFILE = Profile(name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1})
+
+
+def as_frame(atoms: Atoms) -> Frame:
+    return Frame.from_atoms(atoms, origin="rattle", group="g")
+
+
+FRAME = as_frame(bulk("LiCl", "rocksalt", a=5.14, cubic=True))
+
+
+def point(**fields: object) -> SinglePoint:
+    good = {
+        "energy": -35.0,
+        "forces": [[0.1, 0.0, 0.0]] * 8,
+        "stress": np.eye(3).tolist(),
+        "converged": True,
+        "settings_hash": "right",
+        "engine": "lammps",
+        "wall_s": 2.5,
+        "directory": "/runs/1",
+    }
+    return SinglePoint(**{**good, **fields})
+
+
+def reasons(frame: Frame = FRAME, **fields: object) -> list[str]:
+    return judge_point(frame, point(**fields), "right", PROFILE).reasons
+
+
+def spoilt(value: float, row: int = 3) -> list[list[float]]:
+    forces = [[0.1, 0.0, 0.0] for _ in range(8)]
+    forces[row][1] = value
+    return forces
+
+
+def test_a_good_point_is_admitted_as_it_is() -> None:
+    label = judge_point(FRAME, point(), "right", PROFILE)
+    assert label.reasons == []
+    assert (label.frame, label.frame_hash) == (FRAME, FRAME.frame_hash)
+    for name in ("energy", "forces", "stress", "engine", "wall_s", "directory", "settings_hash"):
+        assert getattr(label, name) == getattr(point(), name)
+    assert reasons(stress=None) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"converged": False}, ["SCF not converged"]),
+        ({"settings_hash": "wrong"}, ["other settings"]),
+        ({"energy": None}, ["no energy or forces"]),
+        ({"forces": None}, ["no energy or forces"]),
+        ({"forces": [[0.0, 0.0, 0.0]] * 7}, ["forces of another number of atoms"]),
+        ({"forces": [[0.0, 0.0]] * 8}, ["forces of another number of atoms"]),
+        ({"forces": [[0.0, 0.0, 0.0]] * 7 + [[0.0]]}, ["forces of another number of atoms"]),
+        ({"energy": math.nan}, ["not a number"]),
+        ({"forces": spoilt(math.nan)}, ["not a number"]),
+        ({"forces": spoilt(-math.inf)}, ["not a number"]),
+        ({"stress": [[math.nan] * 3] * 3}, ["not a number"]),
+        ({"forces": spoilt(30.01)}, ["force above the ceiling"]),
+        ({"forces": spoilt(29.99)}, []),
+        (
+            {"energy": None, "forces": None, "converged": False, "failure": "walltime"},
+            ["calculation failed: walltime", "no energy or forces"],
+        ),
+        (
+            {"converged": False, "settings_hash": "wrong", "forces": spoilt(99)},
+            ["SCF not converged", "other settings", "force above the ceiling"],
+        ),
+    ],
+)
+def test_each_reason_and_only_that(fields: dict, expected: list[str]) -> None:
+    assert reasons(**fields) == expected
+
+
+def test_the_ceiling_is_of_the_force_not_of_its_components() -> None:
+    forces = spoilt(20.0)
+    forces[3][0] = 25.0  # 32 eV/Å together
+    assert reasons(forces=forces) == ["force above the ceiling"]
+
+
+def test_a_job_that_died_is_no_label() -> None:
+    label = judge_point(FRAME, None, "right", PROFILE)
+    assert label.reasons == ["job failed: no output"]
+    assert label.frame_hash == FRAME.frame_hash
+    assert label.energy is None
+    assert label.forces is None
+
+
+def test_atoms_too_close() -> None:
+    """Li and Cl with radii 1.28 and 1.02 Å are too close below 0.6 of 2.30 Å: 1.38 Å."""
+    for distance, expected in ((1.37, ["atoms too close"]), (1.39, [])):
+        frame = FRAME.model_copy(deep=True)
+        frame.positions[1] = [distance, 0, 0]
+        frame.positions[0] = [0, 0, 0]
+        assert frame.symbols[:2] == ["Li", "Cl"]
+        assert reasons(frame) == expected
+
+
+# --- the closest contact ---
+
+
+def by_ase(atoms: Atoms, cutoff: float) -> float:
+    i, j, d = neighbor_list("ijd", atoms, cutoff)
+    radii = covalent_radii[atoms.numbers]
+    return float((d / (radii[i] + radii[j])).min()) if len(d) else math.inf
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.floats(2.0, 9.0))
+def test_contacts_of_skewed_cells_are_ases(seed: int, n: int, size: float) -> None:
+    """Small cells have many images, large ones sometimes no contact at all."""
+    rng = np.random.default_rng(seed)
+    cell = size * (np.eye(3) + rng.uniform(-0.4, 0.4, (3, 3)))
+    symbols = rng.choice(["Li", "O", "Cl", "H"], n)
+    positions = rng.uniform(-2, 3, (n, 3)) @ cell
+    atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
+    expected = by_ase(atoms, quality.CONTACT_RANGE)
+    assert closest_contact(as_frame(atoms)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_many_atoms_take_the_other_way_to_the_same_contact() -> None:
+    atoms = bulk("LiCl", "rocksalt", a=5.14, cubic=True).repeat((4, 4, 4))
+    atoms.rattle(0.2, seed=4)
+    assert len(atoms) > quality.ALL_PAIRS_MAX
+    cut = atoms[: quality.ALL_PAIRS_MAX]
+    for some in (atoms, cut):
+        assert closest_contact(as_frame(some)) == pytest.approx(by_ase(some, 3.5), rel=1e-9)
+
+
+def test_an_atom_touches_its_own_image() -> None:
+    lone = Atoms("Li", cell=[1.92, 8.0, 8.0], pbc=True)
+    assert closest_contact(as_frame(lone)) == pytest.approx(1.92 / 2.56)
+    skewed = Atoms("Li", cell=[[8, 0, 0], [8, 1.28, 0], [0, 0, 8]], pbc=True)
+    assert closest_contact(as_frame(skewed)) == pytest.approx(0.5)
+
+
+def test_nothing_near_is_infinitely_far() -> None:
+    assert closest_contact(as_frame(Atoms("Li", cell=[9, 9, 9], pbc=True))) == math.inf
+    assert closest_contact(as_frame(Atoms(cell=[9, 9, 9], pbc=True))) == math.inf
+
+
+def test_two_atoms_on_one_place() -> None:
+    twice = Atoms("LiO", positions=[[1, 1, 1], [10, 1, 1]], cell=[9, 9, 9], pbc=True)
+    assert closest_contact(as_frame(twice)) == 0.0
+
+
+def test_large_atoms_touch_beyond_the_range_of_small_ones() -> None:
+    """Two Cs are 4.88 Å apart where their covalent spheres touch."""
+    pair = Atoms("Cs2", positions=[[0, 0, 0], [4.0, 0, 0]], cell=[12, 12, 12], pbc=True)
+    assert closest_contact(as_frame(pair)) == pytest.approx(4.0 / 4.88)
+
+
+def test_a_check_of_every_frame_costs_little(li3ocl_frame: Frame) -> None:
+    """MD calls it each stored frame: far below a cell list in Python."""
+    atoms = li3ocl_frame.to_atoms()
+    ours = min(timeit.repeat(lambda: closest_contact(li3ocl_frame), number=1, repeat=30))
+    cells = min(timeit.repeat(lambda: by_ase(atoms, 3.5), number=1, repeat=5))
+    assert ours < cells / 4
