@@ -50,10 +50,10 @@ def build(random_seed: int = 0, max_generations: int = 3) -> Flow:
         reference=Cp2kReference(),
         seed=SeedMaker(
             md_steps=40,
-            time_step=2.5,
-            store_every=4,
+            time_step=2.0,
+            store_every=5,
             stride=2,
-            skip=3,
+            skip=2,
             n_images=3,
             fmax=0.1,
             max_steps=30,
@@ -75,8 +75,12 @@ def build(random_seed: int = 0, max_generations: int = 3) -> Flow:
                 dtype="float32",
             ),
         ),
-        explore=ExploreMaker(md_steps=2000, settings=ExploreSettings(max_events=6)),
+        # The model's bands as the reference's: barriers compare like with like.
+        explore=ExploreMaker(
+            md_steps=2000,
+            settings=ExploreSettings(max_events=6, n_images=3, fmax=0.1, max_steps=60),
+        ),
         judge=JudgeMaker(limits=Limits(trusted_share=0.9)),
-        evaluate=EvaluateMaker(md_steps=6000, n_test=16),
+        evaluate=EvaluateMaker(md_steps=6000, skip_fs=1000, n_test=16),
         random_seed=random_seed,
     ).make(host, start)

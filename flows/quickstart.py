@@ -7,7 +7,6 @@ Another crystal: ``build(structure="my.cif", teacher="chgnet")``.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from jobflow import Flow
@@ -21,7 +20,7 @@ from ionloop.judge.schema import Limits
 from ionloop.profile import Budget, Profile, read_structure
 from ionloop.reference.forcefield import ForceFieldReference, teacher_by_name
 from ionloop.seed.charges import formal_charges, neutral_vacancies
-from ionloop.seed.defects import remove_neutral_set
+from ionloop.seed.defects import remove_neutral_set, supercell
 from ionloop.seed.maker import SeedMaker
 from ionloop.seed.schema import Displacements
 from ionloop.train.maker import CommitteeMaker
@@ -29,7 +28,7 @@ from ionloop.train.schema import Hyperparameters
 
 LI3OCL = Path(__file__).parent / "structures" / "Li3OCl.cif"
 TEACHER_LATTICE = 3.90  # Å, near the Buckingham model's own 3.87
-CELL = 7.8  # Å, the shortest edge of the supercell
+R_MAX = 5.0  # Å, the model's cut-off
 
 
 def build(
@@ -43,7 +42,7 @@ def build(
     crystal = read_structure(structure or LI3OCL)
     if structure is None:
         crystal.scale_lattice(TEACHER_LATTICE**3)
-    host = crystal.make_supercell([math.ceil(CELL / x - 1e-6) for x in crystal.lattice.abc])
+    host = supercell(crystal, 2 * TEACHER_LATTICE if structure is None else 2 * R_MAX)
     charges = formal_charges(crystal)
     start = remove_neutral_set(host, neutral_vacancies(charges, mobile_ion), None, charges)
 
@@ -51,12 +50,12 @@ def build(
         name="Li3OCl" if structure is None else crystal.composition.reduced_formula,
         mobile_ion=mobile_ion,
         formal_charges=charges,
-        r_max=5.0,
+        r_max=R_MAX,
         hop_distance_max=3.0 if structure is None else 4.0,
-        small_cell_reason="demo: teacher and model see the same periodic cell",
+        small_cell_reason="38 atoms make it fast" if structure is None else None,
         seed_temperatures=[600, 900, 1200, 1500],
         temperatures=[1000, 1250, 1500],
-        transport_temperatures=[1100, 1300, 1500],
+        transport_temperatures=[1000, 1250, 1500],
         budget=Budget(labels_max=200, generations_max=max_generations, labels_per_generation=24),
     )
     return CampaignMaker(
@@ -71,7 +70,12 @@ def build(
         train=CommitteeMaker(size=2, hyperparameters=small_mace()),
         explore=ExploreMaker(md_steps=1500, settings=ExploreSettings(max_events=6)),
         judge=JudgeMaker(limits=Limits(trusted_share=0.9)),
-        evaluate=EvaluateMaker(md_steps=5000, n_test=24),
+        evaluate=EvaluateMaker(
+            md_steps=5000,
+            reference_md_steps=300_000 if teacher == "buckingham" else 5000,
+            skip_fs=1000,
+            n_test=24,
+        ),
         random_seed=random_seed,
     ).make(host, start)
 

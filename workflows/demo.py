@@ -15,7 +15,13 @@ from typing import Annotated
 
 import typer
 
-from ionloop.cli import drive, ensure_database, run_command, write_campaign_report
+from ionloop.cli import (
+    drive,
+    ensure_database,
+    exit_unless_finished,
+    run_command,
+    write_campaign_report,
+)
 from ionloop.engine import campaign_id_of, load_flow, submit
 from ionloop.errors import ReferenceSetupError
 from ionloop.report.summary import summary_line
@@ -32,7 +38,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Random seed of the campaign.")] = 0,
     generations: Annotated[int, typer.Option(help="Generations at most.")] = 3,
 ) -> None:
-    """Build, submit, run, report; the last line sums it up."""
+    """Build, submit, run, report, even of a failure; the last line sums it up."""
     begin = time.monotonic()
     choices = {"random_seed": seed, "max_generations": generations}
     if reference == "cp2k":
@@ -46,10 +52,11 @@ def demo(
     campaign_id = campaign_id_of(flow)
     ensure_database()
     submit(flow, campaign_id)
-    drive(campaign_id)
+    final = drive(campaign_id)
     report = write_campaign_report(campaign_id)
     wall_s = time.monotonic() - begin
     typer.echo(summary_line(campaign_record(campaign_id), wall_s=wall_s, report=str(report)))
+    exit_unless_finished(final)
 
 
 if __name__ == "__main__":

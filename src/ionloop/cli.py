@@ -72,7 +72,7 @@ def run(
     n_jobs = submit(built, campaign_id)
     out.print(f"submitted {campaign_id}: {n_jobs} jobs so far", highlight=False)
     if local:
-        drive(campaign_id, workers)
+        exit_unless_finished(drive(campaign_id, workers))
     else:
         out.print(f"run it here with: ionloop resume {campaign_id}", highlight=False)
 
@@ -83,7 +83,7 @@ def resume(campaign: CampaignArgument = None, *, workers: WorkersOption = None) 
     from ionloop.store.queries import resolve_campaign
 
     ensure_database()
-    drive(resolve_campaign(campaign), workers)
+    exit_unless_finished(drive(resolve_campaign(campaign), workers))
 
 
 def ensure_database() -> None:
@@ -94,8 +94,8 @@ def ensure_database() -> None:
         mongod.start()
 
 
-def drive(campaign_id: str, workers: int | None = None) -> None:
-    """Run a submitted campaign to its end, and show how far it is."""
+def drive(campaign_id: str, workers: int | None = None) -> CampaignStatus:
+    """Run a submitted campaign until nothing is left to run, and show how far it is."""
     from ionloop import engine
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -106,6 +106,13 @@ def drive(campaign_id: str, workers: int | None = None) -> None:
         err.print(f"stopped; go on with: ionloop resume {campaign_id}")
         raise typer.Exit(130) from None
     _report_end(final)
+    return final
+
+
+def exit_unless_finished(final: CampaignStatus) -> None:
+    """End with exit status 1 if jobs failed that others need."""
+    if final.state != "finished":
+        raise typer.Exit(1)
 
 
 @contextmanager
@@ -148,12 +155,18 @@ def _cells(states: dict[str, int]) -> list[str]:
 
 
 def _report_end(final: CampaignStatus) -> None:
-    for failure in final.failures:
-        err.print(f"failed: {failure.name}: {failure.message} ({failure.directory})", markup=False)
-    if final.state != "finished":
+    for line in _failures(final):
+        err.print(line, markup=False)
+    if final.state == "finished":
+        out.print(f"{final.campaign_id} finished: {final.n_labels} labels", highlight=False)
+    else:
         err.print(f"{final.campaign_id} {final.state}; mend it, then: ionloop resume")
-        raise typer.Exit(1)
-    out.print(f"{final.campaign_id} finished: {final.n_labels} labels", highlight=False)
+
+
+def _failures(found: CampaignStatus) -> list[str]:
+    rows = [("failed", f) for f in found.failures]
+    rows += [("warning: failed, the campaign went on without it", f) for f in found.tolerated]
+    return [f"{what}: {f.name}: {f.message} ({f.directory})" for what, f in rows]
 
 
 @app.command()
@@ -166,8 +179,8 @@ def status(campaign: CampaignArgument = None, *, json: JsonOption = False) -> No
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
         return
     out.print(_status_table(found))
-    for failure in found.failures:
-        out.print(f"failed: {failure.name}: {failure.message} ({failure.directory})", markup=False)
+    for line in _failures(found):
+        out.print(line, markup=False)
 
 
 @app.command()

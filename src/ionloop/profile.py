@@ -204,15 +204,18 @@ def read_structure(path: str | Path) -> Structure:
             "CIF, a POSCAR or an extxyz with a Lattice"
         )
         raise StructureError(msg) from error
+    if not isinstance(structure, Structure):
+        msg = f"{path}: expected a periodic cell, got none; give an extxyz with a Lattice"
+        raise StructureError(msg)
     check_periodic(structure)
     return structure
 
 
-def _read_xyz(path: Path) -> Structure | Atoms:
-    """Read the last frame; what isn't periodic comes back as it is."""
+def _read_xyz(path: Path) -> Structure | None:
+    """Read the last frame; None if it isn't periodic."""
     atoms = read(path, index=-1, format="extxyz")
     if not isinstance(atoms, Atoms) or not atoms.pbc.all() or atoms.cell.rank < 3:
-        return atoms
+        return None
     return Structure(
         atoms.cell.array, atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True
     )

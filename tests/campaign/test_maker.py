@@ -270,17 +270,17 @@ def test_a_later_generation_needs_its_selection(step):
 
 def test_input_is_checked_before_anything_is_made(tiny):
     host, start = tiny.structures()
+    charged, campaign = tiny.maker(), tiny.maker()
+    charged.profile = charged.profile.model_copy(update={"charge": -1})
     with pytest.raises(ProfileError, match=r"add up to \+0, expected -1"):
-        campaign = tiny.maker()
-        campaign.profile = campaign.profile.model_copy(update={"charge": -1})
-        campaign.make(host, start)
+        charged.make(host, start)
+    other = start.copy().replace_species({"Cl": "Br"})
     with pytest.raises(ProfileError, match="no formal charge for"):
-        campaign = tiny.maker()
-        campaign.make(host, start.copy().replace_species({"Cl": "Br"}))
+        campaign.make(host, other)
+    disordered = start.copy()
+    disordered.replace(0, {"Li": 0.5})
     with pytest.raises(StructureError, match="partly occupied"):
-        disordered = start.copy()
-        disordered.replace(0, {"Li": 0.5})
-        tiny.maker().make(host, disordered)
+        campaign.make(host, disordered)
 
 
 def test_isolated_atoms_are_stated_asked_or_zero_where_none_count(step):

@@ -210,6 +210,21 @@ def test_trajectories_are_split_by_mobile_ion_and_skip_equilibration():
         diffusivity_of_trajectories([trajectory, hot], "Li", 2.5)
 
 
+def test_runs_that_ended_early_are_passed_over_and_named():
+    x = brownian(2e-3, 1000, np.random.default_rng(3))
+    atoms = Atoms(["Li"] * N_MOBILE + ["O"] * N_HOST, positions=x[0], cell=[20.0] * 3, pbc=True)
+    fields = {
+        "temperature": 900.0, "frame_interval_fs": INTERVAL, "n_steps": 1, "group": "a",
+        "engine": "test", "wall_s": 0.0,
+    }  # fmt: skip
+    whole, short = (Trajectory.from_positions(x[:n], atoms, **fields) for n in (1000, 53))
+    one = diffusivity_of_trajectories([whole], "Li", 2.5, skip_fs=500.0)
+    assert diffusivity_of_trajectories([short, whole], "Li", 2.5, skip_fs=500.0) == one
+    none = diffusivity_of_trajectories([short, short], "Li", 2.5, skip_fs=500.0)
+    assert (none.d.value, none.d.admissible, none.msd, none.temperature) == (None, False, [], 900.0)
+    assert "no run outlasts 500 fs of equilibration by 4 frames, got [53, 53]" in none.d.reason
+
+
 def test_bad_input_is_refused_in_words():
     x = np.zeros((10, 4, 3))
     common = COMMON | {"mobile": np.array([0]), "framework": np.array([], int)}

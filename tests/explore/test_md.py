@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -90,7 +89,7 @@ def test_seeds_repeat_and_differ():
 # ---------------------------------------------------------------- resumed
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818
     """Stands for kill -9: nothing of the run is caught or cleaned up."""
 
 

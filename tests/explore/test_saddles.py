@@ -58,7 +58,8 @@ def test_barrier_spread_is_the_deviation_of_the_members_barriers():
     assert barrier_spread(energies) == pytest.approx(np.std([0.3, 0.6, 0.2], ddof=1))
     assert barrier_spread(energies[:, :1].repeat(2, axis=1)) == 0.0
     # A constant between members is no disagreement about the barrier.
-    assert barrier_spread(energies + [0.0, 7.0, -3.0]) == pytest.approx(barrier_spread(energies))
+    shifted = energies + np.array([0.0, 7.0, -3.0])
+    assert barrier_spread(shifted) == pytest.approx(barrier_spread(energies))
 
 
 def test_a_band_of_a_real_committee(committee, hop, found):

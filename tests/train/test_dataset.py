@@ -103,7 +103,7 @@ def test_one_group_is_never_split():
     labels = [label(i, Origin.AIMD, "only") for i in range(5)]
     train, valid = split_by_group(labels, 0.5, np.random.default_rng(0))
     assert (len(train), len(valid)) == (5, 0)
-    with pytest.raises(TrainingError, match="two or more trajectories.*got 5 and 0"):
+    with pytest.raises(TrainingError, match=r"two or more trajectories.*got 5 and 0"):
         partition(labels, 0, 0)
 
 

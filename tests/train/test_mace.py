@@ -242,7 +242,7 @@ def test_a_member_is_written_back_whatever_lies_there(cold, tmp_path):
 
 
 def test_a_missing_model_file_is_one_line(tmp_path):
-    with pytest.raises(TrainingError, match="expected a MACE model at .*none.model") as raised:
+    with pytest.raises(TrainingError, match=r"expected a MACE model at .*none\.model") as raised:
         committee_calculator([tmp_path / "none.model"])
     assert "\n" not in str(raised.value)
 

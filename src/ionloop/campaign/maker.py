@@ -21,6 +21,7 @@ from ionloop.frame import Frame, Origin
 from ionloop.judge.maker import JudgeMaker
 from ionloop.label.maker import LabelMaker
 from ionloop.profile import Profile
+from ionloop.randomness import derive_seed
 from ionloop.reference.base import Reference
 from ionloop.seed.maker import SeedMaker
 from ionloop.seed.paths import vacancy_hops
@@ -256,7 +257,8 @@ class CampaignMaker(Maker):
             state.generation,
             temperatures=self.profile.transport_temperatures * ev.replicas,
             n_steps=ev.md_steps,
-            seed=100_000 * self.random_seed + 50_000,
+            random_seed=self.random_seed,
+            first_member=None,
             prefix="test",
         )
         pick = ev.test_frames([run.output for run in runs], self.random_seed)
@@ -297,8 +299,9 @@ class CampaignMaker(Maker):
                 temperature=temperature,
                 n_steps=self.evaluate.reference_md_steps,
                 time_step=self.explore.settings.time_step,
-                store_every=self.explore.settings.store_every,
-                seed=1000 * self.random_seed + 500 + i,
+                # D needs no finer frames, and these runs are long.
+                store_every=5 * self.explore.settings.store_every,
+                seed=derive_seed(self.random_seed, "reference", i),
                 group=f"reference-{i}-{temperature:g}K",
             )
             run.name = f"reference MD {temperature:g} K"

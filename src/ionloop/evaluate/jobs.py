@@ -105,7 +105,8 @@ def reference_cost(shard: LabelShard, n_atoms: int) -> Cost:
     )
 
 
-@job(data=DATA_FIELDS, output_schema=Evaluation)
+# No data store: the scorecard is small, and its `model` is a number, not a file.
+@job(output_schema=Evaluation)
 def assemble_evaluation(
     generation: int,
     accuracy: Accuracy,

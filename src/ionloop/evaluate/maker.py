@@ -81,7 +81,8 @@ class EvaluateMaker(Maker):
             The reference's name, the material, its shortest hop in Å, the campaign's seed.
         """
         accuracy = measure_accuracy(shard, members, random_seed)
-        model = measure_transport(model_runs, "MACE", profile, hop_distance, self.skip_fs)
+        steered_by = "MACE, first member of the committee"
+        model = measure_transport(model_runs, steered_by, profile, hop_distance, self.skip_fs)
         cost = measure_cost(start, members, shard, self.n_timed, random_seed)
         jobs = [accuracy, model, cost]
         reference = None

@@ -6,6 +6,7 @@ properties from ab initio molecular dynamics simulations", npj Comput. Mater. 4,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ from ionloop.units import diffusivity_to_cm2_per_s
 
 D_UNIT = "cm²/s"
 CURVE_POINTS = 200
+#: Fewer frames make no curve.
+MIN_FRAMES = 4
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -227,7 +232,7 @@ def diffusivity(
 def _check(
     replicas: Sequence[np.ndarray], mobile: np.ndarray, hop_distance: float, interval: float
 ) -> None:
-    if not replicas or min(map(len, replicas)) < 4:
+    if not replicas or min(map(len, replicas)) < MIN_FRAMES:
         msg = (
             f"diffusivity expects runs of four or more frames, got {[len(x) for x in replicas]}; "
             "run longer or store frames more often"
@@ -242,6 +247,24 @@ def _check(
             f"got {hop_distance} Å and {interval} fs"
         )
         raise EvaluationError(msg)
+
+
+def _no_runs(temperature: float, trajectories: Sequence[Trajectory], skip_fs: float) -> Diffusivity:
+    frames = [t.n_frames for t in trajectories]
+    reason = (
+        f"no run outlasts {skip_fs:g} fs of equilibration by {MIN_FRAMES} frames, got {frames} "
+        "frames in all: runs ended early, see the explorations, or are planned too short"
+    )
+    return Diffusivity(
+        temperature=temperature,
+        d=Estimate(value=None, unit=D_UNIT, estimator="none", admissible=False, reason=reason),
+        n_eff=0.0,
+        window_fs=(0.0, 0.0),
+        msd_time_fs=[],
+        msd=[],
+        framework_msd=0.0,
+        time_ps=0.0,
+    )
 
 
 def _effective_hops(msd: np.ndarray, window: _Window | None, stop: int, interval: float) -> float:
@@ -319,6 +342,9 @@ def diffusivity_of_trajectories(
 ) -> Diffusivity:
     """Pool trajectories of one temperature; ``skip_fs`` of each is equilibration.
 
+    A run that ended so early that fewer than four frames are left is passed over; where
+    all did, there is no D, and the reason says so.
+
     Raises
     ------
     EvaluationError
@@ -333,9 +359,15 @@ def diffusivity_of_trajectories(
         raise EvaluationError(msg)
     temperature, interval, symbols = kinds.pop()
     is_mobile = np.array(symbols) == mobile_ion
-    skip = round(skip_fs / interval)
+    runs = [t.positions[round(skip_fs / interval) :] for t in trajectories]
+    usable = [x for x in runs if len(x) >= MIN_FRAMES]
+    if len(usable) < len(runs):
+        logger.warning("%g K: %d of %d runs too short", temperature, len(runs) - len(usable),
+                       len(runs))  # fmt: skip
+    if runs and not usable:
+        return _no_runs(temperature, trajectories, skip_fs)
     return diffusivity(
-        [t.positions[skip:] for t in trajectories],
+        usable,
         temperature=temperature,
         mobile=np.flatnonzero(is_mobile),
         framework=np.flatnonzero(~is_mobile),

@@ -31,7 +31,7 @@ def pick_candidates(
     n_random: int,
     rng: np.random.Generator,
 ) -> list[Pick]:
-    """Pick candidates of a run, each frame once; hop windows come first.
+    """Pick candidates of a run, each frame once: random ones, hop windows, most uncertain.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def pick_candidates(
     rng
         Random generator.
     """
-    last = len(run.positions) - 1 - (1 if run.stopped else 0)
+    last = len(run.positions) - 1
     picks = [
         *_random(last, n_random, rng),
         *_hops(analysis, group, max_events, rng),

@@ -87,16 +87,17 @@ def explore_md(  # noqa: PLR0913
     temperature: float,
     n_steps: int,
     seed: int,
+    member: int,
     group: str,
 ) -> Exploration:
-    """Run MD on the committee, find its hops, and pick candidates."""
+    """Run MD on the committee, find its hops, and pick candidates; ``member`` steers."""
     begin = time.perf_counter()
     rng = np.random.default_rng([seed, 11])
     with tempfile.TemporaryDirectory() as folder:
         committee = Committee.fetch(members, calibration, Path(folder))
         detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
         judge = committee.uncertainty(detector.mobile)
-        driver = CommitteeDriver(judge.calculator, [seed % len(committee.paths)])
+        driver = CommitteeDriver(judge.calculator, [member])
         run = run_md(
             start.to_atoms(),
             driver,
@@ -135,6 +136,7 @@ def explore_md(  # noqa: PLR0913
         committee.calibration,
         tags,
         settings,
+        f"mace member {member} {committee.members[member].model_hash[:12]}",
         time.perf_counter() - begin,
     )
 
@@ -170,6 +172,7 @@ def summarise(  # noqa: PLR0913
     calibration: Calibration,
     tags: dict[str, Any],
     settings: ExploreSettings,
+    engine: str,
     wall_s: float,
 ) -> Exploration:
     """Write what a run showed."""
@@ -197,7 +200,7 @@ def summarise(  # noqa: PLR0913
             frame_interval_fs=interval,
             n_steps=run.step,
             group=tags["group"],
-            engine="mace",
+            engine=engine,
             wall_s=wall_s,
         ),
         wall_s=wall_s,

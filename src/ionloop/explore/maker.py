@@ -10,6 +10,7 @@ from ionloop.explore.jobs import explore_bands, explore_md
 from ionloop.explore.schema import ExploreSettings
 from ionloop.frame import Frame
 from ionloop.profile import Profile
+from ionloop.randomness import derive_seed
 from ionloop.seed.schema import Hop
 from ionloop.train.schema import Calibration
 
@@ -67,7 +68,8 @@ class ExploreMaker(Maker):
             generation,
             temperatures=profile.temperatures * self.replicas,
             n_steps=self.md_steps,
-            seed=100_000 * random_seed + 1000 * generation,
+            random_seed=random_seed,
+            first_member=generation,
             prefix=f"explore-{generation}",
         )
         bands = explore_bands(hops, members, calibration, profile, generation, self.settings)
@@ -90,10 +92,16 @@ class ExploreMaker(Maker):
         *,
         temperatures: list[float],
         n_steps: int,
-        seed: int,
+        random_seed: int,
+        first_member: int | None,
         prefix: str,
     ) -> list[Job]:
-        """Make one MD job a temperature; hottest first, as it may take longest."""
+        """Make one MD job a temperature; hottest first, as it may take longest.
+
+        Members take turns to steer, from ``first_member`` on: a run at one temperature is
+        steered by another member in the next generation. With None the first member
+        steers all runs, as properties of one model are wanted.
+        """
         jobs = []
         for i, temperature in enumerate(sorted(temperatures, reverse=True)):
             run = explore_md(
@@ -106,7 +114,8 @@ class ExploreMaker(Maker):
                 self.settings,
                 temperature,
                 n_steps,
-                seed + i,
+                derive_seed(random_seed, prefix, i),
+                0 if first_member is None else (first_member + i) % len(members),
                 f"{prefix}-{i}-{temperature:g}K",
             )
             run.name = f"{prefix} {temperature:g} K"

@@ -40,7 +40,8 @@ class MDPlan:
     check_every
         Steps between judgements of the committee; a multiple of ``store_every``.
     friction
-        Langevin friction, 1/fs.
+        Langevin friction, 1/fs; at 0.001 the bath's time of 1 ps is long beside a hop, so
+        that it hardly slows diffusion.
     seed
         Seed of velocities and thermostat.
     checkpoint_every
@@ -52,7 +53,7 @@ class MDPlan:
     time_step: float = 2.0
     store_every: int = 5
     check_every: int = 20
-    friction: float = 0.01
+    friction: float = 0.001
     seed: int = 0
     checkpoint_every: int = 500
 
@@ -122,11 +123,13 @@ def run_md(
     Returns
     -------
     MDRun
-        Stored frames and judgements; ``stopped`` says why it ended early.
+        Stored frames and judgements; ``stopped`` says why it ended early. The state that
+        was refused isn't kept.
     """
     rng = np.random.default_rng(plan.seed)
     atoms = atoms.copy()
-    thermalize_momenta(atoms, temperature_K=plan.temperature, rng=rng)
+    # Half of this turns into potential energy: the start has no thermal displacements.
+    thermalize_momenta(atoms, temperature_K=2 * plan.temperature, rng=rng)
     run = MDRun(positions=[atoms.positions.copy()])
     if checkpoint is not None:
         run = load_checkpoint(checkpoint, atoms, rng) or run
@@ -153,6 +156,8 @@ def run_md(
                 run.stopped = (
                     f"uncertainty {sigma:.2f} eV/Å above the ceiling {guards.sigma_ceiling:.2f}"
                 )
+        if run.stopped is not None:
+            run.positions.pop()
         # A refused state is never gone on from: a resumed run comes to it again.
         due = run.stopped is None and run.step % plan.checkpoint_every < plan.store_every
         if checkpoint is not None and due:

@@ -55,7 +55,7 @@ def committee_bands(
     spread: dict[str, float] = {}
     frames: list[Frame] = []
     n_unphysical = 0
-    for i, hop in enumerate(hops):
+    for hop in hops:
         try:
             band = relax_band(
                 hop,
@@ -73,7 +73,7 @@ def committee_bands(
         bands.append(band)
         energies, _ = predict(calculator, list(band.to_atoms()))
         spread[band.path_class] = barrier_spread(energies)
-        frames += judged_images(band, generation, f"saddle-{generation}-{i}", uncertainty)
+        frames += judged_images(band, generation, f"saddle {band.path_class}", uncertainty)
     return BandSet(
         generation=generation,
         bands=bands,

@@ -106,10 +106,13 @@ def make_shard(
     reasons = Counter(reason for label in refused for reason in label.reasons)
     if labels and len(admitted) / len(labels) < profile.min_success_fraction:
         common, n = reasons.most_common(1)[0]
+        folder = next(label.directory for label in refused if common in label.reasons)
         msg = (
             f"{len(admitted)} of {len(labels)} labels admitted, expected a share of at least "
             f"{profile.min_success_fraction:g}; most frequent reason: {common} ({n} times), first "
-            f"in {refused[0].directory or 'an unknown folder'}; mend it and run `ionloop resume`"
+            f"in {folder or 'an unknown folder'}; jobs that died are run again by `ionloop resume`; if "
+            "the calculations themselves fail, mend the settings and start a new campaign, or "
+            "lower Profile.min_success_fraction"
         )
         raise LabelError(msg)
     return LabelShard(

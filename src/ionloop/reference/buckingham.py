@@ -137,7 +137,7 @@ def run_md(
     store_every: int,
     seed: int,
 ) -> np.ndarray:
-    """Run Langevin NVT inside LAMMPS.
+    """Run Langevin NVT inside LAMMPS, the bath's time being 1 ps.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def run_md(
     atoms
         Start; the cell must be orthorhombic.
     temperature
-        K.
+        K; velocities start at twice it, since half turns into potential energy.
     n_steps, time_step, store_every
         Steps, fs, and steps between stored frames.
     seed
@@ -181,9 +181,9 @@ def run_md(
         lmp.commands_list(
             [
                 f"timestep {time_step / 1000.0}",
-                f"velocity all create {temperature} {seed % 900000 + 1} mom yes dist gaussian",
+                f"velocity all create {2 * temperature} {seed % 900000 + 1} mom yes dist gaussian",
                 "fix integrate all nve",
-                f"fix bath all langevin {temperature} {temperature} 0.1 {seed % 800000 + 7}",
+                f"fix bath all langevin {temperature} {temperature} 1.0 {seed % 800000 + 7}",
             ]
         )
         frames = [start.positions.copy()]

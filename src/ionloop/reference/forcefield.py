@@ -83,12 +83,13 @@ class Teacher(Maker):
         rng = np.random.default_rng(seed)
         atoms = atoms.copy()
         atoms.calc = self.calculator()
-        thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
+        # Half of this turns into potential energy: the start has no thermal displacements.
+        thermalize_momenta(atoms, temperature_K=2 * temperature, rng=rng)
         dynamics = Langevin(
             atoms,
             time_step * units.fs,
             temperature_K=temperature,
-            friction=0.01 / units.fs,
+            friction=0.001 / units.fs,
             fixcm=False,
             rng=rng,
         )

@@ -12,6 +12,30 @@ from ionloop.profile import check_periodic
 _TIE = 1e-4
 
 
+def supercell(structure: Structure, min_height: float) -> Structure:
+    """Repeat a cell until opposite faces are far enough apart.
+
+    Parameters
+    ----------
+    structure
+        Ordered crystal.
+    min_height
+        Smallest distance between opposite faces, Å; twice the potential's cut-off keeps
+        an atom from seeing its own image.
+
+    Raises
+    ------
+    StructureError
+        If the structure isn't an ordered crystal.
+    """
+    check_periodic(structure)
+    matrix = structure.lattice.matrix
+    areas = np.linalg.norm(np.cross(np.roll(matrix, -1, 0), np.roll(matrix, -2, 0)), axis=1)
+    heights = structure.volume / areas
+    repeats = np.ceil(min_height / heights - 1e-6).astype(int)
+    return structure.copy().make_supercell(np.maximum(repeats, 1).tolist())
+
+
 def remove_neutral_set(
     structure: Structure,
     removals: dict[str, int],

@@ -8,6 +8,7 @@ from jobflow import Flow, JobConfig, Maker, OnMissing
 
 from ionloop.frame import Frame
 from ionloop.profile import Profile
+from ionloop.randomness import derive_seed
 from ionloop.reference.base import Reference
 from ionloop.seed.jobs import collect_seeds
 from ionloop.seed.schema import Displacements, Hop
@@ -73,7 +74,7 @@ class SeedMaker(Maker):
                 n_steps=self.md_steps,
                 time_step=self.time_step,
                 store_every=self.store_every,
-                seed=1000 * random_seed + i + 1,
+                seed=derive_seed(random_seed, "aimd", i),
                 group=f"aimd-{i}-{temperature:g}K",
             )
             run.name = f"aimd {temperature:g} K"

@@ -19,7 +19,7 @@ from ionloop.train.schema import Calibration
 
 
 def strained_candidates(
-    frames: list[Frame], plan: Displacements, rng: np.random.Generator, generation: int
+    frames: list[Frame], plan: Displacements, rng: np.random.Generator
 ) -> list[Frame]:
     """Strain frames that exploration found, hop frames among them.
 
@@ -29,8 +29,8 @@ def strained_candidates(
     frames = [frame for frame in frames if frame.origin is not Origin.RANDOM]
     order = rng.permutation(len(frames))[: plan.n_strain]
     candidates = []
-    for k, i in enumerate(order):
-        group = f"strain-{generation}-{k}"
+    for i in order:
+        group = frames[i].group  # a strained copy stays on its parent's side of every split
         cell = strain(frames[i], plan.volume_fraction, plan.shear, rng, group=group)
         candidates.append(rattle(cell, plan.strain_rattle, rng, origin=Origin.STRAIN, group=group))
     return candidates
@@ -53,7 +53,7 @@ def select_frames(  # noqa: PLR0913
     known = set(chain.from_iterable(fetch_outputs(shards, "frame_hashes")))
     found = [*(f for e in explorations for f in e.frames), *bands.frames]
     tagged = [f.model_copy(update={"generation": generation}) for f in found]
-    strained = strained_candidates(tagged, plan, rng, generation)
+    strained = strained_candidates(tagged, plan, rng)
     room = max(profile.budget.labels_max - len(known), 0)
     return choose(
         [*tagged, *strained],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from jobflow import JobStore
@@ -28,7 +28,8 @@ from ionloop.train.schema import Calibration, Member
 
 D = TypeVar("D", bound=Document)
 
-#: Heavy fields that a record holds; the others stay in GridFS.
+#: Heavy fields that a record holds; the others stay in GridFS. An evaluation has none, but
+#: early ones kept a number called ``model`` there, and are read whole.
 LOADED = ["labels", "quarantined", "bands"]
 _ACTIVE = ("READY", "RESERVED", "RUNNING")
 
@@ -118,7 +119,8 @@ def _read(store: JobStore, campaign_id: str, kind: type[D]) -> list[D]:
     """Read all documents of one class, alone or in lists, by generation."""
     criteria = {"metadata.campaign_id": campaign_id, "output.@class": kind.__name__}
     found: dict[Hashable, D] = {}
-    for doc in store.query(criteria, sort={"completed_at": 1}, load={"data": LOADED}):  # type: ignore[dict-item]
+    load: Any = kind is Evaluation or {"data": LOADED}
+    for doc in store.query(criteria, sort={"completed_at": 1}, load=load):
         outputs = doc["output"] if isinstance(doc["output"], list) else [doc["output"]]
         for output in outputs:
             if output.get("@class") == kind.__name__:
@@ -224,24 +226,29 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     for stage in stages:
         for state, n in stage.states.items():
             jobs[state] = jobs.get(state, 0) + n
+    failed = failures(campaign_id, db)
+    borne = tolerated(failed, campaign_id, db)
+    holding = [failure for failure in failed if failure not in borne]
     return CampaignStatus(
         campaign_id=campaign_id,
         name=workflow["name"],
-        state=_overall(jobs),
+        state=_overall(jobs, holding),
         created_on=workflow["created_on"],
         updated_on=workflow["updated_on"],
         jobs=jobs,
         stages=stages,
         generation=max((s.generation for s in stages if s.generation is not None), default=None),
         n_labels=n_labels(campaign_id, db),
-        failures=failures(campaign_id, db),
+        failures=holding,
+        tolerated=borne,
     )
 
 
-def _overall(jobs: dict[str, int]) -> str:
+def _overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
+    """Name the state; failures that nothing waits for don't hold a campaign up."""
     if jobs.get("RUNNING"):
         return "running"
-    if set(jobs) <= {"COMPLETED"}:
+    if set(jobs) <= {"COMPLETED", "FIZZLED"} and not holding:
         return "finished"
     return "waiting" if any(jobs.get(state) for state in _ACTIVE) else "failed"
 
@@ -290,7 +297,7 @@ def n_labels(campaign_id: str, db: Database[dict[str, Any]]) -> int:
 
 
 def failures(campaign_id: str, db: Database[dict[str, Any]]) -> list[Failure]:
-    """Return the failed jobs of a campaign with the last line of their tracebacks."""
+    """Return all failed jobs of a campaign with the last line of their tracebacks."""
     failed = list(
         db.fireworks.find(
             {"spec.campaign_id": campaign_id, "state": "FIZZLED"},
@@ -308,6 +315,27 @@ def failures(campaign_id: str, db: Database[dict[str, Any]]) -> list[Failure]:
         for fw in failed
         for launch in [launches.get(fw["fw_id"], {})]
     ]
+
+
+def tolerated(
+    failed: Sequence[Failure], campaign_id: str, db: Database[dict[str, Any]]
+) -> list[Failure]:
+    """Return the failures that the graph bears: there are children, and all have COMPLETED.
+
+    A job that accepts a missing input runs although its parent failed, for example the
+    collection of labels. A failed job without children is a failure of the campaign, since
+    nobody said that it may be missed.
+    """
+    if not failed:
+        return []
+    query = {"metadata.campaign_id": campaign_id}
+    links = (db.workflows.find_one(query, {"links": 1}) or {}).get("links", {})
+    children = {f.fw_id: links.get(str(f.fw_id), []) for f in failed}
+    wanted = [child for some in children.values() for child in some]
+    done = set(
+        db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"})
+    )
+    return [f for f in failed if children[f.fw_id] and done.issuperset(children[f.fw_id])]
 
 
 def _launches(db: Database[dict[str, Any]], ids: Iterable[int]) -> dict[int, dict[str, Any]]:

@@ -41,7 +41,10 @@ class CampaignStatus(Document):
     stages: list[StageCount] = Field(description="Jobs by generation and stage.")
     generation: int | None = Field(None, description="Latest generation that has jobs.")
     n_labels: int = Field(0, description="Admitted labels so far.")
-    failures: list[Failure] = Field(default=[], description="Failed jobs.")
+    failures: list[Failure] = Field(default=[], description="Failed jobs that hold it up.")
+    tolerated: list[Failure] = Field(
+        default=[], description="Failed jobs without whose outputs all their children went on."
+    )
 
     def line(self) -> str:
         """Where the campaign stands, in one line."""

@@ -10,6 +10,9 @@ from ionloop.train.schema import Calibration
 
 #: Raw spreads below this are noise of floating point, eV/Å.
 SIGMA_FLOOR = 1e-4
+#: Smallest and largest sigma_lo, eV/Å; Huang et al., J. Chem. Phys. 154, 094703 (2021),
+#: trusted below 0.12 and refused above 0.25.
+SIGMA_LO_RANGE = (0.05, 0.25)
 
 
 def ion_spread(forces: np.ndarray, ions: np.ndarray) -> np.ndarray:
@@ -75,7 +78,8 @@ def calibrate(
     -------
     Calibration
         ``sigma_lo`` is 1.2 times the RMS, over frames, of the largest error of a mobile
-        ion, at least 0.05 eV/Å: errors of that size are what the committee makes at home.
+        ion: errors of that size are what the committee makes at home. It lies between
+        0.05 and 0.25 eV/Å, so that a poor committee can't trust itself.
         ``sigma_hi`` is three times that, or 0.3 eV/Å more, whichever is larger.
     """
     sigma = [np.maximum(ion_spread(f, m), SIGMA_FLOOR) for f, m in zip(forces, mobile, strict=True)]
@@ -83,7 +87,7 @@ def calibrate(
     error = [np.linalg.norm(d, axis=1) for d in difference]
     all_sigma, all_error = np.concatenate(sigma), np.concatenate(error)
     worst = float(np.sqrt(np.mean([e.max() ** 2 for e in error])))
-    sigma_lo = max(0.05, 1.2 * worst)
+    sigma_lo = float(np.clip(1.2 * worst, *SIGMA_LO_RANGE))
     scale = float(np.sqrt((all_error**2).mean() / (all_sigma**2).mean()))
     return Calibration(
         generation=generation,

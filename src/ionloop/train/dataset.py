@@ -43,9 +43,9 @@ def split_by_group(
 ) -> tuple[list[Label], list[Label]]:
     """Split into training and validation by whole groups (trajectories, bands).
 
-    Groups are drawn at random, origin by origin in turn, so that validation holds several
-    origins; an origin never gives its last group away. A group stays whole whatever the
-    origins of its frames: neighbours in time would tell on each other.
+    Groups are drawn at random, origin by origin in turn, until validation has its share
+    and two or more origins; an origin never gives its last group away. A group stays whole
+    whatever the origins of its frames: neighbours in time would tell on each other.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def split_by_group(
         for origin in sorted(left)
     }
     taken = sum(counts[group].total() for group in chosen)
-    while taken < fraction * len(labels) and any(queues.values()):
+    origins = {o for group in chosen for o in counts[group]}
+    while (taken < fraction * len(labels) or len(origins) < 2) and any(queues.values()):
         for queue in filter(None, queues.values()):
             group = queue.pop()
             if group in chosen or min(left[origin] for origin in counts[group]) < 2:
@@ -84,7 +85,8 @@ def split_by_group(
             chosen.add(group)
             left.subtract(list(counts[group]))
             taken += counts[group].total()
-            if taken >= fraction * len(labels):
+            origins |= set(counts[group])
+            if taken >= fraction * len(labels) and len(origins) > 1:
                 break
     valid = [x for x in labels if x.frame.group in chosen]
     train = [x for x in labels if x.frame.group not in chosen]

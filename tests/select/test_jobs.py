@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from ase import Atoms
+from jobflow import CURRENT_JOB, JobStore
+from maggma.stores import MemoryStore
+
+from ionloop.explore.schema import BandSet, Exploration
+from ionloop.frame import Frame, HopTag, Origin
+from ionloop.profile import Budget, Profile
+from ionloop.reference.schema import Trajectory
+from ionloop.seed.schema import Displacements
+from ionloop.select.jobs import select_frames, strained_candidates
+from ionloop.select.schema import Selection
+from ionloop.train.schema import Calibration
+
+CELL = 8.0 * np.eye(3)
+PLAN = Displacements(n_rattle=0, n_strain=6)
+CALIBRATION = Calibration(
+    generation=0, n_frames=4, n_ions=80, held_out="random", scale=2.0, scale_90=3.0,
+    coverage_90=0.91, rmse_forces=0.07, sigma_lo=0.1, sigma_hi=0.5, curve=[],
+)  # fmt: skip
+counter = itertools.count()
+
+
+def frame(origin: Origin, uncertainty: float | None = 0.2, group: str = "g") -> Frame:
+    n = next(counter)
+    rng = np.random.default_rng(n)
+    positions = np.array([[0.0, 0, 0], [4.0, 4.0, 4.0]]) + rng.normal(scale=0.2, size=(2, 3))
+    hop = HopTag(ion=0, progress=float(rng.random()), path_class="a", event=f"e{n % 3}")
+    return Frame(
+        symbols=["Li", "Cl"],
+        positions=positions.tolist(),
+        cell=CELL.tolist(),
+        origin=origin,
+        group=group,
+        hop=hop if origin in (Origin.HOP, Origin.SADDLE) else None,
+        uncertainty=uncertainty,
+        descriptor=rng.normal(size=5).tolist(),
+    )
+
+
+def exploration(frames: list[Frame]) -> Exploration:
+    trajectory = Trajectory.from_positions(
+        np.zeros((2, 2, 3)), Atoms("LiCl", cell=CELL), temperature=900.0, n_steps=5,
+        frame_interval_fs=10.0, group="g", engine="mace", wall_s=1.0,
+    )  # fmt: skip
+    return Exploration(
+        generation=0, temperature=900.0, group="g", n_mobile=1, time_ps=1.0, unphysical=False,
+        hops=[], n_checked=1, n_trusted=1, sigma_quantiles=[], frames=frames,
+        trajectory=trajectory, wall_s=1.0,
+    )  # fmt: skip
+
+
+def bands(frames: list[Frame]) -> BandSet:
+    return BandSet(
+        generation=0, bands=[], barriers={}, barrier_spread={}, frames=frames, n_unphysical=0,
+        wall_s=1.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def found() -> list[Frame]:
+    origins = [Origin.HOP] * 20 + [Origin.UNCERTAIN] * 10 + [Origin.RANDOM] * 10
+    return [frame(origin) for origin in origins]
+
+
+@pytest.fixture
+def saddles() -> list[Frame]:
+    return [frame(Origin.SADDLE) for _ in range(7)]
+
+
+def select(
+    found: list[Frame],
+    saddles: list[Frame],
+    shards: dict[str, list[str]] | None = None,
+    seed: int = 0,
+    **budget: int,
+) -> Selection:
+    """Run the job as a worker does: shards are read from its store."""
+    store = JobStore(MemoryStore())
+    store.connect()
+    for uuid, hashes in (shards or {}).items():
+        store.update({"uuid": uuid, "index": 1, "output": {"frame_hashes": hashes}})
+    profile = Profile(
+        name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1},
+        budget=Budget(labels_per_generation=20, **budget),
+    )  # fmt: skip
+    half = len(found) // 2
+    CURRENT_JOB.store = store
+    try:
+        return select_frames.original(
+            [exploration(found[:half]), exploration(found[half:])], bands(saddles), CALIBRATION,
+            list(shards or {}), profile, 1, PLAN, 0.0, seed,
+        )  # fmt: skip
+    finally:
+        CURRENT_JOB.reset()
+
+
+def test_the_budget_is_split_by_origin(found, saddles):
+    s = select(found, saddles)
+    assert s.counts == {"hop": 8, "saddle": 4, "uncertain": 4, "strain": 2, "random": 2}
+    assert len(s.frames) == 20
+    assert s.candidates["saddle"] == 7
+    assert s.generation == 1
+
+
+def test_chosen_frames_belong_to_the_generation_that_labels_them(found, saddles):
+    s = select(found, saddles)
+    assert {f.generation for f in s.frames} == {1}
+    assert len({f.frame_hash for f in s.frames}) == 20
+
+
+def test_a_frame_that_was_asked_for_is_not_asked_again(found, saddles):
+    known = [f.frame_hash for f in found[:15]] + [saddles[0].frame_hash]
+    s = select(found, saddles, {"a": known[:6], "b": known[6:]})
+    assert not {f.frame_hash for f in s.frames} & set(known)
+    assert s.n_known == 16
+
+
+def test_the_cap_on_labels_is_kept(found, saddles):
+    known = [f"known-{i}" for i in range(93)]
+    assert len(select(found, saddles, {"a": known}, labels_max=100).frames) == 7
+    assert select(found, saddles, {"a": known}, labels_max=90).frames == []
+
+
+def test_frames_above_the_ceiling_are_left_out_but_random_ones_and_saddles(saddles):
+    wild = [frame(origin, 0.9) for origin in (Origin.HOP, Origin.UNCERTAIN, Origin.RANDOM) * 5]
+    far = [f.model_copy(update={"uncertainty": 0.9}) for f in saddles]
+    s = select(wild, far)
+    assert {"hop", "uncertain"}.isdisjoint({k for k, n in s.counts.items() if n})
+    assert s.counts["random"] == 2
+    assert s.counts["saddle"] > 0
+    assert s.n_untrusted == 10
+
+
+def test_selection_repeats_with_its_seed(found, saddles):
+    hashes = [
+        Counter(f.frame_hash for f in select(found, saddles, seed=s).frames) for s in (0, 0, 1)
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+# ---------------------------------------------------------------- strained
+
+
+def test_strained_candidates_are_other_cells_of_found_frames(found):
+    rng = np.random.default_rng(0)
+    made = strained_candidates(found, PLAN, rng, 3)
+    assert len(made) == 6
+    volumes = [abs(np.linalg.det(f.cell)) / 512 - 1 for f in made]
+    assert 0 < max(np.abs(volumes)) <= PLAN.volume_fraction + 1e-9
+    assert len(set(volumes)) == 6
+    for k, f in enumerate(made):
+        assert (f.origin, f.group) == (Origin.STRAIN, f"strain-3-{k}")
+        assert (f.uncertainty, f.descriptor, f.hop) == (None, None, None)
+
+
+def test_random_frames_are_not_strained():
+    """Their copies would be trained on, and leak what calibrates."""
+    random = [frame(Origin.RANDOM) for _ in range(10)]
+    assert strained_candidates(random, PLAN, np.random.default_rng(0), 1) == []
+    one = frame(Origin.HOP)
+    (made,) = strained_candidates([*random, one], PLAN, np.random.default_rng(0), 1)
+    start, end = np.array(one.positions) @ np.linalg.inv(CELL), np.array(made.positions)
+    assert end @ np.linalg.inv(made.cell) == pytest.approx(start, abs=0.03)
