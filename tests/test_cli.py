@@ -139,6 +139,24 @@ def test_resume_ends_with_status_1_if_a_job_failed(main, campaign, tmp_path, mon
     assert f"failed: fails_once: RuntimeError: expected {tmp_path}/flag" in err
 
 
+def test_resume_ends_with_status_0_and_a_warning_if_the_graph_bears_a_failure(
+    main, campaign, tmp_path, monkeypatch
+):
+    from jobflow import Flow, JobConfig, OnMissing
+
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+    failing = campaign.fails_once(str(tmp_path / "flag"))
+    bearing = campaign.empty(failing.output)
+    bearing.config = JobConfig(on_missing_references=OnMissing.NONE)
+    submit(Flow([failing, bearing]), "d")
+    status, out, err = main("resume", "d", "--workers", "1")
+    assert status == 0
+    assert "d finished" in out
+    words = f"went on without it: fails_once: RuntimeError: expected {tmp_path}/flag"
+    assert words in err
+    assert words in main("status", "d")[1]
+
+
 def test_db_commands(main, ionloop_home):
     try:
         assert main("db", "status")[0] == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jobflow
 import pytest
-from jobflow import Flow
+from jobflow import Flow, JobConfig, OnMissing
 
 from ionloop.engine import campaign_id_of, load_flow, parse_parameters, resume, run_local, submit
 from ionloop.engine.launchpad import is_active, launchpad
@@ -146,6 +146,42 @@ def test_a_failed_job_is_shown_and_runs_again_on_resume(jobs, tmp_path):
     flag.touch()
     assert resume("c", workers=1).state == "finished"
     assert lines(tmp_path / "l") == ["x"]
+
+
+def bearing(jobs, *outputs):
+    """Make a job that goes on without its inputs, as the collection of labels does."""
+    made = jobs.empty(*outputs)
+    made.config = JobConfig(on_missing_references=OnMissing.NONE)
+    return made
+
+
+def test_a_failed_job_that_the_graph_bears_does_not_fail_the_campaign(jobs, tmp_path):
+    failing = jobs.fails_once(str(tmp_path / "flag"))
+    submit(Flow([failing, bearing(jobs, failing.output)]), "c")
+    final = run_local("c", workers=1)
+    assert final.jobs == {"FIZZLED": 1, "COMPLETED": 1}
+    assert final.state == "finished"
+    assert final.failures == []
+    assert [(f.name, f.message) for f in final.tolerated] == [
+        ("fails_once", f"RuntimeError: expected {tmp_path}/flag")
+    ]
+    assert resume("c", workers=1).state == "finished"
+
+
+def test_a_failed_job_that_one_child_does_not_bear_fails_the_campaign(jobs, tmp_path):
+    failing = jobs.fails_once(str(tmp_path / "flag"))
+    submit(Flow([failing, bearing(jobs, failing.output), jobs.empty(failing.output)]), "c")
+    final = run_local("c", workers=1)
+    assert final.jobs == {"FIZZLED": 1, "COMPLETED": 1, "WAITING": 1}
+    assert final.state == "failed"
+    assert (len(final.failures), final.tolerated) == (1, [])
+
+
+def test_a_failed_job_without_children_fails_the_campaign(jobs, tmp_path):
+    submit(Flow([jobs.fails_once(str(tmp_path / "flag")), jobs.empty()]), "c")
+    final = run_local("c", workers=1)
+    assert final.jobs == {"FIZZLED": 1, "COMPLETED": 1}
+    assert (final.state, len(final.failures), final.tolerated) == ("failed", 1, [])
 
 
 def test_one_process_runs_a_campaign(jobs, folder):

@@ -53,6 +53,8 @@ def demo(
     ensure_database()
     submit(flow, campaign_id)
     final = drive(campaign_id)
+    if not final.jobs.get("COMPLETED"):
+        exit_unless_finished(final)  # there is nothing to report
     report = write_campaign_report(campaign_id)
     wall_s = time.monotonic() - begin
     typer.echo(summary_line(campaign_record(campaign_id), wall_s=wall_s, report=str(report)))

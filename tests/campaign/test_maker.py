@@ -91,7 +91,7 @@ def test_generation_0_has_every_stage_in_order(flow):
     assert {
         "start c", "aimd 900 K", "aimd 1500 K", "collect seeds", "label train generation 0",
         "train member 0 generation 0", "train member 1 generation 0", "calibrate generation 0",
-        "explore-0 1200 K", "explore-0 1500 K", "bands generation 0", "select for generation 1",
+        "explore-0 1100 K", "explore-0 1400 K", "bands generation 0", "select for generation 1",
         "judge generation 0", "advance generation 0",
     } <= names  # fmt: skip
     assert sum(name.startswith("reference band") for name in names) == 1  # SeedMaker.max_bands
@@ -103,7 +103,7 @@ def test_generation_0_has_every_stage_in_order(flow):
 def test_the_first_document_makes_the_campaign_reproducible(flow):
     start = jobs(flow)["start c"].function_args[0]
     assert isinstance(start, CampaignStart)
-    assert start.profile["budget"]["labels_max"] == 60
+    assert start.profile["budget"]["labels_max"] == 100
     assert start.campaign["train"]["hyperparameters"]["hidden_irreps"] == "8x0e"
     assert start.settings["model"]["charges"] == {"Li": 1.0, "O": -2.0, "Cl": -1.0}
     assert re.fullmatch(r"\d+\.\d+.*", start.versions["mace-torch"])
@@ -122,9 +122,9 @@ def test_jobs_wait_for_the_right_jobs(flow):
     assert waits_for("label train generation 0") == {"collect seeds"}
     assert waits_for("train member 1 generation 0") == {"label train generation 0"}
     assert waits_for("calibrate generation 0") == members
-    assert waits_for("explore-0 1500 K") == {"calibrate generation 0"}
+    assert waits_for("explore-0 1400 K") == {"calibrate generation 0"}
     assert waits_for("bands generation 0") == {"calibrate generation 0"}
-    explored = {"explore-0 1200 K", "explore-0 1500 K", "bands generation 0"}
+    explored = {"explore-0 1100 K", "explore-0 1400 K", "bands generation 0"}
     assert waits_for("select for generation 1") == {*explored, "calibrate generation 0"}
     assert waits_for("judge generation 0") == {
         *explored, "calibrate generation 0", "select for generation 1",
@@ -174,8 +174,8 @@ def test_the_step_evaluates_where_the_judge_stops(step):
     assert {job.metadata["generation"] for job in ordered} == {0}
     names = {job.name for job in ordered}
     assert {
-        "test 1100 K", "test 1300 K", "test 1500 K", "choose test frames",
-        "label test generation 0", "reference MD 1500 K", "accuracy", "transport",
+        "test 900 K", "test 1000 K", "test 1100 K", "choose test frames",
+        "label test generation 0", "reference MD 1100 K", "accuracy", "transport",
         "reference transport", "cost", "scorecard",
     } <= names  # fmt: skip
 

@@ -99,22 +99,31 @@ def test_too_many_events_are_thinned(hopping):
         assert len({p.hop.event for p in pick(hopping, seed, max_events=1) if p.hop}) == 1
 
 
-def test_the_frame_that_stopped_a_run_is_left_out(hopping):
+def test_a_refused_state_is_no_candidate(hopping):
+    """Its judgement stands beyond the frames that were kept."""
     run, analysis = hopping
-    short = MDRun(step=380, positions=run.positions[:77], checks=[(72, 0.1), (76, 9.0)])
-    arguments = {"max_events": 0, "n_uncertain": 5, "n_random": 200}
-    rng = np.random.default_rng
-    whole = pick_candidates(short, analysis, "g", rng=rng(0), **arguments)
-    short.stopped = "uncertainty above the ceiling"
-    stopped = pick_candidates(short, analysis, "g", rng=rng(0), **arguments)
-    assert 76 in {p.index for p in whole}
-    assert {p.index for p in stopped} == set(range(1, 76))
+    stopped = MDRun(
+        step=385,
+        positions=run.positions[:77],
+        checks=[(72, 0.1), (77, 9.0)],
+        stopped="uncertainty 9.00 eV/Å above the ceiling",
+    )
+    picks = pick_candidates(
+        stopped, analysis, "g", max_events=0, n_uncertain=5, n_random=200,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert {p.index for p in picks} == set(range(1, 77))
+    few = pick_candidates(
+        stopped, analysis, "g", max_events=0, n_uncertain=5, n_random=0,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert [p.index for p in few] == [72]
 
 
 def test_a_run_that_stopped_at_once_has_no_candidates(hopping):
     run, _ = hopping
-    still = HopAnalysis(np.array(run.positions[:2]), np.zeros((2, 3), int), [], [], DT)
-    short = MDRun(step=5, positions=run.positions[:2], checks=[(1, 9.0)], stopped="hot")
+    still = HopAnalysis(np.array(run.positions[:1]), np.zeros((1, 3), int), [], [], DT)
+    short = MDRun(step=5, positions=run.positions[:1], checks=[(1, 9.0)], stopped="hot")
     picks = pick_candidates(
         short, still, "g", max_events=3, n_uncertain=3, n_random=3, rng=np.random.default_rng(0)
     )

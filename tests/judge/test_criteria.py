@@ -80,6 +80,11 @@ def test_one_generation_never_converges() -> None:
         ("hop_rate_change", {}, {"hop_rates": [rate(150)]}, math.log(150.5 / 50.5)),
         ("hop_rate_change", {}, {"hop_rates": [rate(0)]}, math.log(50.5 / 0.5)),
         ("hop_rate_change", {"hop_rates": [rate(0)]}, {"hop_rates": [rate(0)]}, None),
+        ("hop_rate_change", {"hop_rates": [rate(0)]}, {"hop_rates": [rate(2)]}, None),
+        ("hop_rate_change", {"hop_rates": [rate(12)]}, {"hop_rates": [rate(9)]}, None),
+        ("hop_rate_change", {}, {"hop_rates": [rate(50, time=0.0)]}, None),
+        ("barrier_change", {}, {"unconverged_bands": ["other"]}, None),
+        ("barrier_change", {"unconverged_bands": ["other"]}, {}, None),
         ("hop_rate_change", {}, {"hop_rates": [rate(50, temperature=600)]}, None),
         ("trusted_share", {}, {"trusted_share": 0.949}, 0.949),
         ("trusted_share", {}, {"trusted_share": math.nan}, None),
@@ -104,7 +109,7 @@ def test_each_criterion_can_fail_alone(
         ({}, {"barriers": {PATH: 0.3395}}),
         ({}, {"barrier_spread": {PATH: 0.0299}}),
         ({}, {"hop_rates": [rate(70)]}),  # a factor 1.4
-        ({"hop_rates": [rate(2)]}, {"hop_rates": [rate(6)]}),  # a factor 3, by chance
+        ({"hop_rates": [rate(10)]}, {"hop_rates": [rate(18)]}),  # a factor 1.8, by chance
         ({"hop_rates": [rate(50)]}, {"hop_rates": [rate(100, time=400)]}),
         ({}, {"trusted_share": 0.95}),
     ],
@@ -129,6 +134,58 @@ def test_silent_temperature_is_named_and_does_not_block() -> None:
     result = verdict({"hop_rates": rates}, {"hop_rates": rates})
     assert result.converged
     assert "no hops in either generation at 600 K" in criterion(result, "hop_rate_change").reason
+
+
+def hops(before: list[HopRate], now: list[HopRate]) -> Criterion:
+    return criterion(verdict({"hop_rates": before}, {"hop_rates": now}), "hop_rate_change")
+
+
+def test_a_few_hops_settle_nothing() -> None:
+    found = hops([rate(0)], [rate(2)])
+    assert found.reason == (
+        "change of hop rates: too few hops to tell (0 and 2, need 10 each)"
+    )  # fmt: skip
+    assert not hops([rate(9)], [rate(10)]).passed
+    assert hops([rate(10)], [rate(10)]).passed
+
+
+def test_hops_of_shared_temperatures_are_pooled_and_others_are_not() -> None:
+    cold, alone = rate(4, temperature=600), rate(90, temperature=1200)
+    assert hops([rate(6), cold], [rate(6), cold, alone]).passed
+    assert "too few hops to tell (6 and 6, need" in hops([rate(6), cold], [rate(6), alone]).reason
+
+
+def test_a_change_too_large_for_chance_is_called_so_however_few_the_hops() -> None:
+    found = hops([rate(50)], [rate(0)])
+    assert found.reason.startswith("hop rates still change: at 900 K 50 hops in 200 ion-ps, then 0")
+    assert not found.passed
+
+
+def test_a_rate_that_changes_fails_with_many_hops_elsewhere() -> None:
+    steady = rate(100, temperature=600)
+    assert not hops([rate(2), steady], [rate(40), steady]).passed
+
+
+def test_an_unconverged_band_is_named() -> None:
+    """Also where it's missing from both generations, so that nothing differs."""
+    path = "Li-Li 3.9 A #1"
+    both = {"unconverged_bands": [path]}
+    assert criterion(verdict(both, both), "barrier_change").reason == (
+        f"change of barriers: can't be judged: band of {path} not converged in generation 1, "
+        f"band of {path} not converged in generation 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "reason"),
+    [
+        (0, "no runs or bands that ended early"),
+        (1, "1 run or band that ended early (limit 0)"),
+        (3, "3 runs or bands that ended early (limit 0)"),
+    ],
+)
+def test_early_ends_are_called_that(n: int, reason: str) -> None:
+    assert criterion(verdict({}, {"unphysical_events": n}), "unphysical_events").reason == reason
 
 
 @pytest.mark.parametrize(

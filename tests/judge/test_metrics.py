@@ -9,7 +9,7 @@ from ase import Atoms
 from ionloop.explore.schema import BandSet, Exploration, HopEvent
 from ionloop.judge.metrics import gather
 from ionloop.judge.schema import HopRate
-from ionloop.reference.schema import Trajectory
+from ionloop.reference.schema import Band, Trajectory
 from ionloop.train.schema import Calibration
 
 CALIBRATION = Calibration(
@@ -72,6 +72,21 @@ def test_the_trusted_share_weighs_runs_by_their_judged_frames():
 def test_nothing_judged_is_unknown_not_zero():
     m = metrics([run(900.0, 0, 2.0, n_checked=0, n_trusted=0)])
     assert math.isnan(m.trusted_share)
+
+
+def band(path_class: str, *, converged: bool) -> Band:
+    return Band(
+        symbols=["Li"], cell=np.eye(3).tolist(), images=np.zeros((3, 1, 3)).tolist(),
+        energies=[0.0, 0.3, 0.0], ion=0, path_class=path_class, hop_distance=2.8,
+        converged=converged, fmax=0.05, n_force_calls=1, engine="e", settings_hash="s", wall_s=0.0,
+    )  # fmt: skip
+
+
+def test_barriers_of_unconverged_bands_are_left_out_and_named():
+    both = [band("a", converged=True), band("b", converged=False)]
+    m = metrics([run(900.0, 1, 2.0)], bands=both, barriers={"a": 0.3, "b": 0.4})
+    assert m.barriers == {"a": 0.3}
+    assert m.unconverged_bands == ["b"]
 
 
 def test_broken_runs_and_bands_count_together():

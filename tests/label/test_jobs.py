@@ -189,9 +189,9 @@ def test_the_error_names_the_most_frequent_reason() -> None:
     labels = judged(1, "atoms too close", "SCF not converged", "SCF not converged")
     message = (
         r"1 of 4 labels admitted, expected a share of at least 0\.8; most frequent reason: "
-        r"SCF not converged \(2 times\), first in /runs/1; jobs that died are run again by `ionloop resume`; "
-        r"if the calculations themselves fail, mend the settings and start a new campaign, or lower "
-        r"Profile\.min_success_fraction$"
+        r"SCF not converged \(2 times\), first in /runs/1; jobs that died are run again by "
+        r"`ionloop resume`; if the calculations themselves fail, start a new campaign with mended "
+        r"settings or a lower Profile\.min_success_fraction$"
     )
     with pytest.raises(LabelError, match=message):
         make_shard(labels, "s", profile(), 0, "train")

@@ -124,3 +124,11 @@ def test_reasons_against_an_energy_reach_the_top(record):
     assert any("none, because D has a number at 1 of 3" in s for s in outcome(record))
     record.evaluation.reference_transport = None
     assert any("by the reference: not computed" in s for s in outcome(record))
+
+
+@pytest.mark.parametrize("whose", ["model", "reference"])
+def test_a_barrier_of_an_unconverged_band_is_doubted_at_the_top(record, whose):
+    assert "not admissible" not in outcome(record)[0]
+    for pair in record.evaluation.barriers:
+        setattr(pair, f"{whose}_converged", False)
+    assert outcome(record)[0].endswith(f"(not admissible: the {whose}'s band didn't converge).")

@@ -44,12 +44,21 @@ def test_key_numbers_hold_every_barrier_energy_and_diffusivity(record):
     assert all(r.unit and r.estimator for r in rows)
 
 
-def test_a_band_that_did_not_converge_is_not_admissible(record):
-    record.seeds.bands[0].converged = False
-    rows = tables.key_numbers(record)
-    reference = next(r for r in rows if r.calculator.startswith("reference"))
-    assert not reference.admissible
-    assert "force limit" in reference.reason
+@pytest.mark.parametrize(
+    ("converged", "words"), [(False, "ends didn't reach its force limit"), (None, "isn't known")]
+)
+@pytest.mark.parametrize("whose", ["model", "reference"])
+def test_a_band_that_did_not_converge_is_not_admissible(record, whose, converged, words):
+    setattr(record.evaluation.barriers[0], f"{whose}_converged", converged)
+    path = record.evaluation.barriers[0].path_class
+    rows = {r.calculator: r for r in tables.key_numbers(record) if path in r.quantity}
+    doubted, other = rows["committee"], rows["reference (LAMMPS)"]
+    if whose == "reference":
+        doubted, other = other, doubted
+    assert not doubted.admissible
+    assert words in doubted.reason
+    assert other.admissible
+    assert "images, fmax 0.05 eV/Å (reference)" in doubted.estimator
 
 
 def test_label_counts_add_up(record):

@@ -94,6 +94,13 @@ class BarrierComparison(Document):
     model: float | None = Field(description="Committee CI-NEB barrier, eV.")
     model_spread: float | None = Field(description="Spread over members, eV.")
     reference: float | None = Field(description="Reference CI-NEB barrier, eV.")
+    model_converged: bool | None = Field(
+        None, description="Whether the model's band and its ends converged; None if unknown."
+    )
+    reference_converged: bool | None = Field(
+        None, description="Whether the reference's band and its ends converged; None if unknown."
+    )
+    estimator: str = Field("CI-NEB", description="How both barriers were computed.")
 
 
 class Evaluation(Document):

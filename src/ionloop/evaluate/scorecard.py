@@ -22,6 +22,7 @@ def compare_barriers(model: BandSet | None, reference: Sequence[Band]) -> list[B
     """
     barriers = model.barriers if model else {}
     spread = model.barrier_spread if model else {}
+    own = {band.path_class: band for band in model.bands} if model else {}
     pairs = []
     for name in {*barriers, *(b.path_class for b in reference)}:
         band = reference_band(reference, name)
@@ -31,9 +32,37 @@ def compare_barriers(model: BandSet | None, reference: Sequence[Band]) -> list[B
                 model=barriers.get(name),
                 model_spread=spread.get(name),
                 reference=band.barrier if band else None,
+                model_converged=own[name].converged if name in own else None,
+                reference_converged=band.converged if band else None,
+                estimator=estimator(own.get(name), band),
             )
         )
     return sorted(pairs, key=lambda p: (p.reference is None, p.reference or 0.0, p.path_class))
+
+
+def estimator(model: Band | None, reference: Band | None) -> str:
+    """Say how the barriers of a pair were computed; the end images aren't counted."""
+    parts = [
+        f"{len(band.images) - 2} images, fmax {band.fmax:g} eV/Å ({whose})"
+        for band, whose in ((model, "model"), (reference, "reference"))
+        if band
+    ]
+    return f"CI-NEB, {' / '.join(parts)}" if parts else "CI-NEB"
+
+
+def doubts(pair: BarrierComparison) -> list[str]:
+    """Return what speaks against the barriers of a pair."""
+    sides = (
+        ("model", pair.model, pair.model_converged),
+        ("reference", pair.reference, pair.reference_converged),
+    )
+    return [
+        f"the {whose}'s band isn't known to have converged"
+        if converged is None
+        else f"the {whose}'s band didn't converge"
+        for whose, barrier, converged in sides
+        if barrier is not None and not converged
+    ]
 
 
 def lowest_barrier(pairs: Sequence[BarrierComparison]) -> BarrierComparison | None:

@@ -67,6 +67,9 @@ def barrier_change(before: Metrics | None, now: Metrics, limits: Limits) -> Crit
     if before is None:
         reason = "change of barriers: can't be judged, there is no generation before"
         return _barriers(None, reason, limits)
+    if open_bands := _unconverged(before) + _unconverged(now):
+        reason = f"change of barriers: can't be judged: {', '.join(open_bands)}"
+        return _barriers(None, reason, limits)
     lost = sorted(set(before.barriers) ^ set(now.barriers))
     if lost or not now.barriers:
         what = f"no barrier in one of the generations for {', '.join(lost)}" if lost else "no bands"
@@ -125,8 +128,10 @@ def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Cri
     and n₂ of n₁ + n₂ is binomial with p (Przyborowski & Wilenski, Biometrika 31, 313
     (1940)). Interval: Jeffreys', p ~ Beta(n₂ + ½, n₁ + ½) (Brown, Cai & DasGupta, Stat.
     Sci. 16, 101 (2001)). A change passes if the interval of ln(k₂/k₁) reaches 0, or if
-    it's below ln ``rate_factor``. Temperatures with no hop in either generation can't be
-    judged and are named; without any other the criterion fails.
+    it's at most ln ``rate_factor``, at each temperature. Since an interval of a few hops
+    reaches 0 whatever the rates are, each generation must also have ``min_hops`` hops,
+    pooled over the temperatures that both generations simulated. Temperatures with no hop
+    in either generation can't be judged and are named.
     """
     log_factor = math.log(limits.rate_factor)
     if before is None:
@@ -134,22 +139,33 @@ def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Cri
         return _rates(None, log_factor, reason)
     earlier = {rate.temperature: rate for rate in before.hop_rates}
     pairs = [(earlier[r.temperature], r) for r in now.hop_rates if r.temperature in earlier]
-    judged = [pair for pair in pairs if pair[0].n_hops + pair[1].n_hops > 0 and _has_time(pair)]
+    pairs = [pair for pair in pairs if _has_time(pair)]
+    if not pairs:
+        reason = "change of hop rates: can't be judged, no temperature is in both generations"
+        return _rates(None, log_factor, reason)
+    judged = [(old, new) for old, new in pairs if old.n_hops + new.n_hops > 0]
     silent = [f"{new.temperature:g} K" for old, new in pairs if (old, new) not in judged]
     note = f"; no hops in either generation at {', '.join(silent)}" if silent else ""
+    n_old, n_new = (sum(pair[i].n_hops for pair in pairs) for i in (0, 1))
+    too_few = (
+        f"change of hop rates: too few hops to tell ({n_old} and {n_new}, "
+        f"need {limits.min_hops} each){note}"
+    )
     if not judged:
-        reason = f"change of hop rates: can't be judged, no temperature with hops{note}"
-        return _rates(None, log_factor, reason)
+        return _rates(None, log_factor, too_few)
     results = []
     for old, new in judged:
         change, allowed = log_rate_change(old, new, limits.rate_confidence)
         results.append((abs(change), max(allowed, log_factor), old, new))
     change, limit, old, new = max(results, key=lambda r: r[0] / r[1])
+    if change <= limit and min(n_old, n_new) < limits.min_hops:
+        return _rates(None, log_factor, too_few)
     verb = "are settled" if change <= limit else "still change"
     reason = (
         f"hop rates {verb}: at {new.temperature:g} K {old.n_hops} hops in {old.ion_time_ps:.4g} "
         f"ion-ps, then {new.n_hops} in {new.ion_time_ps:.4g}, |Δ ln k| = {change:.2f} (limit "
-        f"{limit:.2f}: {limits.rate_confidence:.0%} interval or ln {limits.rate_factor:g})" + note
+        f"{limit:.2f}, the larger of the {limits.rate_confidence:.0%} interval and "
+        f"ln {limits.rate_factor:g}){note}"
     )
     return _rates(change, limit, reason)
 
@@ -233,10 +249,10 @@ def trusted_share(now: Metrics, limits: Limits) -> Criterion:
 
 
 def unphysical_events(now: Metrics, limits: Limits) -> Criterion:
-    """Ask how many runs and bands broke down."""
+    """Ask how many runs and bands ended early, whatever ended them."""
     n = now.unphysical_events
     passed = n <= limits.unphysical_events
-    reason = f"{n or 'no'} unphysical {'event' if n == 1 else 'events'}" + (
+    reason = f"{n or 'no'} {'run or band' if n == 1 else 'runs or bands'} that ended early" + (
         "" if passed else f" (limit {limits.unphysical_events})"
     )
     return Criterion(
@@ -247,6 +263,11 @@ def unphysical_events(now: Metrics, limits: Limits) -> Criterion:
         unit="events",
         reason=reason,
     )
+
+
+def _unconverged(metrics: Metrics) -> list[str]:
+    where = f"in generation {metrics.generation}"
+    return [f"band of {path} not converged {where}" for path in metrics.unconverged_bands]
 
 
 def _barriers(value: float | None, reason: str, limits: Limits) -> Criterion:

@@ -19,7 +19,12 @@ def gather(
     n_labels: int,
     n_selected: int,
 ) -> Metrics:
-    """Sum up a generation; runs at one temperature are pooled."""
+    """Sum up a generation.
+
+    Runs at one temperature are pooled. Barriers of unconverged bands are left out, and their
+    path classes named. Runs and bands that ended early are counted together, whatever ended
+    them: a run also ends at the uncertainty ceiling.
+    """
     hops: dict[float, int] = defaultdict(int)
     times: dict[float, float] = defaultdict(float)
     for e in explorations:
@@ -27,10 +32,12 @@ def gather(
         times[e.temperature] += e.n_mobile * e.time_ps
     # Where nothing was checked, the share is unknown: the judge can't pass it.
     checked = sum(e.n_checked for e in explorations)
+    unconverged = sorted({band.path_class for band in bands.bands if not band.converged})
     return Metrics(
         generation=calibration.generation,
         n_labels=n_labels,
-        barriers=bands.barriers,
+        barriers={path: e for path, e in bands.barriers.items() if path not in unconverged},
+        unconverged_bands=unconverged,
         barrier_spread=bands.barrier_spread,
         hop_rates=[
             HopRate(temperature=t, n_hops=hops[t], ion_time_ps=times[t]) for t in sorted(times)

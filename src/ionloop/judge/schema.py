@@ -18,11 +18,16 @@ class Metrics(Document):
 
     generation: int
     n_labels: int = Field(description="Admitted labels so far.")
-    barriers: dict[str, float] = Field(description="Committee barrier by path class, eV.")
+    barriers: dict[str, float] = Field(
+        description="Committee barrier by path class, eV; of converged bands only."
+    )
+    unconverged_bands: list[str] = Field(
+        default=[], description="Path classes whose bands didn't converge."
+    )
     barrier_spread: dict[str, float] = Field(description="Spread over members, eV.")
     hop_rates: list[HopRate] = Field(description="Hop counts by temperature.")
     trusted_share: float = Field(description="Share of judged frames below sigma_lo.")
-    unphysical_events: int = Field(description="Runs and bands that became unphysical.")
+    unphysical_events: int = Field(description="Runs and bands that ended early.")
     rmse_forces: float = Field(description="Held-out force RMSE of mobile ions, eV/Å.")
     coverage_90: float = Field(description="Coverage of the calibrated 90 % bound.")
     n_selected: int = Field(description="Frames chosen for the next generation.")
@@ -43,11 +48,14 @@ class Limits(Document):
     rate_confidence: float = Field(
         0.90, gt=0, lt=1, description="Confidence of the interval that a change must lie in."
     )
+    min_hops: int = Field(
+        10, ge=1, description="Hops of each generation, below which rates can't be settled."
+    )
     trusted_share: float = Field(
         0.95, ge=0, le=1, description="Least share of judged frames below sigma_lo."
     )
     unphysical_events: int = Field(
-        0, ge=0, description="Runs and bands of a generation that may become unphysical."
+        0, ge=0, description="Runs and bands of a generation that may end early."
     )
 
 

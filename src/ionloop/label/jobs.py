@@ -110,9 +110,9 @@ def make_shard(
         msg = (
             f"{len(admitted)} of {len(labels)} labels admitted, expected a share of at least "
             f"{profile.min_success_fraction:g}; most frequent reason: {common} ({n} times), first "
-            f"in {folder or 'an unknown folder'}; jobs that died are run again by `ionloop resume`; if "
-            "the calculations themselves fail, mend the settings and start a new campaign, or "
-            "lower Profile.min_success_fraction"
+            f"in {folder or 'an unknown folder'}; jobs that died are run again "
+            "by `ionloop resume`; if the calculations themselves fail, start a new campaign with "
+            "mended settings or a lower Profile.min_success_fraction"
         )
         raise LabelError(msg)
     return LabelShard(

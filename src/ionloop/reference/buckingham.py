@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ase.calculators.lammpslib import LAMMPSlib
 
 
+#: Time in which the Langevin bath takes hold, ps.
+BATH_PS = 1.0
+
+
 class PairParameters(Document):
     """Buckingham parameters of one pair of species."""
 
@@ -183,7 +187,7 @@ def run_md(
                 f"timestep {time_step / 1000.0}",
                 f"velocity all create {2 * temperature} {seed % 900000 + 1} mom yes dist gaussian",
                 "fix integrate all nve",
-                f"fix bath all langevin {temperature} {temperature} 1.0 {seed % 800000 + 7}",
+                f"fix bath all langevin {temperature} {temperature} {BATH_PS} {seed % 800000 + 7}",
             ]
         )
         frames = [start.positions.copy()]

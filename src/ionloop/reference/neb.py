@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +58,20 @@ class BandSettings:
     spring: float = 1.0
 
 
-class _Counter:
-    """Counts force calls through an optimizer's observer."""
+@dataclass
+class _Progress:
+    """What a checkpoint says besides positions; it stands in each image's ``info``.
 
-    def __init__(self) -> None:
-        self.calls = 0
+    Parameters
+    ----------
+    calls
+        Force calls so far, of all attempts.
+    ends_converged
+        Whether all ends that were relaxed so far converged.
+    """
+
+    calls: int = 0
+    ends_converged: bool = True
 
 
 def relax_band(  # noqa: PLR0913
@@ -94,12 +103,14 @@ def relax_band(  # noqa: PLR0913
     engine, settings_hash
         Who computes, as it stands in the document.
     checkpoint
-        An extxyz that holds the band as it stands; read when it exists.
+        An extxyz that holds what stands so far, one relaxed end, both, or the band; read
+        when it exists.
 
     Returns
     -------
     Band
-        Converged or not: unconverged images are good frames, and ``converged`` says it.
+        Converged or not: unconverged images are good frames, and ``converged`` says it. It
+        counts only if both ends converged too, since the barrier is measured from one.
 
     Raises
     ------
@@ -110,13 +121,13 @@ def relax_band(  # noqa: PLR0913
         n_images=n_images, fmax=fmax, max_steps=max_steps, end_fmax=min(0.05, fmax)
     )
     begin = time.perf_counter()
-    counter = _Counter()
-    images = _load(checkpoint)
-    if images is None:
-        images = _start_band(hop, make_calculator, settings, counter)
-        _save(checkpoint, images)
+    images, progress = _load(checkpoint)
+    if len(images) <= 2:  # ends alone
+        ends = _relax_ends(images, hop, make_calculator, settings, progress, checkpoint)
+        images = _interpolate(ends, settings.n_images)
+        _save(checkpoint, images, progress)
     _check_ends(images, hop)
-    converged = _relax(images, make_calculator, settings, counter, checkpoint)
+    relaxed = _relax(images, make_calculator, settings, progress, checkpoint)
     return Band(
         symbols=list(images[0].get_chemical_symbols()),
         cell=images[0].cell.array.tolist(),
@@ -126,31 +137,42 @@ def relax_band(  # noqa: PLR0913
         ion=hop.ion,
         path_class=hop.path_class,
         hop_distance=hop.distance,
-        converged=converged,
+        converged=relaxed and progress.ends_converged,
         fmax=fmax,
-        n_force_calls=counter.calls,
+        n_force_calls=progress.calls,
         engine=engine,
         settings_hash=settings_hash,
         wall_s=time.perf_counter() - begin,
     )
 
 
-def _start_band(
+def _relax_ends(
+    done: list[Atoms],
     hop: Hop,
     make_calculator: Callable[[int], Calculator],
     settings: BandSettings,
-    counter: _Counter,
+    progress: _Progress,
+    checkpoint: Path | None,
 ) -> list[Atoms]:
-    """Relax the ends and interpolate between them by IDPP."""
-    ends = []
-    for i, frame in ((0, hop.start), (settings.n_images + 1, hop.end)):
+    """Relax the ends that aren't done yet; each is saved as soon as it is."""
+    ends = list(done)
+    for i, frame in ((0, hop.start), (settings.n_images + 1, hop.end))[len(done) :]:
         atoms = frame.to_atoms()
         atoms.calc = make_calculator(i)
         optimizer = BFGS(atoms, logfile=None)
-        optimizer.run(fmax=settings.end_fmax, steps=settings.end_steps)
-        counter.calls += optimizer.nsteps + 1
+        if not optimizer.run(fmax=settings.end_fmax, steps=settings.end_steps):
+            progress.ends_converged = False
+            logger.warning("hop %s: an end not converged to %s eV/Å in %s steps",
+                           hop.path_class, settings.end_fmax, settings.end_steps)  # fmt: skip
+        progress.calls += optimizer.nsteps + 1
         ends.append(atoms)
-    images = [ends[0], *(ends[0].copy() for _ in range(settings.n_images)), ends[1]]
+        _save(checkpoint, ends, progress)
+    return ends
+
+
+def _interpolate(ends: list[Atoms], n_images: int) -> list[Atoms]:
+    """Put images between the ends by IDPP."""
+    images = [ends[0], *(ends[0].copy() for _ in range(n_images)), ends[1]]
     NEB(images, method="improvedtangent").interpolate("idpp", mic=True)
     return images
 
@@ -172,13 +194,19 @@ def _relax(
     images: list[Atoms],
     make_calculator: Callable[[int], Calculator],
     settings: BandSettings,
-    counter: _Counter,
+    progress: _Progress,
     checkpoint: Path | None,
 ) -> bool:
     """Relax the band, first plain to a loose threshold, then climbing."""
     for i, image in enumerate(images):
         if image.calc is None or not isinstance(image.calc, Calculator):
             image.calc = make_calculator(i)
+            progress.calls += i in (0, len(images) - 1)  # the energy of an end that was read
+
+    def after_step() -> None:
+        progress.calls += settings.n_images
+        _save(checkpoint, images, progress)
+
     neb = NEB(images, k=settings.spring, climb=False, method="improvedtangent")
     converged = False
     for climb, fmax, steps in (
@@ -187,23 +215,29 @@ def _relax(
     ):
         neb.climb = climb
         optimizer = FIRE(neb, logfile=None, maxstep=0.1)
-        optimizer.attach(lambda: _save(checkpoint, images), interval=1)
+        optimizer.attach(after_step, interval=1)
         converged = bool(optimizer.run(fmax=fmax, steps=steps))
-        counter.calls += (optimizer.nsteps + 1) * settings.n_images
     if not converged:
         logger.warning("band %s not converged to %s eV/Å", images[0].symbols, settings.fmax)
     return converged
 
 
-def _save(checkpoint: Path | None, images: list[Atoms]) -> None:
+def _save(checkpoint: Path | None, images: list[Atoms], progress: _Progress) -> None:
     if checkpoint is None:
         return
+    info = asdict(progress)
+    bare = [Atoms(i.symbols, i.positions, cell=i.cell, pbc=True, info=info) for i in images]
     scratch = checkpoint.with_suffix(".tmp")
-    write(scratch, [Atoms(i.symbols, i.positions, cell=i.cell, pbc=True) for i in images], "extxyz")
+    write(scratch, bare, "extxyz")
     scratch.replace(checkpoint)
 
 
-def _load(checkpoint: Path | None) -> list[Atoms] | None:
+def _load(checkpoint: Path | None) -> tuple[list[Atoms], _Progress]:
+    """Read a checkpoint; one without a word on its ends counts as not converged."""
     if checkpoint is None or not checkpoint.exists():
-        return None
-    return list(read(checkpoint, ":", format="extxyz"))
+        return [], _Progress()
+    images = list(read(checkpoint, ":", format="extxyz"))
+    info = images[0].info
+    return images, _Progress(
+        calls=int(info.get("calls", 0)), ends_converged=bool(info.get("ends_converged", False))
+    )

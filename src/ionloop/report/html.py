@@ -14,8 +14,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ionloop.evaluate.scorecard import doubts, lowest_barrier
 from ionloop.report import plots, tables, transport_plots
-from ionloop.report.summary import Record, last_advance, summarize
+from ionloop.report.summary import Record, barriers_of, last_advance, summarize
 
 #: Title and caption of each figure, in the report's order.
 CAPTIONS = {
@@ -159,10 +160,13 @@ def outcome(record: Record) -> list[str]:
     """Return what came out, in sentences."""
     found = summarize(record)
     sentences = []
-    if found.barrier_model_mev != "n/a":
+    easiest = lowest_barrier(barriers_of(record))
+    if easiest is not None and easiest.model is not None:
+        why = doubts(easiest)
+        doubt = f" (not admissible: {'; '.join(why)})" if why else ""
         sentences.append(
             f"Easiest hop: barrier {found.barrier_model_mev} meV by the model, "
-            f"{found.barrier_reference_mev} meV by the reference."
+            f"{found.barrier_reference_mev} meV by the reference{doubt}."
         )
     if record.evaluation is None:
         return [*sentences, "The last committee hasn't been evaluated yet."]

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from ionloop.evaluate.schema import Cost, Estimate, Evaluation
 from ionloop.evaluate.scorecard import reference_band
 from ionloop.label.schema import LabelShard
-from ionloop.report.summary import Record, barriers_of, last_bands
+from ionloop.report.summary import Record, barriers_of
 
 QUARANTINE_MAX = 200
 DASH = "–"
-BARRIER = "CI-NEB"
 
 
 @dataclass(frozen=True)
@@ -89,25 +88,28 @@ def key_numbers(record: Record) -> list[KeyNumber]:
 def _barriers(record: Record) -> list[KeyNumber]:
     rows = []
     reference = record.seeds.bands if record.seeds else []
-    committee = last_bands(record)
     for pair in barriers_of(record):
         name = f"Barrier of {pair.path_class}"
         if pair.model is not None:
-            own = reference_band(committee.bands if committee else [], pair.path_class)
             spread = None if pair.model_spread is None else 1000 * pair.model_spread
-            why = "" if own and own.converged else "the band didn't reach its force limit"
-            how = f"{BARRIER}; ± spread over members, uncalibrated"
+            why = _doubt(converged=pair.model_converged)
+            how = f"{pair.estimator}; ± spread over members, uncalibrated"
             value = with_error(1000 * pair.model, spread)
             rows.append(KeyNumber(name, "committee", value, "meV", how, not why, why))
         if pair.reference is not None:
             band = reference_band(reference, pair.path_class)
-            why = "" if band and band.converged else "the band didn't reach its force limit"
-            how = f"{BARRIER} to {band.fmax:g} eV/Å" if band else BARRIER
-            how += "; no statistical error"
+            why = _doubt(converged=pair.reference_converged)
+            how = f"{pair.estimator}; no statistical error"
             value = f"{1000 * pair.reference:.0f}"
             engine = f"reference ({band.engine})" if band else "reference"
             rows.append(KeyNumber(name, engine, value, "meV", how, not why, why))
     return rows
+
+
+def _doubt(*, converged: bool | None) -> str:
+    if converged is None:
+        return "it isn't known whether the band reached its force limit"
+    return "" if converged else "the band or one of its ends didn't reach its force limit"
 
 
 def _estimate(quantity: str, calculator: str, found: Estimate, note: str = "") -> KeyNumber:

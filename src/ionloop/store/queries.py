@@ -332,9 +332,7 @@ def tolerated(
     links = (db.workflows.find_one(query, {"links": 1}) or {}).get("links", {})
     children = {f.fw_id: links.get(str(f.fw_id), []) for f in failed}
     wanted = [child for some in children.values() for child in some]
-    done = set(
-        db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"})
-    )
+    done = set(db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"}))
     return [f for f in failed if children[f.fw_id] and done.issuperset(children[f.fw_id])]
 
 

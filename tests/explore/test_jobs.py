@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ionloop.explore.candidates import Pick
+from ionloop.explore.hops import HopAnalysis
+from ionloop.explore.jobs import hop_detector, judged, summarise
+from ionloop.explore.maker import ExploreMaker
+from ionloop.explore.md import MDRun
+from ionloop.explore.schema import Exploration, ExploreSettings
+from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
+from ionloop.frame import Frame, HopTag, Origin
+from ionloop.profile import Profile
+from ionloop.train.schema import Calibration
+
+SETTINGS = ExploreSettings(time_step=2.0, store_every=5)
+TAGS = {"generation": 2, "group": "explore-2-0-900K", "temperature": 900.0}
+CALIBRATION = Calibration(
+    generation=2, n_frames=4, n_ions=80, held_out="random", scale=2.0, scale_90=3.0,
+    coverage_90=0.91, rmse_forces=0.07, sigma_lo=0.1, sigma_hi=0.4, curve=[],
+)  # fmt: skip
+PROFILE = Profile(
+    name="Li3OCl", mobile_ion="Li", formal_charges={"Li": 1, "O": -2, "Cl": -1}, charge=-1,
+    temperatures=[600.0, 1200.0, 900.0],
+)  # fmt: skip
+
+
+@pytest.fixture
+def start(cell) -> Frame:
+    return Frame.from_atoms(cell, origin=Origin.AIMD, group="start", charge=-1)
+
+
+@pytest.fixture
+def judge(committee, cell) -> CommitteeUncertainty:
+    return CommitteeUncertainty(committee, np.flatnonzero(cell.symbols == "Li"), 2.0)
+
+
+def test_a_candidate_is_the_frame_wrapped_with_all_that_is_known(start, judge, cell):
+    positions = cell.positions + [7.8, 0.0, -7.8]  # noqa: RUF005
+    frame = judged(start, positions, Pick(3, Origin.UNCERTAIN), judge, TAGS)
+    inside = np.array(frame.positions) @ np.linalg.inv(cell.cell.array)
+    assert ((inside >= 0) & (inside < 1)).all()
+    assert frame.frame_hash == start.frame_hash
+    assert (frame.origin, frame.charge, frame.temperature) == (Origin.UNCERTAIN, -1, 900.0)
+    per_ion = judge.per_ion(cell)
+    assert frame.uncertainty == pytest.approx(per_ion.max(), rel=1e-5)
+    worst = int(judge.mobile[per_ion.argmax()])
+    expected = fingerprint(judge.calculator, cell, worst)
+    assert frame.descriptor == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_hop_s_fingerprint_looks_at_the_ion_that_hops(start, judge, cell):
+    ion = int(judge.mobile[judge.per_ion(cell).argmin()])
+    tag = HopTag(ion=ion, progress=0.5, path_class="a", event="e")
+    frame = judged(start, cell.positions, Pick(3, Origin.HOP, tag), judge, TAGS)
+    assert frame.hop == tag
+    expected = fingerprint(judge.calculator, cell, ion)
+    assert frame.descriptor == pytest.approx(expected, abs=1e-6)
+
+
+def exploration(start: Frame, run: MDRun) -> Exploration:
+    sites = np.zeros((len(run.positions), 23), int)
+    analysis = HopAnalysis(np.array(run.positions), sites, [], [], 10.0)
+    return summarise(start, run, analysis, [], CALIBRATION, TAGS, SETTINGS, "mace 1", 3.0)
+
+
+def test_a_run_is_summed_up(start, cell):
+    checks = [(1, 0.05), (2, 0.0999), (3, 0.1), (4, 0.3)]
+    e = exploration(start, MDRun(step=20, positions=[cell.positions] * 5, checks=checks))
+    assert (e.n_checked, e.n_trusted, e.unphysical, e.stopped) == (4, 2, False, None)
+    assert e.time_ps == pytest.approx(0.04)
+    assert e.sigma_quantiles == pytest.approx(
+        np.quantile([0.05, 0.0999, 0.1, 0.3], [0, 0.25, 0.5, 0.75, 0.9, 1])
+    )
+    assert (e.n_mobile, e.trajectory.n_frames, e.trajectory.charge) == (23, 5, -1)
+    assert (e.trajectory.frame_interval_fs, e.trajectory.engine) == (10.0, "mace 1")
+    assert e.trajectory.positions[2] == pytest.approx(cell.positions, abs=1e-5)
+
+
+def test_a_run_that_stopped_is_unphysical_whatever_the_reason(start, cell):
+    run = MDRun(step=5, positions=[cell.positions] * 2, stopped="uncertainty above the ceiling")
+    e = exploration(start, run)
+    assert (e.unphysical, e.stopped) == (True, "uncertainty above the ceiling")
+    assert (e.n_checked, e.sigma_quantiles) == (0, [])
+
+
+def test_the_detector_knows_the_host_s_sites_and_the_framework(start, cell):
+    host = cell.copy()
+    host.append("Li")
+    host.positions[-1] = [0.0, 1.95, 1.95]
+    crystal = Frame.from_atoms(host, origin=Origin.AIMD, group="host")
+    detector = hop_detector(start, crystal, PROFILE, 10.0)
+    assert (len(detector.sites), len(detector.mobile), len(detector.framework)) == (24, 23, 16)
+    assert {start.symbols[i] for i in detector.mobile} == {"Li"}
+    assert detector.frame_interval_fs == 10.0
+    assert detector.analyse(np.array([cell.positions] * 30)).events == []
+
+
+def test_runs_are_made_hottest_first_with_seeds_of_their_own(start):
+    flow = ExploreMaker(replicas=2, md_steps=70).make(
+        start, start, [], ["m0", "m1"], CALIBRATION, PROFILE, 3, 1
+    )
+    *runs, bands = flow.jobs
+    assert [job.function_args[7] for job in runs] == [1200, 1200, 900, 900, 600, 600]
+    assert {job.function_args[8] for job in runs} == {70}
+    seeds = [job.function_args[9] for job in runs]
+    assert len(set(seeds)) == 6
+    # Members take turns at steering, and change places from generation to generation.
+    assert [job.function_args[10] for job in runs] == [1, 0, 1, 0, 1, 0]
+    assert len({job.function_args[11] for job in runs}) == 6
+    assert [r.uuid for r in flow.output["explorations"]] == [job.uuid for job in runs]
+    assert flow.output["bands"].uuid == bands.uuid
+    assert ExploreMaker.from_dict(ExploreMaker(settings=SETTINGS).as_dict()).settings == SETTINGS
