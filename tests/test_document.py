@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from pathlib import Path
+from typing import get_origin
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 from pydantic import ValidationError
 
+import ionloop
 from ionloop.document import DATA_FIELDS, Blob, Document, fetch_outputs
 
 # jobflow 0.4.0 enters folders with monty's cd.
@@ -102,3 +106,17 @@ def test_outputs_come_in_the_order_asked_and_from_the_data_store() -> None:
 def test_a_job_without_its_store_is_told_so() -> None:
     with pytest.raises(RuntimeError, match="expose_store=True"):
         run_locally(gather(["x"], []), log=False, raise_immediately=True)
+
+
+def test_only_heavy_fields_carry_the_names_that_go_to_gridfs():
+    # jobflow moves values by the name of their key, wherever it stands in an output.
+    for module in pkgutil.walk_packages(ionloop.__path__, "ionloop."):
+        if module.name.endswith("schema"):
+            importlib.import_module(module.name)
+    kinds = [Document]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        for name, field in kind.model_fields.items():
+            if name in DATA_FIELDS:
+                heavy = field.annotation is Blob or get_origin(field.annotation) is list
+                assert heavy, f"{kind.__name__}.{name} would go to GridFS"

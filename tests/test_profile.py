@@ -173,10 +173,10 @@ def test_files_that_are_no_crystals(tmp_path: Path) -> None:
     with pytest.raises(StructureError, match=r"no structure file .*gone\.cif; expected a CIF"):
         read_structure(tmp_path / "gone.cif")
     write(tmp_path / "water.xyz", molecule("H2O"), "extxyz")
-    with pytest.raises(StructureError, match="periodic cell, got Atoms"):
+    with pytest.raises(StructureError, match="expected a periodic cell, got none; give an extxyz"):
         read_structure(tmp_path / "water.xyz")
     write(tmp_path / "slab.xyz", Atoms("Li", cell=[3, 3, 3], pbc=[True, True, False]), "extxyz")
-    with pytest.raises(StructureError, match="periodic cell, got Atoms"):
+    with pytest.raises(StructureError, match="expected a periodic cell, got none; give an extxyz"):
         read_structure(tmp_path / "slab.xyz")
     for name in ("a.cif", "a.txt", "a.xyz"):
         (tmp_path / name).write_text("hello\n")

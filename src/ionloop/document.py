@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 #: Keys whose values go to the ``data`` store (GridFS), never into a task document.
-DATA_FIELDS = ["labels", "quarantined", "frames", "bands", "model", "blob"]
+DATA_FIELDS = ["labels", "quarantined", "frames", "bands", "model_file", "blob"]
 
 
 class Document(BaseModel):

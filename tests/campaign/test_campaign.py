@@ -112,7 +112,9 @@ def check_labels(record: CampaignRecord) -> None:
     assert len(asked) == len(set(asked))
     assert all(x.frame.frame_hash == x.frame_hash for shard in train for x in shard.labels)
     runs = get_settings().home_dir / "runs" / "c"
-    journals = [line for path in runs.glob("*/labels.jsonl") for line in path.read_text().splitlines()]
+    journals = [
+        line for path in runs.glob("*/labels.jsonl") for line in path.read_text().splitlines()
+    ]
     assert len(journals) == len(asked)
     energies = [json.loads(line)["energy"] for line in journals]
     stored = [x.energy for shard in record.shards for x in (*shard.labels, *shard.quarantined)]

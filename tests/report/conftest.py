@@ -246,7 +246,7 @@ def make_member(generation, index):
         n_train=90,
         n_valid=9,
         model_hash=f"{generation}{index}" * 32,
-        model=Blob(filename="model", sha256="", content=""),
+        model_file=Blob(filename="model", sha256="", content=""),
         log=[EpochLog(epoch=0, loss=1.0)],
         hyperparameters=Hyperparameters(lr=0.02),
         mace_version="0.3.16",

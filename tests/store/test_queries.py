@@ -47,7 +47,7 @@ def put(store, uuid, output, *, campaign="c", index=1, generation=0, at="2026-01
 def member(index: int, generation: int, wall_s: float = 1.0) -> Member:
     return Member(
         index=index, seed=1, generation=generation, warm_start=False, n_train=1, n_valid=1,
-        model_hash="h", model=Blob.from_bytes(b"weights", "m.model"), log=[],
+        model_hash="h", model_file=Blob.from_bytes(b"weights", "m.model"), log=[],
         hyperparameters=Hyperparameters(), mace_version="0", wall_s=wall_s,
     )  # fmt: skip
 

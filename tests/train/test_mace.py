@@ -229,7 +229,7 @@ def test_a_member_is_written_back_whatever_lies_there(cold, tmp_path):
     blob = Blob.from_file(cold[0])
     member = Member(
         index=1, seed=1, generation=0, warm_start=False, n_train=1, n_valid=1, log=[],
-        model_hash=blob.sha256, model=blob, hyperparameters=HYPER, wall_s=1.0,
+        model_hash=blob.sha256, model_file=blob, hyperparameters=HYPER, wall_s=1.0,
         mace_version=mace_version(),
     )  # fmt: skip
     path = load_model(member, tmp_path)

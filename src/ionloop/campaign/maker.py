@@ -189,7 +189,7 @@ class CampaignMaker(Maker):
                 "shards": shards,
                 "members": members,
                 "calibration": calibration.uuid,
-                "bands": explore.output["bands"].uuid,
+                "band_set": explore.output["bands"].uuid,
                 "selection": select.uuid,
                 "seeds": seeds,
             }
@@ -243,7 +243,7 @@ class CampaignMaker(Maker):
 
     def evaluation(self, material: Material, state: CampaignState) -> Flow:
         """Make the evaluation of the last committee, on trajectories of its own."""
-        if not (state.calibration and state.bands and state.seeds):
+        if not (state.calibration and state.band_set and state.seeds):
             msg = f"{state.campaign_id}: expected a finished generation to evaluate, got none"
             raise EngineError(msg)
         metadata = {"campaign_id": state.campaign_id, "generation": state.generation}
@@ -276,7 +276,7 @@ class CampaignMaker(Maker):
             generation=state.generation,
             start=material.start,
             members=state.members,
-            bands=state.bands,
+            bands=state.band_set,
             seeds=state.seeds,
             shard=label.output,
             model_runs=[run.output.trajectory for run in runs],

@@ -28,7 +28,7 @@ class CampaignState(Document):
     selection: str | None = Field(None, description="uuid of the frames to label next.")
     seeds: str | None = Field(None, description="uuid of the seed frames and bands.")
     calibration: str | None = Field(None, description="uuid of the last calibration.")
-    bands: str | None = Field(None, description="uuid of the committee's last bands.")
+    band_set: str | None = Field(None, description="uuid of the committee's last bands.")
     history: list[Metrics] = Field(default=[], description="Metrics of past generations.")
 
 

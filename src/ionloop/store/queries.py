@@ -141,7 +141,9 @@ def _clean(value: Any, key: str = "") -> Any:  # noqa: ANN401
     if not isinstance(value, dict):
         return value
     if "blob_uuid" in value:
-        return {"filename": key, "sha256": "", "content": ""} if key in ("model", "blob") else []
+        return (
+            {"filename": key, "sha256": "", "content": ""} if key in ("model_file", "blob") else []
+        )
     return {k: _clean(v, k) for k, v in value.items() if not k.startswith("@")}
 
 

@@ -109,7 +109,7 @@ def train_member(  # noqa: PLR0913
         n_train=len(train),
         n_valid=len(valid),
         model_hash=blob.sha256,
-        model=blob,
+        model_file=blob,
         log=log,
         hyperparameters=hyperparameters,
         mace_version=mace.mace_version(),

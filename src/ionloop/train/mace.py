@@ -167,7 +167,7 @@ def mace_version() -> str:
 def load_model(member: Member, folder: Path) -> Path:
     """Write a member's model into a folder, checked against its hash."""
     path = folder / f"member-{member.index}-{member.model_hash[:12]}.model"
-    path.write_bytes(member.model.to_bytes())  # also over what a killed job left half-written
+    path.write_bytes(member.model_file.to_bytes())  # also over what a killed job left half-written
     return path
 
 

@@ -49,7 +49,7 @@ class Member(Document):
     n_train: int = Field(description="Training frames, repeats of the bootstrap included.")
     n_valid: int = Field(description="Validation frames.")
     model_hash: str = Field(description="sha256 of the model file.")
-    model: Blob = Field(description="The model file.")
+    model_file: Blob = Field(description="The model file.")
     log: list[EpochLog] = Field(description="Validation by epoch.")
     hyperparameters: Hyperparameters = Field(description="What it was trained with.")
     mace_version: str = Field(description="Version of mace-torch.")
