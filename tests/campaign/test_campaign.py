@@ -130,6 +130,7 @@ def check_hops(record: CampaignRecord, record_property) -> None:
     labelled = Counter(label.frame.origin.value for label in shard.labels)
     record_property("hops found in generation 0", n_found)
     record_property("labels of generation 1", dict(labelled))
+    record_property("runs", [(e.group, e.time_ps, e.stopped) for e in record.explorations])
     assert shard.n_admitted + shard.n_quarantined == sum(selection.counts.values()) > 0
     assert {x.frame.generation for x in shard.labels} == {1}
     if selection.counts.get("hop"):

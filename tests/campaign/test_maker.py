@@ -91,7 +91,7 @@ def test_generation_0_has_every_stage_in_order(flow):
     assert {
         "start c", "aimd 900 K", "aimd 1500 K", "collect seeds", "label train generation 0",
         "train member 0 generation 0", "train member 1 generation 0", "calibrate generation 0",
-        "explore-0 1100 K", "explore-0 1400 K", "bands generation 0", "select for generation 1",
+        "explore-0 1100 K", "explore-0 1500 K", "bands generation 0", "select for generation 1",
         "judge generation 0", "advance generation 0",
     } <= names  # fmt: skip
     assert sum(name.startswith("reference band") for name in names) == 1  # SeedMaker.max_bands
@@ -122,9 +122,9 @@ def test_jobs_wait_for_the_right_jobs(flow):
     assert waits_for("label train generation 0") == {"collect seeds"}
     assert waits_for("train member 1 generation 0") == {"label train generation 0"}
     assert waits_for("calibrate generation 0") == members
-    assert waits_for("explore-0 1400 K") == {"calibrate generation 0"}
+    assert waits_for("explore-0 1500 K") == {"calibrate generation 0"}
     assert waits_for("bands generation 0") == {"calibrate generation 0"}
-    explored = {"explore-0 1100 K", "explore-0 1400 K", "bands generation 0"}
+    explored = {"explore-0 1100 K", "explore-0 1500 K", "bands generation 0"}
     assert waits_for("select for generation 1") == {*explored, "calibrate generation 0"}
     assert waits_for("judge generation 0") == {
         *explored, "calibrate generation 0", "select for generation 1",

@@ -44,7 +44,7 @@ def maker(random_seed: int = 0, frames_per_job: int = 4) -> CampaignMaker:
             r_max=3.8,
             hop_distance_max=2.8,
             seed_temperatures=[900, 1500],
-            temperatures=[1100, 1400],
+            temperatures=[1100, 1500],
             transport_temperatures=[900, 1000, 1100],
             budget=Budget(labels_max=100, generations_max=2, labels_per_generation=10),
         ),
@@ -60,7 +60,7 @@ def maker(random_seed: int = 0, frames_per_job: int = 4) -> CampaignMaker:
         ),
         train=CommitteeMaker(size=2, hyperparameters=tiny_mace()),
         explore=ExploreMaker(
-            md_steps=400,
+            md_steps=700,
             settings=ExploreSettings(
                 ceiling_factor=50, max_events=2, n_uncertain=3, n_random=2, n_images=1, max_steps=6
             ),
