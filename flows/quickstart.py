@@ -36,7 +36,7 @@ def build(
     teacher: str = "buckingham",
     mobile_ion: str = "Li",
     random_seed: int = 0,
-    max_generations: int = 3,
+    max_generations: int = 2,
 ) -> Flow:
     """Make the campaign; every choice that matters stands below."""
     crystal = read_structure(structure or LI3OCL)
@@ -56,23 +56,23 @@ def build(
         seed_temperatures=[600, 900, 1200, 1500],
         temperatures=[1000, 1250, 1500],
         transport_temperatures=[1000, 1250, 1500],
-        budget=Budget(labels_max=200, generations_max=max_generations, labels_per_generation=24),
+        budget=Budget(labels_max=240, generations_max=max_generations, labels_per_generation=24),
     )
     return CampaignMaker(
         profile=profile,
         reference=ForceFieldReference(teacher=teacher_by_name(teacher)),
         seed=SeedMaker(
-            md_steps=1000,
+            md_steps=2000,
             stride=10,
-            skip=20,
-            displacements=Displacements(n_rattle=6, n_strain=6),
+            skip=30,
+            displacements=Displacements(n_rattle=12, n_strain=12),
         ),
         train=CommitteeMaker(size=2, hyperparameters=small_mace()),
         explore=ExploreMaker(md_steps=1500, settings=ExploreSettings(max_events=6)),
         judge=JudgeMaker(limits=Limits(trusted_share=0.9)),
         evaluate=EvaluateMaker(
-            md_steps=5000,
-            reference_md_steps=300_000 if teacher == "buckingham" else 5000,
+            md_steps=4000,
+            reference_md_steps=300_000 if teacher == "buckingham" else 4000,
             skip_fs=1000,
             n_test=24,
         ),
@@ -90,9 +90,9 @@ def small_mace() -> Hyperparameters:
         radial_mlp=[32, 32],
         batch_size=2,
         lr=0.02,
-        epochs=14,
-        warm_epochs=6,
-        eval_interval=2,
+        epochs=24,
+        warm_epochs=12,
+        eval_interval=4,
         stress_weight=0,
         dtype="float32",
     )

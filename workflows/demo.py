@@ -36,11 +36,13 @@ def demo(
     structure: Annotated[str | None, typer.Option(help="A structure file.")] = None,
     mobile_ion: Annotated[str, typer.Option(help="Element that moves.")] = "Li",
     seed: Annotated[int, typer.Option(help="Random seed of the campaign.")] = 0,
-    generations: Annotated[int, typer.Option(help="Generations at most.")] = 3,
+    generations: Annotated[int | None, typer.Option(help="Generations at most.")] = None,
 ) -> None:
     """Build, submit, run, report, even of a failure; the last line sums it up."""
     begin = time.monotonic()
-    choices = {"random_seed": seed, "max_generations": generations}
+    choices: dict[str, object] = {"random_seed": seed}
+    if generations is not None:
+        choices["max_generations"] = generations
     if reference == "cp2k":
         flow = load_flow(FLOWS / "li3ocl_cp2k.py", **choices)
     elif reference == "teacher":
