@@ -149,7 +149,7 @@ def check_science(record: CampaignRecord) -> None:
     assert len({m.model_hash for m in members.values()}) == 4
     for m in members.values():
         epochs = [x.epoch for x in m.log]
-        assert epochs == ([-1, 0, 2] if m.warm_start else [-1, *range(0, 18, 2)])
+        assert epochs == ([-1, 0, 3] if m.warm_start else [-1, *range(0, 24, 3)])
     assert [c.generation for c in record.calibrations] == [0, 1]
     assert [b.generation for b in record.band_sets][:2] == [0, 1]
     assert [a.next_step for a in record.advances] == ["generation", "evaluate"]

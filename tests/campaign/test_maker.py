@@ -89,13 +89,13 @@ def test_generation_0_has_every_stage_in_order(flow):
     assert seen == ["start", *STAGES]
     names = {job.name for job in ordered}
     assert {
-        "start c", "aimd 900 K", "aimd 1500 K", "collect seeds", "label train generation 0",
+        "start c", "aimd 800 K", "aimd 1700 K", "collect seeds", "label train generation 0",
         "train member 0 generation 0", "train member 1 generation 0", "calibrate generation 0",
         "explore-0 1100 K", "explore-0 1500 K", "bands generation 0", "select for generation 1",
         "judge generation 0", "advance generation 0",
     } <= names  # fmt: skip
     assert sum(name.startswith("reference band") for name in names) == 1  # SeedMaker.max_bands
-    assert len(names) == len(ordered) == 15
+    assert len(names) == len(ordered) == 17
     for job in ordered:
         assert (job.metadata["campaign_id"], job.metadata["generation"]) == ("c", 0)
 

@@ -275,6 +275,7 @@ class CampaignMaker(Maker):
         measure = ev.make(
             generation=state.generation,
             start=material.start,
+            host=material.host,
             members=state.members,
             bands=state.band_set,
             seeds=state.seeds,

@@ -14,6 +14,7 @@ from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.cost import time_calculator
+from ionloop.evaluate.hop_rates import count_hops, hop_activation
 from ionloop.evaluate.schema import Accuracy, Cost, Evaluation, Transport
 from ionloop.evaluate.scorecard import compare_barriers
 from ionloop.evaluate.testset import pick_test_frames
@@ -57,11 +58,13 @@ def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) ->
 def measure_transport(
     trajectories: list[Trajectory],
     calculator: str,
+    start: Frame,
+    host: Frame,
     profile: Profile,
     hop_distance: float,
     skip_fs: float,
 ) -> Transport:
-    """Estimate D at each temperature and its activation energy; replicas are pooled."""
+    """Estimate D, its activation energy and that of the hop rate; replicas are pooled."""
     by_temperature: dict[float, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         by_temperature[trajectory.temperature].append(trajectory)
@@ -69,7 +72,10 @@ def measure_transport(
         diffusivity_of_trajectories(runs, profile.mobile_ion, hop_distance, skip_fs=skip_fs)
         for _, runs in sorted(by_temperature.items())
     ]
-    return arrhenius(points, calculator)
+    rates = count_hops(trajectories, start, host, profile, skip_fs)
+    return arrhenius(points, calculator).model_copy(
+        update={"hop_rates": rates, "hop_activation_energy": hop_activation(rates)}
+    )
 
 
 @job

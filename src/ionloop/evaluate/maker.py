@@ -56,6 +56,7 @@ class EvaluateMaker(Maker):
         *,
         generation: int,
         start: Frame,
+        host: Frame,
         members: list[str],
         bands: str,
         seeds: str,
@@ -71,8 +72,8 @@ class EvaluateMaker(Maker):
 
         Parameters
         ----------
-        generation, start, members, bands, seeds
-            What is evaluated: generation, cell, uuids of members, bands and seeds.
+        generation, start, host, members, bands, seeds
+            What is evaluated: generation, cell, perfect crystal, uuids of members, bands and seeds.
         shard
             Labels of the test set.
         model_runs, reference_runs
@@ -82,13 +83,15 @@ class EvaluateMaker(Maker):
         """
         accuracy = measure_accuracy(shard, members, random_seed)
         steered_by = "MACE, first member of the committee"
-        model = measure_transport(model_runs, steered_by, profile, hop_distance, self.skip_fs)
+        model = measure_transport(
+            model_runs, steered_by, start, host, profile, hop_distance, self.skip_fs
+        )
         cost = measure_cost(start, members, shard, self.n_timed, random_seed)
         jobs = [accuracy, model, cost]
         reference = None
         if reference_runs:
             truth = measure_transport(
-                reference_runs, reference_name, profile, hop_distance, self.skip_fs
+                reference_runs, reference_name, start, host, profile, hop_distance, self.skip_fs
             )
             truth.name = "reference transport"
             jobs.append(truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ionloop.document import Document
+from ionloop.judge.schema import HopRate
 
 
 class Estimate(Document):
@@ -74,6 +75,10 @@ class Transport(Document):
     points: list[Diffusivity]
     activation_energy: Estimate = Field(description="E_a, eV.")
     ln_d0: float | None = Field(None, description="Intercept of ln(D / cm² s⁻¹).")
+    hop_rates: list[HopRate] = Field(default=[], description="Hops counted by temperature.")
+    hop_activation_energy: Estimate | None = Field(
+        None, description="Activation energy of the hop rate, eV; None where not counted."
+    )
     covariance: list[list[float]] | None = Field(None, description="Of (ln D0, E_a); E_a in eV.")
 
 

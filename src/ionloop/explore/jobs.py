@@ -14,8 +14,9 @@ from jobflow import job
 
 from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.explore.candidates import Pick, pick_candidates
+from ionloop.explore.detector import hop_detector
 from ionloop.explore.driver import CommitteeDriver
-from ionloop.explore.hops import HopAnalysis, HopDetector
+from ionloop.explore.hops import HopAnalysis
 from ionloop.explore.md import Guards, MDPlan, MDRun, run_md
 from ionloop.explore.saddles import BandPlan, committee_bands
 from ionloop.explore.schema import BandSet, Exploration, ExploreSettings
@@ -24,7 +25,6 @@ from ionloop.frame import Frame
 from ionloop.profile import Profile
 from ionloop.reference.base import hash_settings
 from ionloop.reference.schema import Trajectory
-from ionloop.seed.paths import mobile_sites, site_classes
 from ionloop.seed.schema import Hop
 from ionloop.train import mace
 from ionloop.train.schema import Calibration, Member
@@ -54,25 +54,6 @@ class Committee:
         """Make the judge of frames."""
         calculator = mace.committee_calculator(self.paths, dtype=dtype)
         return CommitteeUncertainty(calculator, mobile, self.calibration.scale)
-
-
-def hop_detector(
-    start: Frame, host: Frame, profile: Profile, frame_interval_fs: float
-) -> HopDetector:
-    """Make the detector of a cell: the host's sites, the framework's rest positions."""
-    symbols = np.array(start.symbols)
-    mobile = np.flatnonzero(symbols == profile.mobile_ion)
-    framework = np.flatnonzero(symbols != profile.mobile_ion)
-    crystal = host.to_structure()
-    return HopDetector(
-        cell=np.array(start.cell),
-        sites=mobile_sites(crystal, profile.mobile_ion),
-        mobile=mobile,
-        framework=framework,
-        frame_interval_fs=frame_interval_fs,
-        path_classes=site_classes(crystal, profile.mobile_ion, profile.hop_distance_max),
-        framework_sites=np.array(start.positions)[framework],
-    )
 
 
 @job(data=DATA_FIELDS, output_schema=Exploration)

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from ionloop.evaluate.schema import Transport
 from ionloop.evaluate.scorecard import doubts, lowest_barrier
 from ionloop.report import plots, tables, transport_plots
 from ionloop.report.summary import Record, barriers_of, last_advance, summarize
@@ -182,12 +183,28 @@ def outcome(record: Record) -> list[str]:
             continue
         energy = transport.activation_energy
         if energy.value is None:
-            sentences.append(f"Activation energy by the {name}: none, because {energy.reason}.")
+            sentences.append(
+                f"Activation energy of D by the {name}: none, because {energy.reason}."
+            )
+            sentences += _hop_energy(name, transport)
             continue
-        text = f"Activation energy by the {name}: {tables.with_error(energy.value, energy.error)}"
+        text = (
+            f"Activation energy of D by the {name}: {tables.with_error(energy.value, energy.error)}"
+        )
         doubt = "" if energy.admissible else f" (not admissible by itself: {energy.reason})"
         sentences.append(f"{text} eV{doubt}.")
+        sentences += _hop_energy(name, transport)
     return sentences
+
+
+def _hop_energy(name: str, transport: Transport) -> list[str]:
+    """Say the activation energy of the hop rate, where it has a number."""
+    energy = transport.hop_activation_energy
+    if energy is None or energy.value is None:
+        return []
+    value = tables.with_error(energy.value, energy.error)
+    n_hops = sum(rate.n_hops for rate in transport.hop_rates)
+    return [f"Activation energy of the hop rate by the {name}: {value} eV, from {n_hops} hops."]
 
 
 def _panels(record: Record) -> list[Panel]:

@@ -66,18 +66,37 @@ def summarize(record: Record) -> Summary:
     """Sum a campaign up; ``labels`` counts all admitted labels, test sets included."""
     last = last_advance(record)
     barrier = lowest_barrier(barriers_of(record))
-    evaluation = record.evaluation
-    model = evaluation.model_transport if evaluation else None
-    reference = evaluation.reference_transport if evaluation else None
+    ours, truth = activation_energies(record.evaluation)
     return Summary(
         converged=last is not None and last.judgement.converged,
         generations=len({a.generation for a in record.advances}),
         labels=sum(s.n_admitted for s in record.shards),
         barrier_model_mev=_mev(barrier.model if barrier else None),
         barrier_reference_mev=_mev(barrier.reference if barrier else None),
-        ea_model_ev=_with_error(model.activation_energy) if model else MISSING,
-        ea_reference_ev=_with_error(reference.activation_energy) if reference else MISSING,
+        ea_model_ev=_with_error(ours),
+        ea_reference_ev=_with_error(truth),
     )
+
+
+def activation_energies(
+    evaluation: Evaluation | None,
+) -> tuple[Estimate | None, Estimate | None]:
+    """Return the activation energies of model and reference, by one and the same estimator.
+
+    That of D where both have it, or the model alone where there is no reference; else that
+    of the hop rate, which shorter runs can give.
+    """
+    if evaluation is None:
+        return None, None
+    known = [evaluation.model_transport, evaluation.reference_transport]
+    by_d = [t.activation_energy if t else None for t in known]
+    by_hops = [t.hop_activation_energy if t else None for t in known]
+    wanted = [i for i, t in enumerate(known) if t is not None]
+    for pair in (by_d, by_hops):
+        found = [pair[i] for i in wanted]
+        if all(e is not None and e.value is not None for e in found):
+            return pair[0], pair[1]
+    return by_d[0], by_d[1]
 
 
 def summary_line(record: Record, *, wall_s: float, report: str, name: str = "demo") -> str:
@@ -107,7 +126,7 @@ def _mev(value: float | None) -> str:
     return MISSING if value is None else f"{1000 * value:.0f}"
 
 
-def _with_error(estimate: Estimate) -> str:
-    if estimate.value is None or estimate.error is None:
+def _with_error(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None or estimate.error is None:
         return MISSING
     return f"{estimate.value:.3f}±{estimate.error:.3f}"

@@ -78,6 +78,11 @@ def key_numbers(record: Record) -> list[KeyNumber]:
     known = [t for t in transports if t is not None]
     rows += [_estimate("Activation energy E_a", t.calculator, t.activation_energy) for t in known]
     rows += [
+        _estimate("Activation energy of the hop rate", t.calculator, t.hop_activation_energy)
+        for t in known
+        if t.hop_activation_energy is not None
+    ]
+    rows += [
         _estimate(f"D at {p.temperature:g} K", t.calculator, p.d, f"N_eff {p.n_eff:.0f}")
         for t in known
         for p in t.points
