@@ -269,6 +269,8 @@ def run_cli(*args: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A background job inherits an ignored SIGINT, and Python then leaves it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -294,7 +296,7 @@ def test_kill_9_and_resume_finish_with_each_label_once(jobs, tmp_path):
         assert len(lines(ledger)) >= done, said
         command = ["resume", "c", "--workers", "2"]
     process = run_cli(*command)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert "c finished" in said
     assert Counter(lines(ledger)) == Counter([f"{g}.{i}" for g in range(3) for i in range(4)])
@@ -312,7 +314,7 @@ def test_ctrl_c_kills_the_workers_and_says_how_to_go_on(jobs, tmp_path):
     workers = children(process.pid)
     assert workers
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "ionloop resume c" in said
     assert not any(is_alive(pid) for pid in workers)

@@ -82,7 +82,7 @@ def test_a_record_has_bands_but_neither_models_nor_frames(store):
     assert record.seeds.frames == []
     assert record.explorations[0].frames == []
     assert record.explorations[0].trajectory.blob.content == ""
-    assert record.members[0].model == Blob(filename="model", sha256="", content="")
+    assert record.members[0].model_file == Blob(filename="model_file", sha256="", content="")
     assert record.members[0].model_hash == "h"
     assert {job.output_class for job in record.jobs} == {"SeedFrames", "Exploration", "Member"}
     assert record.start is None
