@@ -270,7 +270,7 @@ def run_cli(*args: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         # A background job inherits an ignored SIGINT, and Python then leaves it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 
