@@ -81,7 +81,7 @@ def build(
 
 
 def small_mace() -> Hyperparameters:
-    """One layer, 16 scalars: trained in a minute a member on one core."""
+    """One layer, 16 scalars: about two minutes a member on one slow core."""
     return Hyperparameters(
         hidden_irreps="16x0e",
         num_interactions=1,

