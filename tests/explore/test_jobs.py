@@ -7,7 +7,7 @@ from ionloop.explore.candidates import Pick
 from ionloop.explore.hops import HopAnalysis
 from ionloop.explore.jobs import hop_detector, judged, summarise
 from ionloop.explore.maker import ExploreMaker
-from ionloop.explore.md import MDRun
+from ionloop.explore.replicas import MDRun
 from ionloop.explore.schema import Exploration, ExploreSettings
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame, HopTag, Origin
@@ -102,13 +102,14 @@ def test_runs_are_made_hottest_first_with_seeds_of_their_own(start):
         start, start, [], ["m0", "m1"], CALIBRATION, PROFILE, 3, 1
     )
     *runs, bands = flow.jobs
-    assert [job.function_args[7] for job in runs] == [1200, 1200, 900, 900, 600, 600]
+    assert [job.function_args[7] for job in runs] == [1200, 900, 600]
     assert {job.function_args[8] for job in runs} == {70}
     seeds = [job.function_args[9] for job in runs]
-    assert len(set(seeds)) == 6
+    assert len(set(seeds)) == 3
     # Members take turns at steering, and change places from generation to generation.
-    assert [job.function_args[10] for job in runs] == [1, 0, 1, 0, 1, 0]
-    assert len({job.function_args[11] for job in runs}) == 6
+    assert [job.function_args[10] for job in runs] == [1, 0, 1]
+    assert len({job.function_args[11] for job in runs}) == 3
+    assert {job.function_args[12] for job in runs} == {2}
     assert [r.uuid for r in flow.output["explorations"]] == [job.uuid for job in runs]
     assert flow.output["bands"].uuid == bands.uuid
     assert ExploreMaker.from_dict(ExploreMaker(settings=SETTINGS).as_dict()).settings == SETTINGS

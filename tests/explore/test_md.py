@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ase import Atoms, units
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
-from ionloop.explore.md import Guards, MDPlan, MDRun, load_checkpoint, run_md
+from ionloop.explore.guards import Guards
+from ionloop.explore.md import run_md
+from ionloop.explore.replicas import MDPlan, MDRun
 from ionloop.units import KB_EV_PER_K
 
 OPEN = Guards(min_distance_fraction=0.01, temperature_factor=1e9, energy_margin=1e9)
@@ -22,12 +24,19 @@ class Springs(Calculator):
         super().__init__()
         self.rest, self.k = rest, k
         self.calls = 0
+        self.n_replicas = 1
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:
         super().calculate(atoms, properties, system_changes)
         self.calls += 1
-        u = self.atoms.positions - self.rest
-        self.results = {"energy": 0.5 * self.k * float((u**2).sum()), "forces": -self.k * u}
+        self.n_replicas = len(self.atoms) // len(self.rest)
+        u = self.atoms.positions - np.tile(self.rest, (self.n_replicas, 1))
+        energies = 0.5 * self.k * (u**2).reshape(self.n_replicas, -1).sum(axis=1)
+        self.results = {
+            "energy": energies.sum(),
+            "replica_energies": energies,
+            "forces": -self.k * u,
+        }
 
 
 def crystal(n: int = 2) -> Atoms:
@@ -39,8 +48,15 @@ def springs(atoms: Atoms, **fields: float) -> Springs:
 
 
 def plan(**fields: float) -> MDPlan:
-    own = {"temperature": 300.0, "n_steps": 100, "seed": 3, **fields}
+    own = {"temperature": 300.0, "n_steps": 100, "seed": 3, "equilibration_steps": 0, **fields}
     return MDPlan(**own)
+
+
+def run_one(atoms: Atoms, calculator, own: MDPlan, guards: Guards, judge=None, path=None) -> MDRun:
+    """Run a single replica; ``judge`` sees one frame."""
+    several = None if judge is None else lambda frames: [judge(a) for a in frames]
+    (run,) = run_md([atoms], calculator, own, guards, several, path)
+    return run
 
 
 # ---------------------------------------------------------------- physics
@@ -50,7 +66,7 @@ def test_springs_reach_equipartition():
     """<u²> = k_B T / k for every coordinate of a harmonic crystal under Langevin dynamics."""
     atoms, k, t = crystal(), 2.0, 400.0
     own = plan(temperature=t, n_steps=1200, store_every=20, friction=0.02)
-    run = run_md(atoms, springs(atoms, k=k), own, OPEN)
+    run = run_one(atoms, springs(atoms, k=k), own, OPEN)
     u = np.array(run.positions)[10:] - atoms.positions
     # 96 coordinates over some 25 correlation times: known to about 3 %.
     assert (u**2).mean() == pytest.approx(KB_EV_PER_K * t / k, rel=0.1)
@@ -59,7 +75,7 @@ def test_springs_reach_equipartition():
 
 def test_emt_copper_stays_a_crystal():
     atoms = crystal()
-    run = run_md(atoms, EMT(), plan(n_steps=50, time_step=5.0), Guards())
+    run = run_one(atoms, EMT(), plan(n_steps=50, time_step=5.0), Guards())
     assert run.stopped is None
     assert (run.step, len(run.positions)) == (50, 11)
     moved = np.linalg.norm(run.positions[-1] - atoms.positions, axis=1)
@@ -69,8 +85,8 @@ def test_emt_copper_stays_a_crystal():
 def test_what_is_stored_and_what_is_left_alone():
     atoms = crystal()
     start = atoms.positions.copy()
-    run = run_md(atoms, springs(atoms), plan(n_steps=60, store_every=5, check_every=20), OPEN,
-                 uncertainty=lambda a: float(a.positions[0, 0]))  # fmt: skip
+    run = run_one(atoms, springs(atoms), plan(n_steps=60, store_every=5, check_every=20), OPEN,
+                 judge=lambda a: float(a.positions[0, 0]))  # fmt: skip
     assert np.array_equal(run.positions[0], start)
     assert np.array_equal(atoms.positions, start)
     assert atoms.calc is None
@@ -81,7 +97,7 @@ def test_what_is_stored_and_what_is_left_alone():
 
 def test_seeds_repeat_and_differ():
     atoms = crystal()
-    runs = [run_md(atoms, springs(atoms), plan(seed=s), OPEN) for s in (1, 1, 2)]
+    runs = [run_one(atoms, springs(atoms), plan(seed=s), OPEN) for s in (1, 1, 2)]
     assert np.array_equal(runs[0].positions, runs[1].positions)
     assert not np.allclose(runs[0].positions[-1], runs[2].positions[-1], atol=0.01)
 
@@ -97,7 +113,7 @@ class Killed(Exception):  # noqa: N818
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, dies_at):
     atoms, judge = crystal(), lambda a: float(np.ptp(a.positions))
     own = plan(n_steps=160, checkpoint_every=40)
-    whole = run_md(atoms, springs(atoms), own, OPEN, judge)
+    whole = run_one(atoms, springs(atoms), own, OPEN, judge)
     calls = [0]
 
     class Dying(Springs):
@@ -109,9 +125,9 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, dies_at):
 
     checkpoint = tmp_path / "md"
     with pytest.raises(Killed):
-        run_md(atoms, Dying(atoms.positions.copy()), own, OPEN, judge, checkpoint)
+        run_one(atoms, Dying(atoms.positions.copy()), own, OPEN, judge, checkpoint)
     again = springs(atoms)
-    run = run_md(atoms, again, own, OPEN, judge, checkpoint)
+    run = run_one(atoms, again, own, OPEN, judge, checkpoint)
     assert np.array_equal(run.positions, whole.positions)
     assert run.checks == whole.checks
     assert run.energy_start == whole.energy_start
@@ -123,32 +139,27 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, dies_at):
 def test_a_finished_run_is_not_run_again(tmp_path):
     atoms = crystal()
     own = plan(n_steps=80, checkpoint_every=40)
-    whole = run_md(atoms, springs(atoms), own, OPEN, None, tmp_path / "md")
+    whole = run_one(atoms, springs(atoms), own, OPEN, None, tmp_path / "md")
     again = springs(atoms)
-    run = run_md(atoms, again, own, OPEN, None, tmp_path / "md")
+    run = run_one(atoms, again, own, OPEN, None, tmp_path / "md")
     assert again.calls == 0
     assert np.array_equal(run.positions, whole.positions)
 
 
-def test_a_run_that_stopped_stops_again_when_resumed(tmp_path):
-    """No checkpoint holds the state that was refused; the run comes to it once more."""
+def test_a_run_that_stopped_stays_stopped_when_resumed(tmp_path):
     atoms = crystal()
     own = plan(n_steps=200, checkpoint_every=20)
     guards = Guards(sigma_ceiling=0.5)
     judge = lambda a: 1.0 if abs(a.positions - atoms.positions).max() > limit else 0.1  # noqa: E731
     limit = np.inf
-    free = run_md(atoms, springs(atoms), own, guards, judge)
+    free = run_one(atoms, springs(atoms), own, guards, judge)
     largest = [abs(x - atoms.positions).max() for x in free.positions]
     limit = 0.999 * max(largest[4::4])
-    first = run_md(atoms, springs(atoms), own, guards, judge, tmp_path / "md")
-    second = run_md(atoms, springs(atoms), own, guards, judge, tmp_path / "md")
+    first = run_one(atoms, springs(atoms), own, guards, judge, tmp_path / "md")
+    second = run_one(atoms, springs(atoms), own, guards, judge, tmp_path / "md")
     assert first.stopped
     assert second.stopped == first.stopped
     assert np.array_equal(first.positions, second.positions)
-
-
-def test_no_checkpoint_is_none(tmp_path):
-    assert load_checkpoint(tmp_path / "none", crystal(), np.random.default_rng(0)) is None
 
 
 # ---------------------------------------------------------------- guards
@@ -164,13 +175,13 @@ class Pushed(Springs):
     def calculate(self, *args, **kwargs) -> None:
         super().calculate(*args, **kwargs)
         if self.calls >= self.nth:
-            self.results["energy"] += self.wrong.get("energy", 0.0)
+            self.results["replica_energies"] += self.wrong.get("energy", 0.0)
             self.results["forces"][0] += self.wrong.get("force", 0.0)
 
 
 def stops(wrong: dict[str, float], guards: Guards, **fields: float) -> MDRun:
     atoms = crystal()
-    run = run_md(atoms, Pushed(atoms.positions.copy(), wrong), plan(**fields), guards)
+    run = run_one(atoms, Pushed(atoms.positions.copy(), wrong), plan(**fields), guards)
     assert run.stopped is not None
     # It keeps what it has: the start and every stored frame but the one that stopped it.
     assert len(run.positions) == run.step // 5
@@ -191,7 +202,7 @@ def test_a_jump_of_energy_stops_a_run(sign):
     assert run.stopped.endswith("more than 0.42")  # 4.5 x 0.0259 eV + 0.3
     atoms = crystal()
     small = Pushed(atoms.positions.copy(), {"energy": sign * 32 * 0.2})
-    assert run_md(atoms, small, plan(), Guards()).stopped is None
+    assert run_one(atoms, small, plan(), Guards()).stopped is None
 
 
 def test_contact_stops_a_run():
@@ -200,7 +211,7 @@ def test_contact_stops_a_run():
     rest = atoms.positions.copy()
     rest[1] = 0.7 * rest[0] + 0.3 * rest[1]
     guards = Guards(temperature_factor=1e9, energy_margin=1e9)
-    run = run_md(atoms, Springs(rest), plan(n_steps=400, friction=0.1), guards)
+    run = run_one(atoms, Springs(rest), plan(n_steps=400, friction=0.1), guards)
     assert run.stopped is not None
     contact = float(run.stopped.split()[2])
     assert run.stopped == f"atoms at {contact:.2f} of their covalent radii's sum"
@@ -214,7 +225,7 @@ def test_the_uncertainty_ceiling_stops_a_run():
         asked.append(a)
         return 0.2 if len(asked) < 3 else 0.9
 
-    run = run_md(atoms, springs(atoms), plan(), Guards(sigma_ceiling=0.5), judge)
+    run = run_one(atoms, springs(atoms), plan(), Guards(sigma_ceiling=0.5), judge)
     assert run.stopped == "uncertainty 0.90 eV/Å above the ceiling 0.50"
     assert (run.step, run.checks[-1]) == (60, (12, 0.9))
     assert len(run.positions) == 12
@@ -229,26 +240,115 @@ def test_lost_atoms_stop_a_run():
             if self.calls > 20:
                 self.results["forces"][:] = np.nan
 
-    run = run_md(atoms, Nan(atoms.positions.copy()), plan(), Guards())
+    run = run_one(atoms, Nan(atoms.positions.copy()), plan(), Guards())
     assert run.stopped == "positions are not numbers"
 
 
 def test_quiet_runs_pass_all_guards():
     atoms = crystal()
     judge = lambda _: 0.4  # noqa: E731
-    assert run_md(atoms, springs(atoms), plan(), Guards(sigma_ceiling=0.5), judge).stopped is None
+    assert run_one(atoms, springs(atoms), plan(), Guards(sigma_ceiling=0.5), judge).stopped is None
 
 
-def test_velocities_start_at_twice_the_set_temperature():
-    """Half of it turns into potential energy: the start stands at its minimum."""
-    atoms = crystal(4)
-    seen = []
+# ---------------------------------------------------------------- warming up
+
+
+def test_a_run_begins_warm_and_never_hotter_than_its_bath():
+    """At once <u²> = k_B T / k and <mv²>/2 = kT/2: no surge, no cold start."""
+    atoms, k, t = crystal(), 2.0, 900.0
+    hottest = []
 
     class Watch(Springs):
         def calculate(self, *args, **kwargs) -> None:
             super().calculate(*args, **kwargs)
-            if not seen:
-                seen.append(self.atoms.get_kinetic_energy() / len(self.atoms))
+            hottest.append(self.atoms.get_temperature())
 
-    run_md(atoms, Watch(atoms.positions.copy()), plan(temperature=900.0, n_steps=5), OPEN)
-    assert seen[0] == pytest.approx(3.0 * units.kB * 900.0, rel=0.2)
+    own = plan(temperature=t, n_steps=5, equilibration_steps=150)
+    runs = run_md([atoms] * 12, Watch(atoms.positions.copy(), k), own, OPEN)
+    u = np.array([run.positions[0] for run in runs]) - atoms.positions
+    # 12 x 96 independent coordinates: known to 4 %.
+    assert (u**2).mean() == pytest.approx(KB_EV_PER_K * t / k, rel=0.15)
+    assert max(hottest) < 1.2 * t
+    assert hottest[-1] == pytest.approx(t, rel=0.15)
+
+
+def test_who_breaks_down_while_warming_up_says_so():
+    atoms = crystal()
+    own = plan(equilibration_steps=100)
+    guards = Guards(min_distance_fraction=0.01, energy_margin=1e9)
+    run = run_one(atoms, Pushed(atoms.positions.copy(), {"force": 1e3}), own, guards)
+    assert run.stopped.startswith("while it warmed up: temperature ")
+    assert (run.step, len(run.positions)) == (0, 1)
+
+
+# ---------------------------------------------------------------- replicas
+
+
+class Odd(Springs):
+    """Springs that throw one replica out from the nth call on."""
+
+    def calculate(self, *args, **kwargs) -> None:
+        super().calculate(*args, **kwargs)
+        if self.calls >= 30 and self.n_replicas == 3:
+            self.results["replica_energies"][1] += 32 * 1.0
+
+
+def test_replicas_are_independent_of_each_other():
+    atoms = crystal()
+    runs = run_md([atoms] * 3, springs(atoms), plan(), OPEN)
+    assert [run.step for run in runs] == [100] * 3
+    ends = [run.positions[-1] - atoms.positions for run in runs]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.corrcoef(ends[i].ravel(), ends[j].ravel())[0, 1]) < 0.4
+
+
+def test_a_replica_that_ends_leaves_the_others():
+    atoms, seen = crystal(), []
+
+    def judge(frames) -> list[float]:
+        seen.append(len(frames))
+        return [0.1 * k for k in range(len(frames))]
+
+    guards = Guards(sigma_ceiling=10.0)
+    runs = run_md([atoms] * 3, Odd(atoms.positions.copy()), plan(), guards, judge)
+    assert [run.stopped is None for run in runs] == [True, False, True]
+    assert "potential energy changed by +1" in runs[1].stopped
+    assert [run.step for run in runs] == [100, 30, 100]
+    assert [len(run.positions) for run in runs] == [21, 6, 21]
+    assert seen == [3, 2, 2, 2, 2]
+    assert [s for _, s in runs[2].checks] == [0.2, 0.1, 0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("dies_at", [15, 75])
+def test_killed_replicas_go_on_bit_for_bit(tmp_path, dies_at):
+    """Before one of them ended, and after."""
+    atoms, judge = crystal(), lambda frames: [float(np.ptp(a.positions)) for a in frames]
+    own = plan(checkpoint_every=10)
+    guards = Guards()
+    whole = run_md([atoms] * 3, Odd(atoms.positions.copy()), own, guards, judge)
+
+    class Dying(Odd):
+        def calculate(self, *args, **kwargs) -> None:
+            if self.calls == dies_at:
+                raise Killed
+            super().calculate(*args, **kwargs)
+
+    with pytest.raises(Killed):
+        run_md([atoms] * 3, Dying(atoms.positions.copy()), own, guards, judge, tmp_path / "md")
+    again = Odd(atoms.positions.copy())
+    again.calls = dies_at // 10 * 10  # as if it had lived on
+    runs = run_md([atoms] * 3, again, own, guards, judge, tmp_path / "md")
+    for run, other in zip(runs, whole, strict=True):
+        assert np.array_equal(run.positions, other.positions)
+        assert (run.checks, run.stopped, run.step) == (other.checks, other.stopped, other.step)
+
+
+def test_when_all_replicas_have_ended_the_run_is_over(tmp_path):
+    atoms = crystal()
+    calculator = Pushed(atoms.positions.copy(), {"energy": 32.0})
+    runs = run_md([atoms] * 2, calculator, plan(), Guards(), None, tmp_path / "md")
+    assert all(run.stopped for run in runs)
+    calls = calculator.calls
+    again = run_md([atoms] * 2, calculator, plan(), Guards(), None, tmp_path / "md")
+    assert [r.stopped for r in again] == [r.stopped for r in runs]
+    assert calculator.calls <= calls + 1

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.explore.driver import CommitteeDriver
+from ionloop.errors import EngineError
+from ionloop.explore.driver import CommitteeDriver, stack
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.train.calibration import ion_spread
 from ionloop.train.mace import committee_calculator, predict
@@ -66,7 +67,7 @@ def test_the_driver_gives_mace_s_own_numbers_along_a_walk(model_paths, cell, dty
         energies, (forces,) = predict(calculator, [cell])
         assert own["forces_comm"] == pytest.approx(forces, abs=tolerance)
         assert own["forces"] == pytest.approx(forces.mean(axis=0), abs=tolerance)
-        assert own["energy_comm"] == pytest.approx(energies[0], abs=100 * tolerance)
+        assert own["energy_comm"][:, 0] == pytest.approx(energies[0], abs=100 * tolerance)
         assert own["energy"] == pytest.approx(energies[0].mean(), abs=100 * tolerance)
 
 
@@ -75,6 +76,45 @@ def test_the_driver_of_one_member_is_that_member(committee, model_paths, cell):
     mine = cell.get_forces()
     cell.calc = committee_calculator([model_paths[2]], dtype="float64")
     assert mine == pytest.approx(cell.get_forces(), abs=1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+def test_replicas_in_one_batch_are_each_what_they_are_alone(model_paths, cell, dtype, tolerance):
+    """Also where one walks out of its skin and another doesn't, and where one leaves."""
+    calculator = committee_calculator(model_paths, dtype=dtype)
+    driver = CommitteeDriver(calculator, n_atoms=len(cell))
+    rng = np.random.default_rng(1)
+    replicas = [cell.copy() for _ in range(3)]
+    for step in range(5):
+        for k, atoms in enumerate(replicas):
+            atoms.positions += rng.normal(scale=0.02 + 0.06 * k, size=atoms.positions.shape)
+        together = stack(replicas)
+        together.calc = driver
+        together.get_forces()
+        own = driver.results
+        energies, forces = predict(calculator, replicas)
+        assert own["forces_comm"] == pytest.approx(np.concatenate(forces, axis=1), abs=tolerance)
+        assert own["energy_comm"] == pytest.approx(energies.T, abs=100 * tolerance)
+        assert own["replica_energies"] == pytest.approx(energies.mean(axis=1), abs=100 * tolerance)
+        assert own["energy"] == pytest.approx(energies.mean(axis=1).sum(), abs=300 * tolerance)
+        if step == 2:
+            replicas.pop(1)
+
+
+def test_half_a_replica_is_refused(committee, cell):
+    atoms = cell[:-1]
+    atoms.calc = CommitteeDriver(committee, n_atoms=len(cell))
+    with pytest.raises(EngineError, match="expected replicas of 39 atoms, got 38 atoms"):
+        atoms.get_forces()
+
+
+def test_each_replica_has_its_uncertainty(committee, cell, mobile):
+    judge = CommitteeUncertainty(committee, mobile, 2.0)
+    other = cell.copy()
+    other.rattle(0.1, seed=3)
+    both = judge.per_replica([cell, other])
+    assert both == pytest.approx([judge(cell), judge(other)], rel=1e-6)
+    assert both[0] != pytest.approx(both[1], rel=0.05)
 
 
 # ---------------------------------------------------------------- fingerprints

@@ -152,7 +152,10 @@ class HopDetector:
         """
         _check_shape("positions", positions, (len(positions), positions.shape[1], 3))
         corrected = remove_drift(
-            unwrap(positions, self.cell), self.framework, self.framework_sites, self.cell
+            unwrap(positions, self.cell),
+            self.framework,
+            reference=self.framework_sites,
+            cell=self.cell,
         )
         nearest, copies = assign_sites(corrected[:, self.mobile], self.sites, self.cell)
         n_residence = max(1, math.ceil(self.residence_fs / self.frame_interval_fs - 1e-9))
@@ -218,6 +221,8 @@ def unwrap(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
 def remove_drift(
     positions: np.ndarray,
     framework: np.ndarray,
+    *,
+    masses: np.ndarray | None = None,
     reference: np.ndarray | None = None,
     cell: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -229,6 +234,9 @@ def remove_drift(
         Continuous positions, shape [n_frames, n_atoms, 3], Å.
     framework
         Indices of the framework's atoms; none leaves the positions as they are.
+    masses
+        Masses of all atoms, shape [n_atoms], to hold the framework's centre of mass
+        instead of the plain mean. The plain mean is the convention of lattice diffusion.
     reference
         Rest positions of the framework's atoms, shape [n_framework, 3], Å; None takes
         the first frame.
@@ -242,10 +250,12 @@ def remove_drift(
     """
     if len(framework) == 0:
         return positions
-    drift = (positions[:, framework] - positions[0, framework]).mean(axis=1)
+    weights = None if masses is None else masses[framework]
+    moved = positions[:, framework] - positions[0, framework]
+    drift = np.average(moved, axis=1, weights=weights)
     if reference is not None and cell is not None:
         offset, _ = find_mic(positions[0, framework] - reference, cell, pbc=True)
-        drift = drift + offset.mean(axis=0)
+        drift = drift + np.average(offset, axis=0, weights=weights)
     return positions - drift[:, None, :]
 
 

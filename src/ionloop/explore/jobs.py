@@ -16,8 +16,10 @@ from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.explore.candidates import Pick, pick_candidates
 from ionloop.explore.detector import hop_detector
 from ionloop.explore.driver import CommitteeDriver
+from ionloop.explore.guards import Guards
 from ionloop.explore.hops import HopAnalysis
-from ionloop.explore.md import Guards, MDPlan, MDRun, run_md
+from ionloop.explore.md import run_md
+from ionloop.explore.replicas import MDPlan, MDRun
 from ionloop.explore.saddles import BandPlan, committee_bands
 from ionloop.explore.schema import BandSet, Exploration, ExploreSettings
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
@@ -56,7 +58,7 @@ class Committee:
         return CommitteeUncertainty(calculator, mobile, self.calibration.scale)
 
 
-@job(data=DATA_FIELDS, output_schema=Exploration)
+@job(data=DATA_FIELDS)
 def explore_md(  # noqa: PLR0913
     start: Frame,
     host: Frame,
@@ -70,56 +72,82 @@ def explore_md(  # noqa: PLR0913
     seed: int,
     member: int,
     group: str,
-) -> Exploration:
-    """Run MD on the committee, find its hops, and pick candidates; ``member`` steers."""
+    replicas: int = 1,
+) -> list[Exploration]:
+    """Run MD on the committee, find its hops, and pick candidates; ``member`` steers.
+
+    Replicas run as one batch; each gives a document.
+    """
     begin = time.perf_counter()
     rng = np.random.default_rng([seed, 11])
     with tempfile.TemporaryDirectory() as folder:
         committee = Committee.fetch(members, calibration, Path(folder))
         detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
         judge = committee.uncertainty(detector.mobile)
-        driver = CommitteeDriver(judge.calculator, [member])
-        run = run_md(
-            start.to_atoms(),
-            driver,
-            MDPlan(
-                temperature=temperature,
-                n_steps=n_steps,
-                time_step=settings.time_step,
-                store_every=settings.store_every,
-                check_every=settings.check_every,
-                seed=seed,
-            ),
-            Guards(
-                sigma_ceiling=settings.ceiling_factor * committee.calibration.sigma_hi,
-                min_distance_fraction=profile.min_distance_fraction,
-            ),
-            judge,
+        runs = run_md(
+            [start.to_atoms()] * replicas,
+            CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols)),
+            plan_of(settings, temperature, n_steps, seed),
+            guards_of(settings, profile, committee.calibration),
+            judge.per_replica,
             Path("md"),
         )
-        analysis = detector.analyse(np.array(run.positions))
-        picks = pick_candidates(
-            run,
-            analysis,
-            group,
-            max_events=settings.max_events,
-            n_uncertain=settings.n_uncertain,
-            n_random=settings.n_random,
-            rng=rng,
-        )
-        tags = {"generation": generation, "group": group, "temperature": temperature}
-        frames = [judged(start, run.positions[p.index], p, judge, tags) for p in picks]
-    return summarise(
-        start,
+        wall_s = (time.perf_counter() - begin) / replicas
+        engine = f"mace member {member} {committee.members[member].model_hash[:12]}"
+        found = []
+        for k, run in enumerate(runs):
+            tags = {"generation": generation, "group": f"{group}-r{k}", "temperature": temperature}
+            analysis = detector.analyse(np.array(run.positions))
+            frames = candidates(start, run, analysis, judge, settings, tags, rng)
+            known = committee.calibration
+            found.append(
+                summarise(start, run, analysis, frames, known, tags, settings, engine, wall_s)
+            )
+    return found
+
+
+def plan_of(settings: ExploreSettings, temperature: float, n_steps: int, seed: int) -> MDPlan:
+    """Make the plan of runs at one temperature, K."""
+    return MDPlan(
+        temperature=temperature,
+        n_steps=n_steps,
+        time_step=settings.time_step,
+        store_every=settings.store_every,
+        check_every=settings.check_every,
+        equilibration_steps=round(settings.equilibration_fs / settings.time_step),
+        seed=seed,
+    )
+
+
+def guards_of(settings: ExploreSettings, profile: Profile, calibration: Calibration) -> Guards:
+    """Make the limits at which a run ends."""
+    factor = np.inf if settings.ceiling_factor is None else settings.ceiling_factor
+    return Guards(
+        sigma_ceiling=factor * calibration.sigma_hi,
+        min_distance_fraction=profile.min_distance_fraction,
+    )
+
+
+def candidates(
+    start: Frame,
+    run: MDRun,
+    analysis: HopAnalysis,
+    judge: CommitteeUncertainty,
+    settings: ExploreSettings,
+    tags: dict[str, Any],
+    rng: np.random.Generator,
+) -> list[Frame]:
+    """Pick a run's candidates for labelling, each with uncertainty and fingerprint."""
+    picks = pick_candidates(
         run,
         analysis,
-        frames,
-        committee.calibration,
-        tags,
-        settings,
-        f"mace member {member} {committee.members[member].model_hash[:12]}",
-        time.perf_counter() - begin,
+        tags["group"],
+        max_events=settings.max_events,
+        n_uncertain=settings.n_uncertain,
+        n_random=settings.n_random,
+        rng=rng,
     )
+    return [judged(start, run.positions[p.index], p, judge, tags) for p in picks]
 
 
 def judged(
@@ -180,6 +208,7 @@ def summarise(  # noqa: PLR0913
             temperature=tags["temperature"],
             frame_interval_fs=interval,
             n_steps=run.step,
+            stopped=run.stopped,
             group=tags["group"],
             engine=engine,
             wall_s=wall_s,

@@ -26,7 +26,7 @@ class ExploreMaker(Maker):
     md_steps
         Steps of each run.
     replicas
-        Runs at each temperature.
+        Runs at each temperature, in one batch.
     settings
         How runs and bands are made and judged.
     """
@@ -66,8 +66,9 @@ class ExploreMaker(Maker):
             calibration,
             profile,
             generation,
-            temperatures=profile.temperatures * self.replicas,
+            temperatures=profile.temperatures,
             n_steps=self.md_steps,
+            replicas=self.replicas,
             random_seed=random_seed,
             first_member=generation,
             prefix=f"explore-{generation}",
@@ -92,9 +93,11 @@ class ExploreMaker(Maker):
         *,
         temperatures: list[float],
         n_steps: int,
+        replicas: int,
         random_seed: int,
         first_member: int | None,
         prefix: str,
+        settings: ExploreSettings | None = None,
     ) -> list[Job]:
         """Make one MD job a temperature; hottest first, as it may take longest.
 
@@ -111,12 +114,13 @@ class ExploreMaker(Maker):
                 calibration,
                 profile,
                 generation,
-                self.settings,
+                settings or self.settings,
                 temperature,
                 n_steps,
                 derive_seed(random_seed, prefix, i),
                 0 if first_member is None else (first_member + i) % len(members),
                 f"{prefix}-{i}-{temperature:g}K",
+                replicas,
             )
             run.name = f"{prefix} {temperature:g} K"
             run.config = JobConfig(expose_store=True)

@@ -60,10 +60,15 @@ class ExploreSettings(Document):
     """How the committee is explored, apart from temperatures."""
 
     time_step: float = Field(2.0, gt=0, description="fs.")
+    equilibration_fs: float = Field(
+        300.0, ge=0, description="Warming up under a strong bath, left out of the run, fs."
+    )
     store_every: int = Field(5, ge=1, description="Steps between stored frames.")
     check_every: int = Field(20, ge=1, description="Steps between the committee's judgements.")
-    ceiling_factor: float = Field(
-        2.0, gt=0, description="A run ends above this many times sigma_hi."
+    ceiling_factor: float | None = Field(
+        2.0,
+        gt=0,
+        description="A run ends above this many times sigma_hi; None: uncertainty ends no run.",
     )
     max_events: int = Field(8, ge=0, description="Hops of a run whose windows are candidates.")
     n_uncertain: int = Field(8, ge=0, description="Most uncertain frames of a run.")

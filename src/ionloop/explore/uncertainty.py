@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
 
-from ionloop.explore.driver import CommitteeDriver
+from ionloop.explore.driver import CommitteeDriver, stack
 from ionloop.train.calibration import ion_spread
 
 if TYPE_CHECKING:
@@ -29,20 +30,33 @@ class CommitteeUncertainty:
 
     def __init__(self, calculator: MACECalculator, mobile: np.ndarray, scale: float) -> None:
         self.calculator = calculator
-        self.driver = CommitteeDriver(calculator)
         self.mobile = mobile
         self.scale = scale
+        self._driver: CommitteeDriver | None = None
 
     def per_ion(self, atoms: Atoms) -> np.ndarray:
         """Calibrated uncertainty of each mobile ion, shape [m], eV/Å."""
-        probe = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)
-        probe.calc = self.driver
-        probe.get_forces()
-        return self.scale * ion_spread(self.driver.results["forces_comm"], self.mobile)
+        return self.per_replica_and_ion([atoms])[0]
 
     def __call__(self, atoms: Atoms) -> float:
         """Return the largest uncertainty over the mobile ions, eV/Å."""
         return float(self.per_ion(atoms).max())
+
+    def per_replica(self, replicas: Sequence[Atoms]) -> np.ndarray:
+        """Return each replica's largest uncertainty over the mobile ions, shape [r], eV/Å."""
+        return self.per_replica_and_ion(replicas).max(axis=1)
+
+    def per_replica_and_ion(self, replicas: Sequence[Atoms]) -> np.ndarray:
+        """Calibrated uncertainty, shape [r, m], eV/Å; the models see replicas as one batch."""
+        n = len(replicas[0])
+        if self._driver is None or self._driver.n_atoms != n:
+            self._driver = CommitteeDriver(self.calculator, n_atoms=n)
+        together = stack(replicas)
+        together.calc = self._driver
+        together.get_forces()
+        forces = self._driver.results["forces_comm"]
+        blocks = np.split(forces, len(replicas), axis=1)
+        return self.scale * np.array([ion_spread(block, self.mobile) for block in blocks])
 
 
 def fingerprint(calculator: MACECalculator, atoms: Atoms, focus: int) -> list[float]:

@@ -1,0 +1,246 @@
+"""Replicas of one cell that run side by side as one batch of atoms.
+
+Small cells leave a model's time to overhead, which a batch shares. ASE integrates the whole
+batch as if it were one system; no replica sees another, and one that ends leaves the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import thermalize_momenta
+
+from ionloop.explore.driver import stack
+from ionloop.explore.guards import Guards, unphysical
+
+#: Gives the calibrated uncertainty of each replica, largest over mobile ions, eV/Å.
+Judge = Callable[[Sequence[Atoms]], Sequence[float] | np.ndarray]
+
+
+@dataclass(frozen=True)
+class MDPlan:
+    """One run.
+
+    Parameters
+    ----------
+    temperature
+        K.
+    n_steps, time_step, store_every
+        Steps, fs, and steps between stored frames.
+    check_every
+        Steps between judgements of the committee; a multiple of ``store_every``.
+    friction
+        Langevin friction, 1/fs; at 0.001 the bath's time of 1 ps is long beside a hop, so
+        that it hardly slows diffusion.
+    equilibration_steps, equilibration_friction
+        Before the run, under a strong bath, 1/fs: it warms a start at rest without the
+        surge of velocities at twice the temperature, which throws young models off.
+    seed
+        Seed of velocities and thermostat.
+    checkpoint_every
+        Steps between checkpoints.
+    """
+
+    temperature: float
+    n_steps: int
+    time_step: float = 2.0
+    store_every: int = 5
+    check_every: int = 20
+    friction: float = 0.001
+    equilibration_steps: int = 150
+    equilibration_friction: float = 0.02
+    seed: int = 0
+    checkpoint_every: int = 500
+
+
+@dataclass
+class MDRun:
+    """What a run has so far.
+
+    ``positions`` are unwrapped, one [n, 3] array a stored frame, Å; ``checks`` are
+    (index of the stored frame, calibrated uncertainty in eV/Å).
+    """
+
+    step: int = 0
+    positions: list[np.ndarray] = field(default_factory=list)
+    checks: list[tuple[int, float]] = field(default_factory=list)
+    energy_start: float | None = None
+    stopped: str | None = None
+
+
+class Replicas:
+    """Replicas that run side by side, and what each has shown.
+
+    Parameters
+    ----------
+    starts, calculator, plan, guards
+        As for :func:`run_md`.
+    rng
+        Velocities and thermostat of all.
+    """
+
+    def __init__(
+        self,
+        starts: Sequence[Atoms],
+        calculator: Calculator,
+        plan: MDPlan,
+        guards: Guards,
+        rng: np.random.Generator,
+    ) -> None:
+        self.calculator, self.plan, self.guards, self.rng = calculator, plan, guards, rng
+        self.n_atoms = len(starts[0])
+        self.runs = [MDRun(positions=[atoms.positions.copy()]) for atoms in starts]
+        self.alive = list(range(len(starts)))
+        self.step = 0
+        self.atoms = stack(starts)
+        self._take(self.atoms, plan.friction)
+
+    def equilibrate(self) -> None:
+        """Warm the replicas under a strong bath; the energy at rest is what guards compare with."""
+        self._take(self.atoms, self.plan.equilibration_friction)
+        for run, energy in zip(self.runs, self._energies(), strict=True):
+            run.energy_start = float(energy) / self.n_atoms
+        thermalize_momenta(self.atoms, temperature_K=self.plan.temperature, rng=self.rng)
+        for _ in range(0, self.plan.equilibration_steps, self.plan.store_every):
+            if not self.alive:
+                break
+            self.dynamics.run(self.plan.store_every)
+            self._end([r and f"while it warmed up: {r}" for r in self._reasons()])
+        for run, atoms in zip(self._running(), self.frames(), strict=True):
+            run.positions = [atoms.positions.copy()]
+        if self.alive:
+            self._take(self.atoms, self.plan.friction)
+
+    def advance(self, uncertainty: Judge | None) -> None:
+        """Go on to the next stored frame, and end the replicas that are unphysical there."""
+        self.dynamics.run(self.plan.store_every)
+        self.step += self.plan.store_every
+        frames, running = self.frames(), self._running()
+        reasons = self._reasons()
+        for run, atoms in zip(running, frames, strict=True):
+            run.step = self.step
+            run.positions.append(atoms.positions.copy())
+        judged = [k for k, reason in enumerate(reasons) if reason is None]
+        if uncertainty is not None and judged and self.step % self.plan.check_every == 0:
+            for k, sigma in zip(judged, uncertainty([frames[k] for k in judged]), strict=True):
+                running[k].checks.append((len(running[k].positions) - 1, float(sigma)))
+                if sigma > self.guards.sigma_ceiling:
+                    reasons[k] = (
+                        f"uncertainty {sigma:.2f} eV/Å above the ceiling "
+                        f"{self.guards.sigma_ceiling:.2f}"
+                    )
+        for run, reason in zip(running, reasons, strict=True):
+            if reason is not None:
+                run.positions.pop()
+        self._end(reasons)
+
+    def frames(self) -> list[Atoms]:
+        """Return the running replicas, one by one."""
+        n = self.n_atoms
+        return [self.atoms[k * n : (k + 1) * n] for k in range(len(self.alive))]
+
+    def _running(self) -> list[MDRun]:
+        return [self.runs[k] for k in self.alive]
+
+    def _energies(self) -> np.ndarray:
+        total = self.atoms.get_potential_energy()
+        return np.asarray(self.calculator.results.get("replica_energies", [total]), float)
+
+    def _reasons(self) -> list[str | None]:
+        """Say in words what is unphysical about each running replica; None if nothing is."""
+        return [
+            unphysical(
+                atoms,
+                self.guards,
+                temperature=self.plan.temperature,
+                energy=float(energy) / self.n_atoms,
+                energy_start=run.energy_start or 0.0,
+            )
+            for atoms, energy, run in zip(
+                self.frames(), self._energies(), self._running(), strict=True
+            )
+        ]
+
+    def _end(self, reasons: Sequence[str | None]) -> None:
+        """Let the replicas go that have a reason to end; the others run on."""
+        if all(reason is None for reason in reasons):
+            return
+        friction = self.dynamics.fr * units.fs
+        kept = []
+        for atoms, k, reason in zip(self.frames(), list(self.alive), reasons, strict=True):
+            self.runs[k].stopped = reason
+            if reason is None:
+                kept.append(atoms)
+        self.alive = [k for k, r in zip(self.alive, reasons, strict=True) if r is None]
+        if kept:
+            self._take(stack(kept), friction)
+
+    def _take(self, atoms: Atoms, friction: float) -> None:
+        """Make these atoms the ones that run."""
+        self.atoms = atoms
+        self.atoms.calc = self.calculator
+        self.dynamics = Langevin(
+            atoms,
+            self.plan.time_step * units.fs,
+            temperature_K=self.plan.temperature,
+            friction=friction / units.fs,
+            fixcm=False,
+            rng=self.rng,
+        )
+
+    def save(self, checkpoint: Path) -> None:
+        """Write all that is needed to go on, by one atomic rename."""
+        scratch = checkpoint.with_suffix(".tmp.npz")
+        arrays: dict[str, Any] = {}
+        for k, run in enumerate(self.runs):
+            arrays[f"positions_{k}"] = np.array(run.positions)
+            arrays[f"checks_{k}"] = np.array(run.checks, float).reshape(-1, 2)
+        facts = [
+            {"step": run.step, "energy_start": run.energy_start, "stopped": run.stopped}
+            for run in self.runs
+        ]
+        np.savez(
+            scratch,
+            momenta=self.atoms.get_momenta(),
+            state=json.dumps(
+                {"step": self.step, "alive": self.alive, "runs": facts,
+                 "rng": self.rng.bit_generator.state}
+            ),
+            **arrays,
+        )  # fmt: skip
+        scratch.replace(checkpoint.with_suffix(".npz"))
+
+    def load(self, checkpoint: Path) -> bool:
+        """Go back to a checkpoint; False if there is none."""
+        path = checkpoint.with_suffix(".npz")
+        if not path.exists():
+            return False
+        with np.load(path, allow_pickle=False) as npz:
+            arrays: dict[str, Any] = {key: npz[key] for key in npz.files}
+        state = json.loads(str(arrays["state"]))
+        self.step, self.alive = state["step"], state["alive"]
+        self.rng.bit_generator.state = state["rng"]
+        self.runs = [
+            MDRun(
+                positions=list(arrays[f"positions_{k}"]),
+                checks=[(int(i), float(s)) for i, s in arrays[f"checks_{k}"]],
+                **facts,
+            )
+            for k, facts in enumerate(state["runs"])
+        ]
+        if self.alive:
+            frames = self.frames()
+            for atoms, run in zip(frames, self._running(), strict=True):
+                atoms.positions[:] = run.positions[-1]
+            together = stack(frames)
+            together.set_momenta(arrays["momenta"])
+            self._take(together, self.plan.friction)
+        return True
