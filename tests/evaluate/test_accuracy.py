@@ -131,6 +131,29 @@ def test_energies_count_for_neutral_cells_only():
     assert accuracy(charged, [0.0], off_by(charged, 0.0), rng).energy_rmse is None
 
 
+def test_energy_errors_are_drawn_by_group():
+    rng = np.random.default_rng(6)
+    labels = [label(rng, group=g) for g in ["a"] * 20 + ["b"] * 20]
+    energies = [-12.0] * 20 + [-12.0 + 0.2 * N_ATOMS] * 20
+    found = accuracy(labels, energies, off_by(labels, 0.0), rng)
+    # Two groups: RMSE is 0, 0.2/sqrt(2) or 0.2 with probability 1/4, 1/2, 1/4; MAE 0, 0.1, 0.2.
+    weights = np.array([0.25, 0.5, 0.25])
+    for values, error in (
+        ([0, 0.2 / np.sqrt(2), 0.2], found.energy_rmse_error),
+        ([0, 0.1, 0.2], found.energy_mae_error),
+    ):
+        exact = np.sqrt(weights @ np.square(values) - (weights @ values) ** 2)
+        assert error == pytest.approx(exact, rel=0.15)
+
+
+def test_energy_errors_have_none_for_one_group_of_neutral_cells():
+    rng = np.random.default_rng(8)
+    labels = [label(rng), label(rng), label(rng, group="b", charge=-1)]
+    found = accuracy(labels, [-11.0] * 3, off_by(labels, 0.0), rng)
+    assert found.energy_rmse is not None
+    assert (found.energy_rmse_error, found.energy_mae_error) == (None, None)
+
+
 def test_parity_is_thinned_and_repeats_with_its_seed():
     labels = [label(np.random.default_rng(i), group=str(i)) for i in range(150)]
     args = (labels, [-12.0] * 150, off_by(labels, 0.5))

@@ -11,7 +11,10 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.cost import time_calculator
+from ionloop.evaluate.cost import cost_of, time_calculator
+from ionloop.evaluate.jobs import reference_cost
+from ionloop.frame import Frame, Origin
+from ionloop.label.schema import Label, LabelShard
 
 
 class Sleeper(Calculator):
@@ -38,6 +41,7 @@ def test_median_leaves_out_the_first_call():
     cost = time_calculator(atoms, make, 5, np.random.default_rng(0), name="sleeper", note="x")
     assert 0.01 <= cost.seconds_per_step < 0.1
     assert made[0].calls == 6
+    assert 0.01 <= cost.quartiles[0] <= cost.seconds_per_step <= cost.quartiles[1] < 0.1
     assert (cost.n_timed, cost.n_atoms, cost.calculator, cost.note) == (5, 1, "sleeper", "x")
     assert np.array_equal(atoms.positions, before)
     assert atoms.calc is None
@@ -53,3 +57,32 @@ def test_a_real_calculator_is_never_answered_from_its_cache():
 def test_no_timed_call_is_refused():
     with pytest.raises(EvaluationError, match="n_timed >= 1"):
         time_calculator(bulk("Cu"), EMT, 0, np.random.default_rng(0), name="EMT")
+
+
+def test_median_and_quartiles_of_known_times():
+    found = cost_of([5.0, 1.0, 2.0, 4.0, 3.0], n_atoms=7, name="x")
+    assert (found.seconds_per_step, found.quartiles, found.n_timed) == (3.0, (2.0, 4.0), 5)
+    assert cost_of([1.0, 2.0, 3.0], n_atoms=7, name="x").quartiles is None
+    with pytest.raises(EvaluationError, match="cost of x: expected wall times, got none"):
+        cost_of([], n_atoms=7, name="x")
+
+
+def test_cost_of_the_reference_comes_from_its_labels():
+    frame = Frame(
+        symbols=["Li"], positions=[[0, 0, 0]], cell=np.eye(3).tolist(), origin=Origin.AIMD,
+        group="a",
+    )  # fmt: skip
+    labels = [
+        Label(
+            frame=frame, frame_hash=frame.frame_hash, energy=0.0, forces=[[0, 0, 0]],
+            settings_hash="x", engine="cp2k 2026.1", wall_s=s, directory="",
+        )
+        for s in (10.0, 20.0, 30.0, 40.0, 900.0)
+    ]  # fmt: skip
+    shard = LabelShard(
+        generation=0, purpose="test", labels=labels, quarantined=[], frame_hashes=[],
+        n_admitted=5, n_quarantined=0, reasons={}, counts={}, settings_hash="x", wall_s=0.0,
+    )  # fmt: skip
+    found = reference_cost(shard, 39)
+    assert (found.seconds_per_step, found.quartiles, found.n_timed) == (30.0, (20.0, 40.0), 5)
+    assert (found.calculator, found.n_atoms) == ("reference (cp2k 2026.1)", 39)

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from ionloop.evaluate.hop_rates import HOPS_MIN, count_hops, hop_activation
+from ionloop.evaluate.hop_rates import (
+    HOPS_MIN,
+    P_VALUE_MIN,
+    Misfit,
+    count_hops,
+    hop_activation,
+    misfit,
+)
+from ionloop.evaluate.jobs import measure_transport
 from ionloop.frame import Frame, Origin
 from ionloop.judge.schema import HopRate
 from ionloop.profile import Profile
@@ -54,6 +63,81 @@ def test_twice_the_time_with_twice_the_hops_is_the_same_energy():
     assert twice.error == pytest.approx(once.error / np.sqrt(2), rel=1e-9)
 
 
+def test_misfit_is_the_formula_on_counts_by_hand():
+    # Rate 0.1/ps at every temperature (E = 0) in 100 ion-ps: 10 hops are expected each.
+    found = misfit(rates([10, 20, 0], ion_time_ps=100.0), np.array([np.log(0.1), 0.0]))
+    assert found.deviance == pytest.approx(2 * (20 * np.log(2) - 10 + 10))
+    assert found.pearson == pytest.approx(0 + 10 + 10)
+    assert found.freedom == 1
+
+
+def test_p_value_and_dispersion_are_those_of_chi_square():
+    assert Misfit(6.635, 4.0, 1).p_value == pytest.approx(0.01, rel=1e-3)
+    assert Misfit(9.210, 4.0, 2).p_value == pytest.approx(0.01, rel=1e-3)
+    assert Misfit(9.0, 4.0, 2).dispersion == pytest.approx(2.0)
+    assert Misfit(9.0, 1.0, 2).dispersion == 1.0
+
+
+def test_counts_on_one_line_are_admissible():
+    found = hop_activation(rates(np.rint(expected(500.0))))
+    assert found.admissible
+    assert found.reason is None
+    assert "overdispersion" not in found.estimator
+
+
+@pytest.mark.parametrize("middle", [0.5, 2.0])
+def test_counts_on_a_bent_line_are_not(middle):
+    counts = expected(500.0) * [1.0, middle, 1.0]
+    found = hop_activation(rates(np.rint(counts)))
+    assert found.value is not None
+    assert not found.admissible
+    assert "don't lie on one Arrhenius line (deviance" in found.reason
+    assert "1 degree of freedom" in found.reason
+
+
+def test_overdispersed_counts_widen_the_error_and_say_so():
+    """Hops in bursts of four: counts have four times Poisson's variance."""
+    rng = np.random.default_rng(1)
+    temperatures = np.linspace(1000.0, 1500.0, 12)
+    mean = 60.0 * np.exp(-E_A / KB_EV_PER_K * (1 / temperatures - 1 / 1500.0))
+    hits, narrow, scales = [], [], []
+    for bursts in rng.poisson(mean / 4, size=(100, 12)):
+        counts = [
+            HopRate(temperature=t, n_hops=int(4 * n), ion_time_ps=200.0)
+            for t, n in zip(temperatures, bursts, strict=True)
+        ]
+        found = hop_activation(counts)
+        _, _, words = found.estimator.partition("error times ")
+        scale = float(words.split()[0]) if words else 1.0
+        scales.append(scale)
+        hits.append(abs(found.value - E_A) < found.error)
+        narrow.append(abs(found.value - E_A) < found.error / scale)
+    assert np.mean(scales) == pytest.approx(2.0, rel=0.15)
+    assert 0.55 < np.mean(hits) < 0.8
+    assert np.mean(narrow) < 0.5
+
+
+def test_true_lines_of_few_hops_are_seldom_refused():
+    """The chi-square law is approximate for few counts; 1 % is meant."""
+    refused = []
+    for counts in np.random.default_rng(5).poisson(expected(15.0), size=(600, 3)):
+        found = hop_activation(rates(counts))
+        if found.value is not None:
+            refused.append(not found.admissible)
+    # Of 600 at a true 1 %, more than 2 % happen with probability 1 %.
+    assert stats.binom.sf(0.02 * len(refused), len(refused), P_VALUE_MIN) < 0.02
+    assert np.mean(refused) < 0.02
+
+
+@pytest.mark.parametrize("counts", [(0, 1, 2), (20, 40, 60)])
+def test_runs_that_ended_early_are_named_with_or_without_a_number(counts):
+    words = "1 of 3 runs ended early (at 1500 K: too hot)"
+    found = hop_activation(rates(counts), words)
+    assert not found.admissible
+    assert words in found.reason
+    assert (found.value is None) == (sum(counts) < HOPS_MIN)
+
+
 @pytest.mark.parametrize("counts", [(0, 0, 0), (1, 2, HOPS_MIN - 4), (0, 20, 30)])
 def test_too_few_hops_give_no_number_but_a_reason(counts):
     found = hop_activation(rates(counts))
@@ -62,9 +146,8 @@ def test_too_few_hops_give_no_number_but_a_reason(counts):
     assert "hops at" in found.reason
 
 
-@pytest.mark.parametrize("interval", [10.0, 50.0])
-def test_hops_are_counted_after_the_skip_on_frames_50_fs_apart(interval):
-    # Li on a line of sites 2 Å apart; one hop at 0.5 ps (skipped) and one at 3 ps.
+def run_on_a_line(interval, stopped=None):
+    """Li on a line of sites 2 Å apart; one hop at 0.5 ps and one at 3 ps of 6."""
     cell = np.diag([8.0, 6.0, 6.0])
     sites = [[0, 0, 0], [2, 0, 0], [4, 0, 0], [6, 0, 0]]
     host = Frame(
@@ -79,11 +162,25 @@ def test_hops_are_counted_after_the_skip_on_frames_50_fs_apart(interval):
     positions[times >= 3000, 0, 0] = 4.0
     run = Trajectory.from_positions(
         positions, start.to_atoms(), temperature=1000.0, frame_interval_fs=interval,
-        n_steps=1, group="g", engine="test", wall_s=0.0,
+        n_steps=1, stopped=stopped, group="g", engine="test", wall_s=0.0,
     )  # fmt: skip
     profile = Profile(
         name="x", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1}, small_cell_reason="test"
     )
+    return run, start, host, profile
+
+
+@pytest.mark.parametrize("interval", [10.0, 50.0])
+def test_hops_are_counted_after_the_skip_on_frames_50_fs_apart(interval):
+    run, start, host, profile = run_on_a_line(interval)
     (found,) = count_hops([run], start, host, profile, skip_fs=1000.0)
     assert found.n_hops == 1
     assert found.ion_time_ps == pytest.approx(5.0, abs=0.1)
+
+
+@pytest.mark.parametrize("stopped", [None, "too hot"])
+def test_a_run_that_ended_early_is_named_at_d_and_at_the_hop_rate(stopped):
+    run, start, host, profile = run_on_a_line(50.0, stopped)
+    found = measure_transport.original([run], "x", start, host, profile, 2.0, 1000.0)
+    for estimate in (found.points[0].d, found.hop_activation_energy):
+        assert ("ended early (at 1000 K: too hot)" in estimate.reason) == (stopped is not None)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.msd import mean_squared_displacement, remove_drift, time_averaged_msd
+from ionloop.evaluate.msd import mean_squared_displacement, time_averaged_msd
+from ionloop.explore.hops import remove_drift
 
 MOBILE, HOST = np.arange(30), np.arange(30, 50)
 
@@ -42,11 +43,15 @@ def test_masses_hold_the_centre_of_mass():
     x = np.zeros((2, 3, 3))
     x[1, 1], x[1, 2] = (3.0, 0, 0), (0.0, 0, 0)
     masses = np.array([1.0, 2.0, 1.0])
-    fixed = remove_drift(x, np.array([1, 2]), masses)
+    fixed = remove_drift(x, np.array([1, 2]), masses=masses)
     assert fixed[1, 0] == pytest.approx([-2.0, 0, 0])
     assert remove_drift(x, np.array([1, 2]))[1, 0] == pytest.approx([-1.5, 0, 0])
+    plain, weighted = (
+        mean_squared_displacement(x, np.array([0]), np.array([1, 2]), m) for m in (None, masses)
+    )
+    assert (plain[1], weighted[1]) == (pytest.approx(1.5**2), pytest.approx(2.0**2))
 
 
 def test_no_framework_is_refused():
     with pytest.raises(EvaluationError, match="framework ion"):
-        remove_drift(np.zeros((5, 2, 3)), np.array([], int))
+        mean_squared_displacement(np.zeros((5, 2, 3)), np.array([0]), np.array([], int))

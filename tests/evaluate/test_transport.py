@@ -11,6 +11,7 @@ from ionloop.evaluate.transport import (
     WindowRule,
     diffusivity,
     diffusivity_of_trajectories,
+    moving_framework,
     relative_error,
     upper_bound,
 )
@@ -136,6 +137,11 @@ def test_a_moving_framework_is_flagged():
     found = diffusivity([x], hop_distance=2.5, **COMMON)
     assert not found.d.admissible
     assert "framework" in found.d.reason
+    words = moving_framework([found], 2.5)
+    assert words is not None
+    assert words.endswith(" at 1000 K, expected at most 0.9 Å²)")
+    held = diffusivity([brownian(2e-3, 3000, rng)], hop_distance=2.5, **COMMON)
+    assert moving_framework([held], 2.5) is None
 
 
 def test_identical_replicas_pool_to_the_same_d_with_twice_the_hops():
@@ -210,19 +216,44 @@ def test_trajectories_are_split_by_mobile_ion_and_skip_equilibration():
         diffusivity_of_trajectories([trajectory, hot], "Li", 2.5)
 
 
-def test_runs_that_ended_early_are_passed_over_and_named():
+def test_runs_that_ended_early_make_d_inadmissible_by_name():
     x = brownian(2e-3, 1000, np.random.default_rng(3))
     atoms = Atoms(["Li"] * N_MOBILE + ["O"] * N_HOST, positions=x[0], cell=[20.0] * 3, pbc=True)
     fields = {
         "temperature": 900.0, "frame_interval_fs": INTERVAL, "n_steps": 1, "group": "a",
         "engine": "test", "wall_s": 0.0,
     }  # fmt: skip
-    whole, short = (Trajectory.from_positions(x[:n], atoms, **fields) for n in (1000, 53))
+    whole = Trajectory.from_positions(x, atoms, **fields)
+    short = Trajectory.from_positions(x[:53], atoms, stopped="atoms too close", **fields)
     one = diffusivity_of_trajectories([whole], "Li", 2.5, skip_fs=500.0)
-    assert diffusivity_of_trajectories([short, whole], "Li", 2.5, skip_fs=500.0) == one
+    assert one.d.admissible, one.d.reason
+    # Too short to be used: the number is that of the others, but of survivors only.
+    both = diffusivity_of_trajectories([short, whole], "Li", 2.5, skip_fs=500.0)
+    assert both.d.value == one.d.value
+    assert not both.d.admissible
+    assert "1 of 2 runs ended early (at 900 K: atoms too close)" in both.d.reason
+    # Long enough to be used, and still no whole run.
+    half = Trajectory.from_positions(x[:900], atoms, stopped="too hot", **fields)
+    alone = diffusivity_of_trajectories([half], "Li", 2.5, skip_fs=500.0)
+    assert alone.d.value is not None
+    assert not alone.d.admissible
+    assert "1 of 1 runs ended early (at 900 K: too hot)" in alone.d.reason
     none = diffusivity_of_trajectories([short, short], "Li", 2.5, skip_fs=500.0)
     assert (none.d.value, none.d.admissible, none.msd, none.temperature) == (None, False, [], 900.0)
     assert "no run outlasts 500 fs of equilibration by 4 frames, got [53, 53]" in none.d.reason
+    assert "2 of 2 runs ended early" in none.d.reason
+
+
+def test_a_short_hop_distance_is_not_conservative():
+    """Hops of length 2a counted by a are four times too many: the docstring's warning."""
+    a, p_hop = 1.4, 0.002
+    x = lattice(2 * a, p_hop, 3000, np.random.default_rng(12))
+    short, true = (diffusivity([x], hop_distance=h, **COMMON) for h in (a, 2 * a))
+    assert true.n_eff == pytest.approx(N_MOBILE * p_hop * 0.7 * 3000, rel=0.35, abs=0)
+    assert short.n_eff == pytest.approx(4 * true.n_eff, rel=0.1)
+    assert relative_error(short.n_eff) - 0.04 == pytest.approx(
+        (relative_error(true.n_eff) - 0.04) / 2, rel=0.1
+    )
 
 
 def test_bad_input_is_refused_in_words():

@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ionloop.evaluate.endings import doubt
+from ionloop.evaluate.schema import Estimate
 from ionloop.report.html import outcome, render, verdict, write_report
 
 
@@ -124,6 +126,28 @@ def test_reasons_against_an_energy_reach_the_top(record):
     assert any("none, because D has a number at 1 of 3" in s for s in outcome(record))
     record.evaluation.reference_transport = None
     assert any("by the reference: not computed" in s for s in outcome(record))
+
+
+def test_errors_of_energies_and_quartiles_of_times_are_shown(record):
+    text = Page(render(record)).text
+    found = record.evaluation.accuracy
+    assert f"Energies: RMSE {1000 * found.energy_rmse:.2f} ± " in text
+    assert f"MAE {1000 * found.energy_mae:.2f} ± " in text
+    assert "48 ms to 61 ms" in text
+    found.energy_rmse = found.energy_mae = None
+    assert "No energy error: no held-out cell is neutral." in Page(render(record)).text
+
+
+def test_reasons_against_a_hop_energy_are_in_table_and_at_the_top(record):
+    why = "1 of 3 runs ended early (at 1500 K: too hot)"
+    transport = record.evaluation.model_transport
+    transport.hop_activation_energy = Estimate(
+        value=0.3, error=0.1, unit="eV", estimator="Poisson", admissible=True
+    )
+    assert any("0.30 ± 0.10 eV, from 0 hops." in s for s in outcome(record))
+    transport.hop_activation_energy = doubt(transport.hop_activation_energy, why)
+    assert any(f"from 0 hops (not admissible: {why})." in s for s in outcome(record))
+    assert Page(render(record)).text.count(why) == 2
 
 
 @pytest.mark.parametrize("whose", ["model", "reference"])

@@ -62,10 +62,12 @@ def test_a_band_that_did_not_converge_is_not_admissible(record, whose, converged
 
 
 def test_label_counts_add_up(record):
+    record.shards[1].left_out = {"strain": 2, "random": 1}
     header, rows = tables.label_counts(record.shards)
     table = [dict(zip(header, row, strict=True)) for row in rows]
     assert [t["admitted"] for t in table] == ["36", "30", "30"]
     assert (table[0]["hop"], table[1]["hop"], table[1]["quarantined"]) == ("0", "6", "1")
+    assert [t["beyond the budget"] for t in table] == ["0", "3", "0"]
 
 
 def test_quarantine_lists_labels_or_counts_of_reasons(record):
@@ -82,8 +84,18 @@ def test_quarantine_lists_labels_or_counts_of_reasons(record):
 def test_costs_compare_with_the_cheapest(record):
     rows = tables.costs(record.evaluation.cost)
     assert rows[0][0] == "Buckingham-Coulomb"
-    assert rows[0][2:5] == ["90 µs", "2.4 µs", "1"]
-    assert rows[1][2:5] == ["50 ms", "1.3 ms", "556"]
+    assert rows[0][2:6] == ["90 µs", "–", "2.4 µs", "1"]
+    assert rows[1][2:6] == ["50 ms", "48 ms to 61 ms", "1.3 ms", "556"]
+
+
+def test_energy_errors_are_in_mev_per_atom_with_their_errors(record):
+    found = record.evaluation.accuracy
+    found.energy_rmse, found.energy_rmse_error = 0.0025, 0.0003
+    found.energy_mae, found.energy_mae_error = 0.002, None
+    assert tables.energy_errors(record.evaluation) == [("RMSE", "2.50 ± 0.30"), ("MAE", "2.000")]
+    found.energy_rmse = found.energy_mae = None
+    assert tables.energy_errors(record.evaluation) == []
+    assert tables.energy_errors(None) == []
 
 
 def test_error_bins_are_in_mev(record):

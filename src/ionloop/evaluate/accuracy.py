@@ -89,14 +89,12 @@ def accuracy(
         )
         error = np.linalg.norm(part.model[ion] - part.reference[ion])
         progress_errors.append((hop.progress, float(error)))
-    reference, model = _energies_per_atom(labels, energies)
-    residual = model - reference
+    groups, reference, model = _energies_per_atom(labels, energies)
     return Accuracy(
         n_frames=len(labels),
         forces_by_origin=[_error_bin(name, by_origin[name], rng) for name in sorted(by_origin)],
         forces_by_hop_bin=[_error_bin(name, p, rng) for name, p in by_bin.items() if p],
-        energy_rmse=float(np.sqrt((residual**2).mean())) if len(residual) else None,
-        energy_mae=float(np.abs(residual).mean()) if len(residual) else None,
+        **_energy_errors(groups, model - reference, rng),
         parity_forces=_parity(
             np.concatenate([p.reference for p in parts] or [np.empty(0)]),
             np.concatenate([p.model for p in parts] or [np.empty(0)]),
@@ -132,15 +130,36 @@ def _check(
 
 def _energies_per_atom(
     labels: Sequence[Label], energies: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return reference and model energies of neutral cells, eV/atom, each of shape [n]."""
-    pairs = [
-        (label.energy / len(label.frame.symbols), energy / len(label.frame.symbols))
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return groups, reference and model energies of neutral cells, eV/atom, each [n]."""
+    rows = [
+        (
+            label.frame.group,
+            label.energy / len(label.frame.symbols),
+            energy / len(label.frame.symbols),
+        )
         for label, energy in zip(labels, energies, strict=True)
         if label.energy is not None and label.frame.charge == 0
     ]
-    table = np.array(pairs, float).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
+    table = np.array([row[1:] for row in rows], float).reshape(-1, 2)
+    return [row[0] for row in rows], table[:, 0], table[:, 1]
+
+
+def _energy_errors(
+    groups: Sequence[str], residual: np.ndarray, rng: np.random.Generator
+) -> dict[str, float | None]:
+    """Return RMSE and MAE of energies with their errors; empty where there are none."""
+    if not len(residual):
+        return {}
+    ones = np.ones(len(residual))
+    squares = _bootstrap_means(groups, residual**2, ones, rng)
+    sizes = _bootstrap_means(groups, np.abs(residual), ones, rng)
+    return {
+        "energy_rmse": float(np.sqrt((residual**2).mean())),
+        "energy_rmse_error": None if squares is None else float(np.sqrt(squares).std(ddof=1)),
+        "energy_mae": float(np.abs(residual).mean()),
+        "energy_mae_error": None if sizes is None else float(sizes.std(ddof=1)),
+    }
 
 
 def _error_bin(name: str, parts: Sequence[_Part], rng: np.random.Generator) -> ErrorBin:
@@ -158,22 +177,31 @@ def _error_bin(name: str, parts: Sequence[_Part], rng: np.random.Generator) -> E
 
 
 def _bootstrap_rmse(parts: Sequence[_Part], rng: np.random.Generator) -> float | None:
-    """Return the standard error of the RMSE over whole groups; None for a single one.
+    """Return the standard error of the forces' RMSE over whole groups; None for one group."""
+    residuals = [p.model - p.reference for p in parts]
+    means = _bootstrap_means(
+        [p.group for p in parts],
+        np.array([(r**2).sum() for r in residuals]),
+        np.array([r.size for r in residuals]),
+        rng,
+    )
+    return None if means is None else float(np.sqrt(means).std(ddof=1))
+
+
+def _bootstrap_means(
+    groups: Sequence[str], sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Return means over groups drawn anew, shape [``BOOTSTRAPS``]; None for a single group.
 
     Frames of one trajectory or band are correlated, so a group is drawn or left as a whole.
+    ``sums`` and ``counts`` are each frame's, shape [n].
     """
-    squares: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    for part in parts:
-        residual = part.model - part.reference
-        squares[part.group] = squares.get(part.group, 0.0) + float((residual**2).sum())
-        counts[part.group] = counts.get(part.group, 0) + residual.size
-    if len(squares) < 2:
+    names, index = np.unique(np.array(groups), return_inverse=True)
+    if len(names) < 2:
         return None
-    sums, sizes = np.array(list(squares.values())), np.array(list(counts.values()))
-    draws = rng.integers(len(sums), size=(BOOTSTRAPS, len(sums)))
-    rmse = np.sqrt(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1))
-    return float(rmse.std(ddof=1))
+    total, size = np.bincount(index, sums), np.bincount(index, counts)
+    draws = rng.integers(len(names), size=(BOOTSTRAPS, len(names)))
+    return total[draws].sum(axis=1) / size[draws].sum(axis=1)
 
 
 def _parity(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ase import Atoms
@@ -14,6 +14,8 @@ from ionloop.evaluate.schema import Cost
 
 #: Standard deviation of the displacement between timed steps, Å: about one MD step's.
 DISPLACEMENT = 0.01
+#: Fewer calls have a median but no quartiles.
+QUARTILES_MIN = 4
 
 
 def time_calculator(
@@ -35,7 +37,7 @@ def time_calculator(
         Makes the calculator; its own time isn't counted, nor is a first call's, which
         compiles, allocates or starts a program.
     n_timed
-        Timed calls; the median is reported, since a shared machine has outliers.
+        Timed calls; median and quartiles are reported, since a shared machine has outliers.
     rng
         Draws displacements, so that no call is answered from a cache.
     name
@@ -54,11 +56,29 @@ def time_calculator(
     moving = atoms.copy()
     moving.calc = make_calculator()
     seconds = [_one_step(moving, rng) for _ in range(n_timed + 1)][1:]
+    return cost_of(seconds, n_atoms=len(atoms), name=name, note=note)
+
+
+def cost_of(seconds: Sequence[float], *, n_atoms: int, name: str, note: str = "") -> Cost:
+    """Sum wall times up by their median and quartiles; the latter from four times on.
+
+    Quartiles say how the machine and the calls scatter; they're no error of the median.
+
+    Raises
+    ------
+    EvaluationError
+        If there are no times.
+    """
+    if not seconds:
+        msg = f"cost of {name}: expected wall times, got none; time a call or admit a label"
+        raise EvaluationError(msg)
+    first, middle, third = np.quantile(seconds, [0.25, 0.5, 0.75]).tolist()
     return Cost(
         calculator=name,
-        n_atoms=len(atoms),
-        seconds_per_step=float(np.median(seconds)),
-        n_timed=n_timed,
+        n_atoms=n_atoms,
+        seconds_per_step=middle,
+        quartiles=(first, third) if len(seconds) >= QUARTILES_MIN else None,
+        n_timed=len(seconds),
         note=note,
     )
 

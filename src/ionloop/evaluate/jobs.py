@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from jobflow import job
@@ -13,12 +13,13 @@ from jobflow import job
 from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
-from ionloop.evaluate.cost import time_calculator
+from ionloop.evaluate.cost import cost_of, time_calculator
+from ionloop.evaluate.endings import early_endings
 from ionloop.evaluate.hop_rates import count_hops, hop_activation
 from ionloop.evaluate.schema import Accuracy, Cost, Evaluation, Transport
 from ionloop.evaluate.scorecard import compare_barriers
 from ionloop.evaluate.testset import pick_test_frames
-from ionloop.evaluate.transport import diffusivity_of_trajectories
+from ionloop.evaluate.transport import diffusivity_of_trajectories, moving_framework
 from ionloop.explore.schema import Exploration
 from ionloop.frame import Frame
 from ionloop.label.schema import LabelShard
@@ -30,10 +31,10 @@ from ionloop.train import mace
 
 @job(data=DATA_FIELDS, output_schema=TestFrames)
 def choose_test_frames(
-    explorations: list[Exploration], n_total: int, random_seed: int
+    explorations: list[list[Exploration]], n_total: int, random_seed: int
 ) -> TestFrames:
     """Pick held-out frames from the final committee's own trajectories."""
-    frames = [frame for e in explorations for frame in e.frames]
+    frames = [frame for replicas in explorations for e in replicas for frame in e.frames]
     rng = np.random.default_rng([random_seed, 29])
     return TestFrames(frames=pick_test_frames(frames, n_total, rng))
 
@@ -56,7 +57,7 @@ def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) ->
 
 @job(output_schema=Transport)
 def measure_transport(
-    trajectories: list[Trajectory],
+    runs: list[Trajectory | list[Exploration]],
     calculator: str,
     start: Frame,
     host: Frame,
@@ -65,17 +66,31 @@ def measure_transport(
     skip_fs: float,
 ) -> Transport:
     """Estimate D, its activation energy and that of the hop rate; replicas are pooled."""
+    trajectories = trajectories_of(runs)
     by_temperature: dict[float, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         by_temperature[trajectory.temperature].append(trajectory)
     points = [
-        diffusivity_of_trajectories(runs, profile.mobile_ion, hop_distance, skip_fs=skip_fs)
-        for _, runs in sorted(by_temperature.items())
+        diffusivity_of_trajectories(same, profile.mobile_ion, hop_distance, skip_fs=skip_fs)
+        for _, same in sorted(by_temperature.items())
     ]
     rates = count_hops(trajectories, start, host, profile, skip_fs)
+    doubts = [early_endings(trajectories), moving_framework(points, hop_distance)]
+    reason = "; ".join(filter(None, doubts)) or None
     return arrhenius(points, calculator).model_copy(
-        update={"hop_rates": rates, "hop_activation_energy": hop_activation(rates)}
+        update={"hop_rates": rates, "hop_activation_energy": hop_activation(rates, reason)}
     )
+
+
+def trajectories_of(runs: Sequence[Trajectory | list[Exploration]]) -> list[Trajectory]:
+    """List the trajectories of the reference's runs, or of the model's batches of replicas."""
+    return [
+        trajectory
+        for run in runs
+        for trajectory in (
+            [run] if isinstance(run, Trajectory) else [replica.trajectory for replica in run]
+        )
+    ]
 
 
 @job
@@ -102,11 +117,10 @@ def measure_cost(
 
 def reference_cost(shard: LabelShard, n_atoms: int) -> Cost:
     """Cost of a label, from the wall times of a batch."""
-    return Cost(
-        calculator=f"reference ({shard.labels[0].engine})",
+    return cost_of(
+        [label.wall_s for label in shard.labels],
         n_atoms=n_atoms,
-        seconds_per_step=median(label.wall_s for label in shard.labels),
-        n_timed=len(shard.labels),
+        name=f"reference ({shard.labels[0].engine})",
         note="median wall time of the test set's labels",
     )
 

@@ -26,7 +26,7 @@ class EvaluateMaker(Maker):
     name
         Name of the flow.
     md_steps, replicas
-        Steps of each transport run of the model, and runs at each temperature.
+        Steps of each transport run of the model, and runs at each temperature, in one batch.
     reference_md_steps
         Steps of the reference's transport runs, where it is cheap.
     skip_fs
@@ -77,9 +77,9 @@ class EvaluateMaker(Maker):
         shard
             Labels of the test set.
         model_runs, reference_runs
-            Trajectories; no reference runs leave its D out.
+            Batches of replicas, and trajectories; no reference runs leave its D out.
         reference_name, profile, hop_distance, random_seed
-            The reference's name, the material, its shortest hop in Å, the campaign's seed.
+            The reference's name, the material, its longest hop in Å, the campaign's seed.
         """
         accuracy = measure_accuracy(shard, members, random_seed)
         steered_by = "MACE, first member of the committee"

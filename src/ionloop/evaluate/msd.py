@@ -5,39 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from ionloop.errors import EvaluationError
+from ionloop.explore.hops import remove_drift
 
 
-def remove_drift(
-    positions: np.ndarray, framework: np.ndarray, masses: np.ndarray | None = None
-) -> np.ndarray:
-    """Return positions in the frame of reference of the framework.
-
-    Parameters
-    ----------
-    positions
-        Unwrapped positions, shape [n_frames, n, 3], Å.
-    framework
-        Indices of the immobile ions; their mean position is held still.
-    masses
-        Masses of all atoms, shape [n], to hold the framework's centre of mass instead of
-        the plain mean. The plain mean is the convention of lattice diffusion.
-
-    Returns
-    -------
-    np.ndarray
-        Corrected positions, shape [n_frames, n, 3], Å.
+def require_framework(framework: np.ndarray) -> None:
+    """Refuse a cell without framework ions: drift can't be told from diffusion then.
 
     Raises
     ------
     EvaluationError
-        If there is no framework ion: drift can't be told from diffusion then.
+        If there is no framework ion.
     """
     if len(framework) == 0:
         msg = "drift correction expects at least one framework ion, got none; name the mobile ion"
         raise EvaluationError(msg)
-    weights = None if masses is None else masses[framework]
-    centre = np.average(positions[:, framework], axis=1, weights=weights)
-    return positions - (centre - centre[0])[:, None, :]
 
 
 def time_averaged_msd(positions: np.ndarray) -> np.ndarray:
@@ -84,6 +65,13 @@ def mean_squared_displacement(
 ) -> np.ndarray:
     """Return the drift-corrected, time-averaged MSD of the mobile ions, shape [n_frames], Å².
 
-    Parameters are those of :func:`remove_drift`; ``mobile`` are the mobile ions' indices.
+    Parameters are those of :func:`ionloop.explore.hops.remove_drift`; ``mobile`` are the
+    mobile ions' indices.
+
+    Raises
+    ------
+    EvaluationError
+        If there is no framework ion.
     """
-    return time_averaged_msd(remove_drift(positions, framework, masses)[:, mobile])
+    require_framework(framework)
+    return time_averaged_msd(remove_drift(positions, framework, masses=masses)[:, mobile])

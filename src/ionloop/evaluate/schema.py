@@ -42,7 +42,13 @@ class Accuracy(Document):
         description="Hopping ions: near equilibrium, shoulder, saddle."
     )
     energy_rmse: float | None = Field(None, description="eV/atom; None for charged cells.")
+    energy_rmse_error: float | None = Field(
+        None, description="Bootstrap standard error over groups, eV/atom; None for one group."
+    )
     energy_mae: float | None = Field(None, description="eV/atom; None for charged cells.")
+    energy_mae_error: float | None = Field(
+        None, description="Bootstrap standard error over groups, eV/atom; None for one group."
+    )
     parity_forces: list[tuple[float, float]] = Field(
         description="Reference and model force components, thinned, eV/Å."
     )
@@ -59,7 +65,9 @@ class Diffusivity(Document):
 
     temperature: float = Field(description="K.")
     d: Estimate = Field(description="D in cm²/s, or an upper bound where too few hops.")
-    n_eff: float = Field(description="Effective number of hops, max TMSD / a².")
+    n_eff: float = Field(
+        description="Effective number of hops, max TMSD / a², a the longest enumerated hop."
+    )
     alpha: float | None = Field(None, description="d ln MSD / d ln t in the window.")
     window_fs: tuple[float, float] = Field(description="Lag times of the fit, fs.")
     msd_time_fs: list[float] = Field(description="Lag times of the curve, fs.")
@@ -88,6 +96,9 @@ class Cost(Document):
     calculator: str
     n_atoms: int
     seconds_per_step: float = Field(description="Median wall time of energy and forces, s.")
+    quartiles: tuple[float, float] | None = Field(
+        None, description="First and third quartile of the wall times, s; None below 4 calls."
+    )
     n_timed: int
     note: str = ""
 

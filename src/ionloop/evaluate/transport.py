@@ -14,8 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.msd import ion_msds, remove_drift, time_averaged_msd
+from ionloop.evaluate.endings import doubt, early_endings
+from ionloop.evaluate.msd import ion_msds, require_framework, time_averaged_msd
 from ionloop.evaluate.schema import Diffusivity, Estimate
+from ionloop.explore.hops import remove_drift
 from ionloop.reference.schema import Trajectory
 from ionloop.units import diffusivity_to_cm2_per_s
 
@@ -51,7 +53,8 @@ class WindowRule:
         Above this relative error a number is given but not admissible: its interval holds 0.
         With the formula of :func:`relative_error`, 1 means 13 effective hops.
     framework_hops
-        Largest framework MSD, as a multiple of a²: above it the framework itself moves.
+        Largest framework MSD, as a multiple of a²: above it the framework itself moves. Of
+        a few dozen ions one that leaves its site is enough; thermal motion stays far below.
     """
 
     lower_hops: float = 0.5
@@ -61,7 +64,7 @@ class WindowRule:
     cage_fs: float = 500.0
     n_eff_min: float = 5.0
     rsd_max: float = 1.0
-    framework_hops: float = 0.5
+    framework_hops: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,12 @@ def diffusivity(
     of :func:`relative_error`, the standard error over the ions' own slopes (true for
     independent ions that each hop often) and, for several replicas, that over theirs.
 
+    He, Zhu & Mo's a is *the* distance between neighbouring sites. Where hops of several
+    lengths are enumerated, a campaign passes the longest for all: N_eff is then rather too
+    small, the error too large, the window late and the bound D < ... high. With the
+    shortest, each hop of length b would count b²/a² times. For one class of hops (Li3OCl
+    below 3 Å) both are exact.
+
     Parameters
     ----------
     replicas
@@ -172,7 +181,7 @@ def diffusivity(
     frame_interval_fs
         Time between frames, fs.
     hop_distance
-        Length a of an elementary hop, Å.
+        Length a of the elementary hop, Å; see above where there are several.
     rule
         Window and thresholds.
 
@@ -188,6 +197,7 @@ def diffusivity(
     """
     rule = rule or WindowRule()
     _check(replicas, mobile, hop_distance, frame_interval_fs)
+    require_framework(framework)
     fixed = [remove_drift(x, framework) for x in replicas]
     ions = [ion_msds(x[:, mobile]) for x in fixed]
     curves = [x.mean(axis=1) for x in ions]
@@ -253,7 +263,7 @@ def _no_runs(temperature: float, trajectories: Sequence[Trajectory], skip_fs: fl
     frames = [t.n_frames for t in trajectories]
     reason = (
         f"no run outlasts {skip_fs:g} fs of equilibration by {MIN_FRAMES} frames, got {frames} "
-        "frames in all: runs ended early, see the explorations, or are planned too short"
+        "frames in all: runs ended early or are planned too short"
     )
     return Diffusivity(
         temperature=temperature,
@@ -332,6 +342,18 @@ def _objections(
     return "; ".join(found) or None
 
 
+def moving_framework(
+    points: Sequence[Diffusivity], hop_distance: float, rule: WindowRule | None = None
+) -> str | None:
+    """Say at which temperatures the framework itself moved; None if it held everywhere."""
+    limit = (rule or WindowRule()).framework_hops * hop_distance**2
+    moved = [p for p in points if p.framework_msd > limit]
+    if not moved:
+        return None
+    where = ", ".join(f"{p.framework_msd:.1f} Å² at {p.temperature:g} K" for p in moved)
+    return f"the framework moves too (MSD {where}, expected at most {limit:.1f} Å²)"
+
+
 def diffusivity_of_trajectories(
     trajectories: Sequence[Trajectory],
     mobile_ion: str,
@@ -342,8 +364,9 @@ def diffusivity_of_trajectories(
 ) -> Diffusivity:
     """Pool trajectories of one temperature; ``skip_fs`` of each is equilibration.
 
-    A run that ended so early that fewer than four frames are left is passed over; where
-    all did, there is no D, and the reason says so.
+    Where runs ended early (see :mod:`ionloop.evaluate.endings`), D isn't admissible, and
+    the reason says how many and why. Of these, a run that leaves fewer than four frames is
+    passed over; where all do, there is no D.
 
     Raises
     ------
@@ -364,9 +387,11 @@ def diffusivity_of_trajectories(
     if len(usable) < len(runs):
         logger.warning("%g K: %d of %d runs too short", temperature, len(runs) - len(usable),
                        len(runs))  # fmt: skip
+    early = early_endings(trajectories)
     if runs and not usable:
-        return _no_runs(temperature, trajectories, skip_fs)
-    return diffusivity(
+        none = _no_runs(temperature, trajectories, skip_fs)
+        return none.model_copy(update={"d": doubt(none.d, early)})
+    found = diffusivity(
         usable,
         temperature=temperature,
         mobile=np.flatnonzero(is_mobile),
@@ -375,3 +400,4 @@ def diffusivity_of_trajectories(
         hop_distance=hop_distance,
         rule=rule,
     )
+    return found.model_copy(update={"d": doubt(found.d, early)})

@@ -130,6 +130,7 @@ def render(record: Record) -> str:
         refused=tables.quarantine(record.shards),
         refused_max=tables.QUARANTINE_MAX,
         error_bins=tables.error_bins(record.evaluation),
+        energy_errors=tables.energy_errors(record.evaluation),
         costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
         stopped=[e for e in record.explorations if e.stopped],
         panels=panels,
@@ -204,7 +205,10 @@ def _hop_energy(name: str, transport: Transport) -> list[str]:
         return []
     value = tables.with_error(energy.value, energy.error)
     n_hops = sum(rate.n_hops for rate in transport.hop_rates)
-    return [f"Activation energy of the hop rate by the {name}: {value} eV, from {n_hops} hops."]
+    doubt = "" if energy.admissible else f" (not admissible: {energy.reason})"
+    return [
+        f"Activation energy of the hop rate by the {name}: {value} eV, from {n_hops} hops{doubt}."
+    ]
 
 
 def _panels(record: Record) -> list[Panel]:

@@ -83,8 +83,9 @@ def activation_energies(
 ) -> tuple[Estimate | None, Estimate | None]:
     """Return the activation energies of model and reference, by one and the same estimator.
 
-    That of D where both have it, or the model alone where there is no reference; else that
-    of the hop rate, which shorter runs can give.
+    That of D where both have an admissible one, or the model alone where there is no
+    reference; else that of the hop rate, which shorter runs can give. Where neither is
+    admissible for both, the first that both have a value for, marked as it is.
     """
     if evaluation is None:
         return None, None
@@ -92,15 +93,21 @@ def activation_energies(
     by_d = [t.activation_energy if t else None for t in known]
     by_hops = [t.hop_activation_energy if t else None for t in known]
     wanted = [i for i, t in enumerate(known) if t is not None]
-    for pair in (by_d, by_hops):
-        found = [pair[i] for i in wanted]
-        if all(e is not None and e.value is not None for e in found):
-            return pair[0], pair[1]
+    for strict in (True, False):
+        for pair in (by_d, by_hops):
+            found = [pair[i] for i in wanted]
+            if all(e is not None and e.value is not None for e in found) and (
+                not strict or all(e is not None and e.admissible for e in found)
+            ):
+                return pair[0], pair[1]
     return by_d[0], by_d[1]
 
 
 def summary_line(record: Record, *, wall_s: float, report: str, name: str = "demo") -> str:
     """Return a campaign's outcome in one line, for machines and people.
+
+    An activation energy that breaks a rule of its estimator is 'n/a'; the report gives
+    the number, with the rule.
 
     Parameters
     ----------
@@ -128,5 +135,7 @@ def _mev(value: float | None) -> str:
 
 def _with_error(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None or estimate.error is None:
+        return MISSING
+    if not estimate.admissible:
         return MISSING
     return f"{estimate.value:.3f}±{estimate.error:.3f}"

@@ -132,7 +132,8 @@ def _estimate(quantity: str, calculator: str, found: Estimate, note: str = "") -
 def label_counts(shards: Sequence[LabelShard]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table of labels by batch and origin."""
     origins = sorted({origin for s in shards for origin in s.counts})
-    header = ["generation", "purpose", *origins, "admitted", "quarantined", "wall time / s"]
+    header = ["generation", "purpose", *origins, "admitted", "quarantined", "beyond the budget",
+              "wall time / s"]  # fmt: skip
     rows = [
         [
             str(s.generation),
@@ -140,6 +141,7 @@ def label_counts(shards: Sequence[LabelShard]) -> tuple[list[str], list[list[str
             *(str(s.counts.get(origin, 0)) for origin in origins),
             str(s.n_admitted),
             str(s.n_quarantined),
+            str(sum(s.left_out.values())),
             f"{s.wall_s:.0f}",
         ]
         for s in shards
@@ -190,14 +192,30 @@ def error_bins(evaluation: Evaluation | None) -> list[list[str]]:
     ]
 
 
+def energy_errors(evaluation: Evaluation | None) -> list[tuple[str, str]]:
+    """Return RMSE and MAE of energies by name, meV/atom; none where no cell is neutral."""
+    if evaluation is None:
+        return []
+    found = evaluation.accuracy
+    return [
+        (name, with_error(1000 * value, None if error is None else 1000 * error))
+        for name, value, error in (
+            ("RMSE", found.energy_rmse, found.energy_rmse_error),
+            ("MAE", found.energy_mae, found.energy_mae_error),
+        )
+        if value is not None
+    ]
+
+
 def costs(cost: Sequence[Cost]) -> list[list[str]]:
-    """Return the cost table, dearest last, with the ratio to the cheapest."""
+    """Return the cost table, dearest last, with quartiles and the ratio to the cheapest."""
     ordered = sorted(cost, key=lambda c: c.seconds_per_step)
     return [
         [
             c.calculator,
             str(c.n_atoms),
             duration(c.seconds_per_step),
+            " to ".join(map(duration, c.quartiles)) if c.quartiles else DASH,
             duration(c.seconds_per_step / c.n_atoms),
             f"{c.seconds_per_step / ordered[0].seconds_per_step:.3g}",
             str(c.n_timed),
