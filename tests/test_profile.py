@@ -90,6 +90,13 @@ def test_budgets_of_nothing_are_refused() -> None:
     assert sum(Budget().shares.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("spent", "reserve", "left"), [(0, 0, 50), (30, 0, 20), (30, 15, 5), (30, 20, 0), (60, 0, 0)]
+)
+def test_what_is_left_of_a_budget(spent: int, reserve: int, left: int) -> None:
+    assert Budget(labels_max=50).left(spent, reserve) == left
+
+
 # --- the profile and a structure ---
 
 

@@ -32,7 +32,13 @@ def _check_symbol(symbol: str) -> str:
 class Budget(Document):
     """How many labels a campaign may cost, and which frames they go to."""
 
-    labels_max: int = Field(400, gt=0, description="Hard cap on labels of the whole campaign.")
+    labels_max: int = Field(
+        400,
+        gt=0,
+        description="Hard cap on static calculations of the reference for the whole campaign: "
+        "seeds, generations and test set, refused labels too. Steps of its own molecular "
+        "dynamics and bands aren't counted; those of their frames that are labelled are.",
+    )
     generations_max: int = Field(8, gt=0, description="Hard cap on generations.")
     labels_per_generation: int = Field(30, gt=0, description="Labels of a generation after 0.")
     shares: dict[Origin, float] = Field(
@@ -56,6 +62,18 @@ class Budget(Document):
             msg = f"Budget.shares: expected a sum of 1, got {total:g}; rescale the shares"
             raise ProfileError(msg)
         return self
+
+    def left(self, spent: int, reserve: int = 0) -> int:
+        """Return how many labels may still be asked, never below 0.
+
+        Parameters
+        ----------
+        spent
+            Frames that were asked so far, admitted or not: both cost a calculation.
+        reserve
+            Labels to keep back, as for the test set.
+        """
+        return max(self.labels_max - spent - reserve, 0)
 
 
 class Profile(Document):

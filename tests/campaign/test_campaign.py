@@ -109,7 +109,7 @@ def check_labels(record: CampaignRecord) -> None:
     admitted = [label.frame_hash for shard in train for label in shard.labels]
     assert len(admitted) == len(set(admitted)) == sum(shard.n_admitted for shard in train)
     asked = list(chain.from_iterable(shard.frame_hashes for shard in record.shards))
-    assert len(asked) == len(set(asked))
+    assert len(asked) == len(set(asked)) <= record.start.profile["budget"]["labels_max"]
     assert all(x.frame.frame_hash == x.frame_hash for shard in train for x in shard.labels)
     runs = get_settings().home_dir / "runs" / "c"
     journals = [

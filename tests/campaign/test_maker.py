@@ -283,6 +283,29 @@ def test_input_is_checked_before_anything_is_made(tiny):
         campaign.make(host, disordered)
 
 
+def test_a_budget_below_seeds_and_test_set_is_refused(tiny):
+    host, start = tiny.structures()
+    campaign = tiny.maker()
+    budget = campaign.profile.budget.model_copy(update={"labels_max": 20})
+    campaign.profile = campaign.profile.model_copy(update={"budget": budget})
+    with pytest.raises(ProfileError, match=r"labels_max: expected at least \d+ .*, got 20; raise"):
+        campaign.make(host, start)
+
+
+def test_the_test_set_is_kept_back_until_it_is_asked(step):
+    """Label, select and judge stage leave the test set's labels; its own batch takes them."""
+    output, added = run_step(step, stop=False)
+    maker = step.function_args[3]
+    by_name = jobs(added)
+    for name in ("label train generation 1", "select for generation 2", "judge generation 1"):
+        assert by_name[name].function_args[-1] == maker.evaluate.n_test == 6
+    select = by_name["select for generation 2"].function_args
+    assert select[-2] == [by_name[f"train member {i} generation 1"].uuid for i in range(2)]
+    _, _, material, _ = step.function_args
+    evaluation = jobs(maker.evaluation(material, output.state))
+    assert evaluation["label test generation 1"].function_args[-1] == 0
+
+
 def test_isolated_atoms_are_stated_asked_or_zero_where_none_count(step):
     _, state, material, maker = step.function_args
     stated = maker.profile.model_copy(update={"e0s": {"Li": -1.0, "O": -2.0, "Cl": -3.0}})

@@ -192,7 +192,8 @@ def test_early_ends_are_called_that(n: int, reason: str) -> None:
     ("budget", "now", "words"),
     [
         ({"generations_max": 3}, {}, "generation 2 is the last of 3"),
-        ({"labels_max": 100}, {}, "100 labels are spent"),
+        ({"labels_max": 100}, {}, "100 labels are spent, of 100 (Budget.labels_max)"),
+        ({"labels_max": 120}, {"n_spent": 120}, "120 labels are spent, of 120"),
         ({}, {"n_selected": 0}, "no new frame"),
     ],
 )
@@ -204,6 +205,25 @@ def test_caps_stop_without_convergence(
     assert not result.converged
     assert words in result.reasons[-1]
     assert not verdict({}, {"unphysical_events": 2}).stop
+
+
+@pytest.mark.parametrize(
+    ("n_spent", "stops"), [(119, True), (120, True), (118, False), (None, False)]
+)
+def test_labels_kept_for_the_test_set_are_as_good_as_spent(
+    n_spent: int | None, *, stops: bool
+) -> None:
+    """Refused labels cost as much as admitted ones; of these there are 100."""
+    budget = BUDGET.model_copy(update={"labels_max": 135})
+    now = metrics(2, n_spent=n_spent, n_selected=0 if stops else 9, unphysical_events=1)
+    result = judge([metrics(1), now], budget, LIMITS, reserve=16)
+    assert result.stop is stops
+    if stops:
+        assert result.reasons[-1] == (
+            f"stopped: {n_spent} labels are spent, of 135 (Budget.labels_max), and 16 are kept "
+            "for the test set"
+        )
+        assert not any("no new frame" in reason for reason in result.reasons)
 
 
 def test_rate_interval_has_its_coverage() -> None:

@@ -45,12 +45,12 @@ def bands(**fields: object) -> BandSet:
 
 
 def metrics(runs: list[Exploration], **fields: object):
-    return gather(runs, bands(**fields), CALIBRATION, n_labels=77, n_selected=12)
+    return gather(runs, bands(**fields), CALIBRATION, n_labels=77, n_spent=80, n_selected=12)
 
 
 def test_numbers_pass_through():
     m = metrics([run(900.0, 1, 2.0)])
-    assert (m.generation, m.n_labels, m.n_selected) == (2, 77, 12)
+    assert (m.generation, m.n_labels, m.n_spent, m.n_selected) == (2, 77, 80, 12)
     assert (m.rmse_forces, m.coverage_90) == (0.07, 0.91)
     assert (m.barriers, m.barrier_spread) == ({"a": 0.3}, {"a": 0.01})
 

@@ -15,7 +15,7 @@ from ionloop.frame import Frame, Origin
 from ionloop.label.jobs import make_shard, new_frames
 from ionloop.label.maker import LabelMaker
 from ionloop.label.schema import Label, LabelShard
-from ionloop.profile import Profile
+from ionloop.profile import Budget, Profile
 from ionloop.reference.forcefield import ForceFieldReference
 from ionloop.reference.quality import judge_point
 
@@ -43,7 +43,7 @@ def too_close() -> Frame:
     return frame
 
 
-def profile(**fields: float) -> Profile:
+def profile(**fields: object) -> Profile:
     charges = {"Li": 1, "Na": 1, "Cl": -1}
     return Profile(**{"name": "LiCl", "mobile_ion": "Li", "formal_charges": charges, **fields})
 
@@ -62,6 +62,7 @@ class Batches:
         limits: Profile | None = None,
         shards: Iterable[str] = (),
         generation: int = 0,
+        reserve: int = 0,
     ) -> str:
         """Run a batch of two frames a job; return its uuid."""
         job = LabelMaker().make(
@@ -72,6 +73,7 @@ class Batches:
             "train",
             list(shards),
             {"campaign_id": "c", "generation": generation},
+            reserve,
         )
         run_locally(job, store=self.store, root_dir=self.folder, create_folders=True, log=False)
         return job.uuid
@@ -168,6 +170,33 @@ def test_too_few_labels_stop_the_batch(batches: Batches) -> None:
     batches.label(frames, profile(min_success_fraction=0.51))
     assert batches.docs("^label train 0.0")
     assert not batches.docs("^collect")
+
+
+# --- the cap on labels ---
+
+
+def test_no_batch_asks_for_more_than_is_left(batches: Batches) -> None:
+    """Refused labels are spent too; the reserve is the last batch's."""
+    limits = profile(min_success_fraction=0.5, budget=Budget(labels_max=6))
+    seeds = [rattled(1), too_close(), *(rattled(n, "strain") for n in (2, 3, 4))]
+    first = batches.label(seeds, limits, reserve=2)
+    shard = batches.shard(first)
+    assert len(shard.frame_hashes) == shard.n_admitted + shard.n_quarantined == 4
+    assert shard.left_out == {"strain": 1}
+    second = batches.label([rattled(n) for n in range(10, 14)], limits, [first], 1, reserve=2)
+    assert batches.shard(second).frame_hashes == []
+    assert batches.shard(second).left_out == {"rattle": 4}
+    test = batches.label([rattled(n) for n in range(20, 24)], limits, [first, second])
+    assert batches.shard(test).n_admitted == 2
+    assert batches.shard(test).left_out == {"rattle": 2}
+
+
+def test_frames_that_are_known_take_no_room(batches: Batches) -> None:
+    limits = profile(budget=Budget(labels_max=3))
+    first = batches.label([rattled(1), rattled(2)], limits)
+    shard = batches.shard(batches.label([rattled(n) for n in (1, 2, 2, 3)], limits, [first]))
+    assert shard.frame_hashes == [rattled(3).frame_hash]
+    assert shard.left_out == {}
 
 
 # --- the share of success, exactly ---

@@ -6,13 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ionloop.errors import ProfileError
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.profile import Budget
-from ionloop.select.diversity import choose, farthest_points, standardise
+from ionloop.select.diversity import choose
 from ionloop.select.schema import Selection
 
 RNG = np.random.default_rng
@@ -49,36 +47,6 @@ def pick(frames: list[Frame], n: int, shares: dict[Origin, float], **fields: obj
         **fields,
     }
     return choose(frames, shares=shares, n_total=n, **own)
-
-
-def test_farthest_points_of_a_line() -> None:
-    points = np.array([[0.0], [0.1], [5.0], [9.9], [10.0]])
-    assert farthest_points(points, 3)[0].tolist() == [0, 4, 2]
-
-
-def test_farthest_points_start_from_what_is_chosen() -> None:
-    points = np.array([[0.0], [4.0], [10.0]])
-    chosen, _ = farthest_points(points, 1, start=np.array([[9.0]]))
-    assert chosen.tolist() == [0]
-
-
-def test_near_duplicates_are_counted() -> None:
-    points = np.array([[0.0], [0.1], [0.2], [5.0], [5.1]])
-    chosen, n_duplicates = farthest_points(points, 5, min_distance=1.0)
-    assert chosen.tolist() == [0, 4]
-    assert n_duplicates == 3
-
-
-@given(st.integers(1, 30), st.integers(0, 40), st.floats(0, 0.5), st.integers(0, 100))
-@settings(deadline=None, max_examples=60)
-def test_chosen_points_keep_their_distance(n: int, k: int, gap: float, seed: int) -> None:
-    points = RNG(seed).random((n, 3))
-    chosen, n_duplicates = farthest_points(points, k, min_distance=gap, rng=RNG(seed))
-    assert len(set(chosen.tolist())) == len(chosen) <= min(k, n)
-    apart = np.linalg.norm(points[chosen][:, None] - points[chosen], axis=-1)
-    assert (apart[~np.eye(len(chosen), dtype=bool)] >= gap).all()
-    if len(chosen) < k:
-        assert len(chosen) + n_duplicates == n
 
 
 def test_known_frames_and_repeats_are_dropped() -> None:
@@ -192,17 +160,6 @@ def test_nothing_to_choose_from() -> None:
     result = pick([], 5, Budget().shares)
     assert result.frames == []
     assert result.counts == result.candidates == {}
-
-
-def test_distance_does_not_depend_on_scale_or_length() -> None:
-    rng = RNG(0)
-    raw = rng.normal(size=(50, 8)) * np.logspace(-3, 3, 8) + 5
-    one, _ = standardise([frame(n, Origin.HOP, d.tolist()) for n, d in enumerate(raw)])
-    twice = np.hstack([raw, raw, np.ones((50, 2))])
-    two, _ = standardise([frame(n, Origin.HOP, d.tolist()) for n, d in enumerate(twice)])
-    gaps = [np.linalg.norm(x[:, None] - x, axis=-1) for x in (one, two)]
-    assert gaps[0] == pytest.approx(gaps[1])
-    assert (gaps[0] ** 2).mean() == pytest.approx(2.0)  # independent draws: 2 variances
 
 
 def test_descriptors_of_two_lengths_are_refused() -> None:

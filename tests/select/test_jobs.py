@@ -8,15 +8,19 @@ import pytest
 from ase import Atoms
 from jobflow import CURRENT_JOB, JobStore
 from maggma.stores import MemoryStore
+from monty.json import jsanitize
 
 from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.uncertainty import fingerprint
 from ionloop.frame import Frame, HopTag, Origin
+from ionloop.label.schema import Label, LabelShard
 from ionloop.profile import Budget, Profile
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import Displacements
 from ionloop.select.jobs import select_frames, strained_candidates
 from ionloop.select.schema import Selection
-from ionloop.train.schema import Calibration
+from ionloop.train.mace import committee_calculator
+from ionloop.train.schema import Calibration, Member
 
 CELL = 8.0 * np.eye(3)
 PLAN = Displacements(n_rattle=0, n_strain=6)
@@ -74,18 +78,43 @@ def saddles() -> list[Frame]:
     return [frame(Origin.SADDLE) for _ in range(7)]
 
 
+def shard(hashes: list[str] = (), labelled: list[Frame] = (), refused: list[Frame] = ()):
+    """A batch: frames that the test knows by hash alone, labels, and refused labels."""
+    labels, quarantined = (
+        [
+            Label(
+                frame=f, frame_hash=f.frame_hash, settings_hash="s", engine="e", wall_s=0.0,
+                directory="", reasons=reasons,
+            )
+            for f in frames
+        ]
+        for frames, reasons in ((labelled, []), (refused, ["SCF not converged"]))
+    )  # fmt: skip
+    return LabelShard(
+        generation=0, purpose="train", labels=labels, quarantined=quarantined,
+        frame_hashes=[*hashes, *(x.frame_hash for x in (*labels, *quarantined))],
+        n_admitted=len(labels), n_quarantined=len(quarantined), reasons={}, counts={},
+        settings_hash="s", wall_s=0.0,
+    )  # fmt: skip
+
+
 def select(
     found: list[Frame],
     saddles: list[Frame],
-    shards: dict[str, list[str]] | None = None,
+    *shards: LabelShard,
     seed: int = 0,
+    reserve: int = 0,
+    member: Member | None = None,
+    min_distance: float = 0.0,
     **budget: int,
 ) -> Selection:
-    """Run the job as a worker does: shards are read from its store."""
+    """Run the job as a worker does: shards and members are read from its store."""
     store = JobStore(MemoryStore())
     store.connect()
-    for uuid, hashes in (shards or {}).items():
-        store.update({"uuid": uuid, "index": 1, "output": {"frame_hashes": hashes}})
+    outputs = {f"shard-{i}": one for i, one in enumerate(shards)} | {"member": member}
+    for uuid, output in outputs.items():
+        plain = jsanitize(output, strict=True, enum_values=True)
+        store.update({"uuid": uuid, "index": 1, "output": plain})
     profile = Profile(
         name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1},
         budget=Budget(labels_per_generation=20, **budget),
@@ -94,8 +123,8 @@ def select(
     CURRENT_JOB.store = store
     try:
         return select_frames.original(
-            [exploration(found[:half]), exploration(found[half:])], bands(saddles), CALIBRATION,
-            list(shards or {}), profile, 1, PLAN, 0.0, seed,
+            [[exploration(found[:half])], [exploration(found[half:])]], bands(saddles), CALIBRATION,
+            list(outputs)[:-1], profile, 1, PLAN, min_distance, seed, ["member"], reserve,
         )  # fmt: skip
     finally:
         CURRENT_JOB.reset()
@@ -117,15 +146,63 @@ def test_chosen_frames_belong_to_the_generation_that_labels_them(found, saddles)
 
 def test_a_frame_that_was_asked_for_is_not_asked_again(found, saddles):
     known = [f.frame_hash for f in found[:15]] + [saddles[0].frame_hash]
-    s = select(found, saddles, {"a": known[:6], "b": known[6:]})
+    s = select(found, saddles, shard(known[:6]), shard(known[6:]))
     assert not {f.frame_hash for f in s.frames} & set(known)
     assert s.n_known == 16
 
 
-def test_the_cap_on_labels_is_kept(found, saddles):
-    known = [f"known-{i}" for i in range(93)]
-    assert len(select(found, saddles, {"a": known}, labels_max=100).frames) == 7
-    assert select(found, saddles, {"a": known}, labels_max=90).frames == []
+@pytest.mark.parametrize(
+    ("labels_max", "reserve", "n"),
+    [(113, 0, 20), (112, 0, 19), (100, 0, 7), (100, 5, 2), (100, 7, 0), (100, 30, 0), (90, 0, 0)],
+)
+def test_the_last_batch_shrinks_to_what_is_left(found, saddles, labels_max, reserve, n):
+    known = shard([f"known-{i}" for i in range(93)])
+    s = select(found, saddles, known, labels_max=labels_max, reserve=reserve)
+    assert len(s.frames) == sum(s.counts.values()) == n
+    assert s.budget_left == max(labels_max - 93 - reserve, 0)
+
+
+# ---------------------------------------------------------------- near-duplicates of labels
+
+
+@pytest.fixture(scope="session")
+def described(model_path):
+    """Give a frame the fingerprint that the committee gives it, of its ion."""
+    calculator = committee_calculator([model_path, model_path])
+
+    def describe(f: Frame) -> Frame:
+        return f.model_copy(update={"descriptor": fingerprint(calculator, f.to_atoms(), 0)})
+
+    return describe
+
+
+def moved(f: Frame, by: float) -> Frame:
+    positions = [[x + by * i for x in row] for i, row in enumerate(f.positions)]
+    return f.model_copy(update={"positions": positions})
+
+
+@pytest.mark.parametrize("role", ["labelled", "refused"])
+def test_near_duplicates_of_labelled_frames_are_left_out(member, described, role):
+    """What an older committee wrote on the labelled frame says nothing, not even in length."""
+    # An ion near a chloride ion: 2 to 3 Å, within the model's cut-off.
+    near = [
+        frame(Origin.HOP).model_copy(
+            update={"positions": [[0.0, 0.0, 0.0], [2.0 + 0.1 * n, 0.3, 0.1 * n]]}
+        )
+        for n in range(8)
+    ]
+    labelled = moved(near[2], 1e-3).model_copy(update={"descriptor": [1.0, 2.0, 3.0]})
+    candidates = [described(f) for f in near]
+    batch = shard(**{role: [labelled]})
+    assert near[2].frame_hash not in batch.frame_hashes
+    s = select(candidates, [], batch, member=member, min_distance=0.1)
+    assert s.n_duplicates >= 1
+    chosen = {f.frame_hash for f in s.frames}
+    assert near[2].frame_hash not in chosen
+    assert {near[0].frame_hash, near[7].frame_hash} <= chosen
+    # Without the label it is as good as any.
+    s = select(candidates, [], shard(["other"]), member=member, min_distance=0.1)
+    assert near[2].frame_hash in {f.frame_hash for f in s.frames}
 
 
 def test_frames_above_the_ceiling_are_left_out_but_random_ones_and_saddles(saddles):

@@ -35,6 +35,10 @@ def build(case: str = "none") -> Flow:
     profile |= changes.get(case, {})
     if case == "no cell":
         start = Molecule(["Li", "Cl"], [[0, 0, 0], [0, 0, 2.0]])
+    if case == "skewed cell":
+        matrix = host.lattice.matrix.copy()
+        matrix[1, 0] = 0.1
+        host, start = (Structure(matrix, s.species, s.frac_coords) for s in (host, start))
     maker = CampaignMaker(
         profile=Profile(**profile),
         reference=Cp2kReference() if case == "no cp2k" else ForceFieldReference(),

@@ -12,6 +12,7 @@ from jobflow import Flow, Job, Maker, OutputReference
 from pydantic import BaseModel
 from pymatgen.core import Structure
 
+from ionloop.campaign.budget import check_budget
 from ionloop.campaign.jobs import advance, start_campaign
 from ionloop.campaign.schema import CampaignStart, CampaignState, Material
 from ionloop.errors import EngineError, ProfileError
@@ -97,8 +98,9 @@ class CampaignMaker(Maker):
         """
         self.profile.check(structure)
         self.train.check()
-        self.reference.check(sorted({site.specie.symbol for site in structure}))
+        self.reference.check(structure)
         material = self._material(host, structure)
+        check_budget(self.profile, self.seed, len(material.hops), self.evaluate.n_test)
         campaign_id = campaign_id or new_campaign_id(self.profile.name)
         start = start_campaign(self._start(campaign_id))
         start.name = f"start {campaign_id}"
@@ -140,8 +142,9 @@ class CampaignMaker(Maker):
         metadata = {"campaign_id": state.campaign_id, "generation": g}
         jobs: list[Job | Flow] = []
         frames, seeds = self._frames(material, state, jobs)
+        reserve = self.evaluate.n_test
         label = self.label.make(
-            frames, self.reference, self.profile, g, "train", state.shards, metadata
+            frames, self.reference, self.profile, g, "train", state.shards, metadata, reserve
         )
         shards = [*state.shards, label.uuid]
         train = self.train.make(
@@ -173,6 +176,8 @@ class CampaignMaker(Maker):
             self.profile,
             g + 1,
             self.random_seed,
+            members,
+            reserve,
         )
         judge = self.judge.make(
             explore.output["explorations"],
@@ -183,6 +188,7 @@ class CampaignMaker(Maker):
             state.history,
             self.profile,
             g,
+            reserve,
         )
         here = state.model_copy(
             update={
@@ -255,11 +261,14 @@ class CampaignMaker(Maker):
             state.calibration,
             self.profile,
             state.generation,
-            temperatures=self.profile.transport_temperatures * ev.replicas,
+            temperatures=self.profile.transport_temperatures,
             n_steps=ev.md_steps,
+            replicas=ev.replicas,
             random_seed=self.random_seed,
             first_member=None,
             prefix="test",
+            # Properties of the model as it is: uncertainty is recorded, and ends no run.
+            settings=self.explore.settings.model_copy(update={"ceiling_factor": None}),
         )
         pick = ev.test_frames([run.output for run in runs], self.random_seed)
         label = self.label.make(
@@ -280,11 +289,11 @@ class CampaignMaker(Maker):
             bands=state.band_set,
             seeds=state.seeds,
             shard=label.output,
-            model_runs=[run.output.trajectory for run in runs],
+            model_runs=[run.output for run in runs],
             reference_runs=[run.output for run in truths],
             reference_name=self.reference.name,
             profile=self.profile,
-            hop_distance=min(hop.distance for hop in material.hops),
+            hop_distance=max(hop.distance for hop in material.hops),
             random_seed=self.random_seed,
         )
         flow = Flow([*runs, pick, label, *truths, measure], name="evaluation")

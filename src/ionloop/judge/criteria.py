@@ -12,7 +12,9 @@ from ionloop.judge.schema import Criterion, HopRate, Judgement, Limits, Metrics
 from ionloop.profile import Budget
 
 
-def judge(history: Sequence[Metrics], budget: Budget, limits: Limits) -> Judgement:
+def judge(
+    history: Sequence[Metrics], budget: Budget, limits: Limits, reserve: int = 0
+) -> Judgement:
     """Decide whether the campaign stops, and why.
 
     It has converged if every criterion passes; a criterion that compares generations
@@ -27,6 +29,8 @@ def judge(history: Sequence[Metrics], budget: Budget, limits: Limits) -> Judgeme
         The caps.
     limits
         Limits of the criteria.
+    reserve
+        Labels that are kept for the test set.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def judge(history: Sequence[Metrics], budget: Budget, limits: Limits) -> Judgeme
         unphysical_events(now, limits),
     ]
     converged = all(criterion.passed for criterion in criteria)
-    caps = _caps(now, budget)
+    caps = _caps(now, budget, reserve)
     return Judgement(
         generation=now.generation,
         converged=converged,
@@ -305,17 +309,23 @@ def _mev(energy: float) -> str:
     return f"{1000 * energy:.1f}"
 
 
-def _caps(now: Metrics, budget: Budget) -> list[str]:
-    """Return why the campaign must end here, whatever the criteria say."""
+def _caps(now: Metrics, budget: Budget, reserve: int) -> list[str]:
+    """Return why the campaign must end here, whatever the criteria say.
+
+    Metrics that don't say what was spent, as early ones, count their admitted labels.
+    """
+    spent = now.n_labels if now.n_spent is None else now.n_spent
+    spent_up = budget.left(spent, reserve) == 0
     caps = []
     if now.generation + 1 >= budget.generations_max:
         caps.append(
             f"generation {now.generation} is the last of {budget.generations_max} "
             "(Budget.generations_max)"
         )
-    if now.n_labels >= budget.labels_max:
-        caps.append(f"{now.n_labels} labels are spent, of {budget.labels_max} (Budget.labels_max)")
-    if now.n_selected == 0:
+    if spent_up:
+        kept = f", and {reserve} are kept for the test set" if reserve else ""
+        caps.append(f"{spent} labels are spent, of {budget.labels_max} (Budget.labels_max){kept}")
+    if now.n_selected == 0 and not spent_up:
         caps.append("no new frame was found worth a label")
     return caps
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from jobflow import job
 
 from ionloop.document import fetch_outputs
@@ -9,13 +11,14 @@ from ionloop.explore.schema import BandSet, Exploration
 from ionloop.judge.criteria import judge
 from ionloop.judge.metrics import gather
 from ionloop.judge.schema import Judgement, Limits, Metrics
+from ionloop.label.schema import LabelShard
 from ionloop.profile import Budget
 from ionloop.train.schema import Calibration
 
 
 @job(output_schema=Judgement)
 def judge_generation(  # noqa: PLR0913
-    explorations: list[Exploration],
+    explorations: list[list[Exploration]],
     bands: BandSet,
     calibration: Calibration,
     selected: dict[str, int],
@@ -23,13 +26,16 @@ def judge_generation(  # noqa: PLR0913
     history: list[Metrics],
     budget: Budget,
     limits: Limits,
+    reserve: int = 0,
 ) -> Judgement:
-    """Compare this generation with the one before."""
+    """Compare this generation with the one before; ``reserve`` labels are kept for the test."""
+    batches: list[LabelShard] = fetch_outputs(shards)
     metrics = gather(
-        explorations,
+        list(chain.from_iterable(explorations)),
         bands,
         calibration,
-        n_labels=sum(fetch_outputs(shards, "n_admitted")),
+        n_labels=sum(shard.n_admitted for shard in batches),
+        n_spent=sum(len(shard.frame_hashes) for shard in batches),
         n_selected=sum(selected.values()),
     )
-    return judge([*history, metrics], budget, limits)
+    return judge([*history, metrics], budget, limits, reserve)

@@ -41,8 +41,12 @@ class JudgeMaker(Maker):
         history: list[Metrics],
         profile: Profile,
         generation: int,
+        reserve: int = 0,
     ) -> Job:
-        """Make the job; its output is a ``Judgement``."""
+        """Make the job; its output is a ``Judgement``.
+
+        ``reserve`` labels of the campaign's budget are kept back for the test set.
+        """
         one = judge_generation(
             explorations,
             bands,
@@ -52,6 +56,7 @@ class JudgeMaker(Maker):
             history,
             profile.budget,
             self.limits,
+            reserve,
         )
         one.name = f"{self.name} generation {generation}"
         one.config = JobConfig(expose_store=True)

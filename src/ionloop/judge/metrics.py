@@ -17,6 +17,7 @@ def gather(
     calibration: Calibration,
     *,
     n_labels: int,
+    n_spent: int,
     n_selected: int,
 ) -> Metrics:
     """Sum up a generation.
@@ -36,6 +37,7 @@ def gather(
     return Metrics(
         generation=calibration.generation,
         n_labels=n_labels,
+        n_spent=n_spent,
         barriers={path: e for path, e in bands.barriers.items() if path not in unconverged},
         unconverged_bands=unconverged,
         barrier_spread=bands.barrier_spread,

@@ -18,6 +18,9 @@ class Metrics(Document):
 
     generation: int
     n_labels: int = Field(description="Admitted labels so far.")
+    n_spent: int | None = Field(
+        None, description="Labels asked so far, refused ones too; None where it wasn't counted."
+    )
     barriers: dict[str, float] = Field(
         description="Committee barrier by path class, eV; of converged bands only."
     )

@@ -10,6 +10,7 @@ from jobflow import Flow, JobConfig, OnMissing, Response, job
 from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.errors import LabelError
 from ionloop.frame import Frame
+from ionloop.label.budget import affordable, by_origin
 from ionloop.label.schema import Label, LabelShard
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference
@@ -28,7 +29,7 @@ def new_frames(frames: Sequence[Frame], known: set[str]) -> list[Frame]:
 
 
 @job(data=DATA_FIELDS)
-def label_frames(
+def label_frames(  # noqa: PLR0913
     frames: list[Frame] | str,
     reference: Reference,
     profile: Profile,
@@ -36,15 +37,17 @@ def label_frames(
     purpose: str,
     shards: list[str],
     metadata: dict,
+    reserve: int = 0,
 ) -> Response:
     """Spread frames over static jobs, and collect what comes back.
 
     ``frames`` may be the uuid of a job whose output has them; ``shards`` are the uuids of
-    earlier batches: their frames aren't asked again.
+    earlier batches: their frames aren't asked again, and count as spent. Of the budget that
+    is left, ``reserve`` labels are kept back.
     """
     asked: list[Frame] = fetch_outputs([frames], "frames")[0] if isinstance(frames, str) else frames
     known = {h for shard in fetch_outputs(shards, "frame_hashes") for h in shard}
-    fresh = new_frames(asked, known)
+    fresh, left_out = affordable(new_frames(asked, known), profile.budget, len(known), reserve)
     size = reference.frames_per_job
     chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
     statics = []
@@ -59,6 +62,7 @@ def label_frames(
         profile,
         generation,
         purpose,
+        left_out,
     )
     collect.config = JobConfig(on_missing_references=OnMissing.NONE)
     collect.name = f"collect labels {purpose} {generation}"
@@ -75,8 +79,11 @@ def collect_labels(
     profile: Profile,
     generation: int,
     purpose: str,
+    left_out: dict[str, int],
 ) -> LabelShard:
     """Judge every result; raise if too few are admitted.
+
+    ``left_out`` counts by origin the frames that the budget left no label for.
 
     Raises
     ------
@@ -90,7 +97,8 @@ def collect_labels(
             judge_point(frame, point, settings_hash, profile)
             for frame, point in zip(chunk, answers, strict=True)
         ]
-    return make_shard(labels, settings_hash, profile, generation, purpose)
+    shard = make_shard(labels, settings_hash, profile, generation, purpose)
+    return shard.model_copy(update={"left_out": left_out})
 
 
 def make_shard(
@@ -124,7 +132,7 @@ def make_shard(
         n_admitted=len(admitted),
         n_quarantined=len(refused),
         reasons=dict(reasons),
-        counts=dict(Counter(label.frame.origin.value for label in admitted)),
+        counts=dict(by_origin(label.frame for label in admitted)),
         settings_hash=settings_hash,
         wall_s=sum(label.wall_s for label in labels),
     )

@@ -24,7 +24,7 @@ class LabelMaker(Maker):
 
     name: str = "label"
 
-    def make(
+    def make(  # noqa: PLR0913
         self,
         frames: list[Frame] | OutputReference | str,
         reference: Reference,
@@ -33,11 +33,14 @@ class LabelMaker(Maker):
         purpose: str,
         shards: list[str],
         metadata: dict,
+        reserve: int = 0,
     ) -> Job:
-        """Make the job; its output, after the labels, is a ``LabelShard``."""
-        batch = label_frames(
-            frames, reference, profile, generation, purpose, shards, {**metadata, "stage": "label"}
-        )
+        """Make the job; its output, after the labels, is a ``LabelShard``.
+
+        ``reserve`` labels of the campaign's budget are kept back for later batches.
+        """
+        tags = {**metadata, "stage": "label"}
+        batch = label_frames(frames, reference, profile, generation, purpose, shards, tags, reserve)
         batch.name = f"{self.name} {purpose} generation {generation}"
         batch.config = JobConfig(expose_store=True)
         return batch

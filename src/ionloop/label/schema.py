@@ -35,5 +35,8 @@ class LabelShard(Document):
     n_quarantined: int = Field(description="Refused labels.")
     reasons: dict[str, int] = Field(description="How often each reason was given.")
     counts: dict[str, int] = Field(description="Admitted labels by origin.")
+    left_out: dict[str, int] = Field(
+        default={}, description="Frames by origin that the budget left no label for."
+    )
     settings_hash: str = Field(description="The one settings hash of the batch.")
     wall_s: float = Field(description="Sum of the calculations' wall times, s.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from jobflow import job
@@ -10,11 +13,14 @@ from jobflow import job
 from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.explore.schema import BandSet, Exploration
 from ionloop.frame import Frame, Origin
+from ionloop.label.schema import LabelShard
 from ionloop.profile import Profile
 from ionloop.seed.displace import rattle, strain
 from ionloop.seed.schema import Displacements
 from ionloop.select.diversity import choose
+from ionloop.select.fingerprints import labelled_fingerprints
 from ionloop.select.schema import Selection
+from ionloop.train import mace
 from ionloop.train.schema import Calibration
 
 
@@ -36,9 +42,24 @@ def strained_candidates(
     return candidates
 
 
+def known_fingerprints(
+    shards: Sequence[LabelShard], member: str, mobile_ion: str
+) -> np.ndarray | None:
+    """Fingerprint all frames that were asked, by the committee's first member; None without any.
+
+    Refused ones too: a frame very near one that the reference refused is likely to be refused.
+    """
+    frames = [label.frame for s in shards for label in (*s.labels, *s.quarantined)]
+    if not frames:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = mace.load_model(fetch_outputs([member])[0], Path(folder))
+        return labelled_fingerprints(frames, mace.committee_calculator([path]), mobile_ion)
+
+
 @job(data=DATA_FIELDS, output_schema=Selection)
 def select_frames(  # noqa: PLR0913
-    explorations: list[Exploration],
+    explorations: list[list[Exploration]],
     bands: BandSet,
     calibration: Calibration,
     shards: list[str],
@@ -47,15 +68,23 @@ def select_frames(  # noqa: PLR0913
     plan: Displacements,
     min_distance: float,
     random_seed: int,
+    members: list[str],
+    reserve: int,
 ) -> Selection:
-    """Choose what generation ``generation`` labels, within its budget."""
+    """Choose what generation ``generation`` labels, within its budget.
+
+    ``members`` are the uuids of the committee that made the candidates' fingerprints;
+    ``reserve`` labels are kept back for the test set.
+    """
     rng = np.random.default_rng([random_seed, generation, 23])
-    known = set(chain.from_iterable(fetch_outputs(shards, "frame_hashes")))
-    found = [*(f for e in explorations for f in e.frames), *bands.frames]
+    batches: list[LabelShard] = fetch_outputs(shards)
+    known = {digest for shard in batches for digest in shard.frame_hashes}
+    replicas = chain.from_iterable(explorations)
+    found = [*(f for e in replicas for f in e.frames), *bands.frames]
     tagged = [f.model_copy(update={"generation": generation}) for f in found]
     strained = strained_candidates(tagged, plan, rng)
-    room = max(profile.budget.labels_max - len(known), 0)
-    return choose(
+    room = profile.budget.left(len(known), reserve)
+    selection = choose(
         [*tagged, *strained],
         known,
         profile.budget.shares,
@@ -64,5 +93,7 @@ def select_frames(  # noqa: PLR0913
         sigma_hi=calibration.sigma_hi,
         rng=rng,
         generation=generation,
+        known_descriptors=known_fingerprints(batches, members[0], profile.mobile_ion),
         ceiling_exempt=(Origin.RANDOM, Origin.SADDLE),
     )
+    return selection.model_copy(update={"budget_left": room})

@@ -20,8 +20,8 @@ class SelectMaker(Maker):
     name
         Name of the job.
     min_distance
-        Frames nearer than this in fingerprint, in standard deviations of the pool, are
-        near-duplicates.
+        Frames nearer than this in fingerprint to each other or to a labelled frame, in
+        standard deviations of the pool, are near-duplicates.
     displacements
         How many candidates are strained, and how far.
     """
@@ -37,7 +37,7 @@ class SelectMaker(Maker):
         if isinstance(self.displacements, dict):
             self.displacements = Displacements(**self.displacements)
 
-    def make(
+    def make(  # noqa: PLR0913
         self,
         explorations: OutputReference,
         bands: OutputReference,
@@ -46,8 +46,14 @@ class SelectMaker(Maker):
         profile: Profile,
         generation: int,
         random_seed: int,
+        members: list[str],
+        reserve: int = 0,
     ) -> Job:
-        """Make the job; its output is the ``Selection`` of the generation to come."""
+        """Make the job; its output is the ``Selection`` of the generation to come.
+
+        ``members`` are the uuids of the committee that explored; ``reserve`` labels of the
+        campaign's budget are kept back for the test set.
+        """
         one = select_frames(
             explorations,
             bands,
@@ -58,6 +64,8 @@ class SelectMaker(Maker):
             self.displacements,
             self.min_distance,
             random_seed,
+            members,
+            reserve,
         )
         one.name = f"{self.name} for generation {generation}"
         one.config = JobConfig(expose_store=True)

@@ -12,6 +12,9 @@ class Selection(Document):
     generation: int = Field(description="Generation that will label them.")
     frames: list[Frame] = Field(description="Chosen frames.")
     counts: dict[str, int] = Field(description="Chosen frames by origin.")
+    budget_left: int | None = Field(
+        None, description="Labels that could be given away at most, the test set's kept back."
+    )
     candidates: dict[str, int] = Field(description="Candidates by origin.")
     n_known: int = Field(description="Candidates dropped because they have a label.")
     n_duplicates: int = Field(description="Candidates dropped as near-duplicates.")
