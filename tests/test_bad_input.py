@@ -20,6 +20,7 @@ LINES = {
     "no cell": "expected a structure with a periodic cell, got Molecule.*CIF",
     "no temperatures": r"temperatures above 0 K, got \[\].*give a list",
     "small cell": "twice the cut-off.*small_cell_reason",
+    "skewed cell": r"LAMMPS MD: expected an orthorhombic cell, got \[\[.*or another teacher",
     "committee of one": "committee needs >= 2 models, got 1; raise CommitteeMaker.size",
     "no model file": "expected a MACE model at /nowhere/mace.model, found none; give the path",
     "no cp2k": "cp2k.*IONLOOP_CP2K_CMD",

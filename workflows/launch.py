@@ -1,42 +1,59 @@
 """Launch a campaign on FireWorks: build it, look at it, submit it.
 
-Run it from the repository:
+Run it from the repository, where ``ionloop db start`` has run or IONLOOP_DB_URI names a
+server:
 
-    python workflows/launch.py            # submits
-    ionloop resume                        # runs it on this machine
-    rlaunch rapidfire                     # or on a cluster's node
+    python workflows/launch.py        # submits, and runs nothing
+    ionloop resume                    # runs it on this machine
 
-Workers find the store in the file that JOBFLOW_CONFIG_FILE names; it never goes into
-the fireworks, since each of them would carry the database's password.
+or, instead of the second, the command that it prints, on any machine that reaches the
+database: FireWorks' own ``rlaunch``. Workers find the store in the file that
+JOBFLOW_CONFIG_FILE names, and the launch pad in the file after ``-l``. Both hold the
+database's password, so only you may read them; it never goes into the fireworks.
 """
 
 import runpy
+import warnings
 from pathlib import Path
 
-from fireworks import LaunchPad
 from jobflow.managers.fireworks import flow_to_workflow
 
-from ionloop.settings import get_settings
-from ionloop.store.connection import database, database_uri, write_jobflow_config
+from ionloop.cli import run_command
+from ionloop.engine.launchpad import launchpad
+from ionloop.store.connection import database, write_jobflow_config
 from ionloop.store.indexes import create_indexes
 
-flows = Path(__file__).parent.parent / "flows"
+FLOWS = Path(__file__).parent.parent / "flows"
 
-# 1. What to run.
-flow = runpy.run_path(str(flows / "quickstart.py"))["build"](teacher="buckingham", random_seed=0)
 
-# 2. Its name: every job carries it, and so do the jobs that they add.
-first_job = flow.jobs[0]
-campaign_id = first_job.metadata["campaign_id"]
-flow.update_metadata({"campaign_id": campaign_id}, dynamic=True)
+def launch() -> None:
+    """Submit the quickstart."""
+    # 1. Where to run it. With `ionloop db start` that is the local mongod.
+    create_indexes(database())
+    lpad = launchpad()
 
-# 3. Where to run it. With `ionloop db start` that is the local mongod.
-create_indexes(database())
-lpad = LaunchPad(host=database_uri(), name=get_settings().db_name, uri_mode=True)
-if lpad.fw_id_assigner.find_one() is None:
-    lpad.reset("", require_password=False)
+    # 2. What to run.
+    build = runpy.run_path(str(FLOWS / "quickstart.py"))["build"]
+    flow = build(teacher="buckingham", random_seed=0)
 
-# 4. Submit.
-workflow = flow_to_workflow(flow, metadata={"campaign_id": campaign_id})
-lpad.add_wf(workflow)
-print(f"submitted {campaign_id}; workers need JOBFLOW_CONFIG_FILE={write_jobflow_config()}")
+    # 3. Its name: every job carries it, and so do the jobs that they add.
+    campaign_id = flow.jobs[0].metadata["campaign_id"]
+    flow.update_metadata({"campaign_id": campaign_id}, dynamic=True)
+
+    # 4. Submit. Seeds don't wait for each other, which FireWorks would warn of.
+    warnings.filterwarnings("ignore", "Some jobs are not connected")
+    workflow = flow_to_workflow(flow, metadata={"campaign_id": campaign_id})
+    lpad.add_wf(workflow)
+
+    # 5. What workers need to know.
+    config = write_jobflow_config()
+    pad = config.with_name("my_launchpad.yaml")
+    pad.touch(mode=0o600)
+    lpad.to_file(str(pad))
+    print(f"submitted {campaign_id}: {len(workflow)} jobs so far")
+    print("run it here with: ionloop resume")
+    print(f"or anywhere with: JOBFLOW_CONFIG_FILE={config} rlaunch -l {pad} rapidfire")
+
+
+if __name__ == "__main__":
+    run_command(launch)

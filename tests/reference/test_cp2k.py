@@ -25,6 +25,7 @@ from atomate2.cp2k.schemas.task import TaskDocument
 from jobflow import Job, JobStore, run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
+from pymatgen.core import Lattice, Structure
 from pymatgen.io.cp2k.outputs import Cp2kOutput
 
 from ionloop.errors import ReferenceSetupError
@@ -34,9 +35,10 @@ from ionloop.reference.cp2k import (
     shell_calculator,
 )
 from ionloop.reference.cp2k_fixes import quiet_command, readable_task_document
-from ionloop.reference.cp2k_inputs import Cp2kSettings, IonicSetGenerator, kind_of
+from ionloop.reference.cp2k_inputs import IonicSetGenerator
 from ionloop.reference.cp2k_makers import Cp2kStaticMaker
 from ionloop.reference.cp2k_output import failure_reason, read_xyz, total_time
+from ionloop.reference.cp2k_settings import Cp2kSettings, kind_of
 from ionloop.reference.schema import SinglePoint
 from ionloop.seed.schema import Hop
 
@@ -44,10 +46,15 @@ from ionloop.seed.schema import Hop
 pytestmark = pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning")
 
 
+SALT = Structure.from_spacegroup(
+    "Fm-3m", Lattice.cubic(5.14), ["Li", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _cp2k_is_there() -> None:
     """Fail with the reference's own words where CP2K is missing."""
-    Cp2kReference().check(["Li", "Cl"])
+    Cp2kReference().check(SALT)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +265,7 @@ def test_md_keeps_positions_unwrapped(frame: Frame, tmp_path: Path) -> None:
 def test_missing_program_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "no-such-cp2k.psmp")
     with pytest.raises(ReferenceSetupError, match=r"apt-get install cp2k.*IONLOOP_CP2K_CMD"):
-        Cp2kReference().check(["Li"])
+        Cp2kReference().check(SALT)
 
 
 def test_missing_program_stops_a_label(
@@ -271,16 +278,16 @@ def test_missing_program_stops_a_label(
 
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReferenceSetupError, match=r"expected CP2K 2024\.1, got 2023\.1"):
-        Cp2kReference(dft=Cp2kSettings(version="2024.1")).check(["Li"])
+        Cp2kReference(dft=Cp2kSettings(version="2024.1")).check(SALT)
     monkeypatch.setenv("IONLOOP_CP2K_CMD", "true")
     with pytest.raises(ReferenceSetupError, match=r"expected CP2K 2023\.1, got true .GNU"):
-        Cp2kReference().check(["Li"])
+        Cp2kReference().check(SALT)
 
 
 def test_missing_data_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IONLOOP_CP2K_DATA_DIR", str(tmp_path))
     with pytest.raises(ReferenceSetupError, match="IONLOOP_CP2K_DATA_DIR"):
-        Cp2kReference().check(["Cl"])
+        Cp2kReference().check(SALT)
 
 
 # --- texts ---

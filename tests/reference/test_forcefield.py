@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import json
-import logging
-from dataclasses import dataclass
+import signal
 from pathlib import Path
 
+import jobflow
 import numpy as np
 import pytest
-from ase import Atoms
 from ase.build import bulk
-from ase.calculators.calculator import Calculator
-from ase.calculators.emt import EMT
-from jobflow import Job, JobStore, run_locally
+from jobflow import Flow, Job, JobStore, run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 
-from ionloop.errors import ReferenceSetupError
+from ionloop.engine import submit
+from ionloop.engine.launchpad import launchpad
+from ionloop.engine.recover import recover
+from ionloop.engine.worker import Worker
 from ionloop.frame import Frame, Origin
+from ionloop.reference import buckingham_md, forcefield
 from ionloop.reference.buckingham import LI3OCL, PairParameters
+from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.forcefield import (
-    BuckinghamTeacher,
-    ChgnetTeacher,
     ForceFieldReference,
-    Teacher,
     read_journal,
-    single_point,
-    teacher_by_name,
     teacher_labels,
+    teacher_md,
 )
-from ionloop.reference.schema import SinglePoint
+from ionloop.reference.nvt import NvtRun
+from ionloop.reference.schema import SinglePoint, Trajectory
+from ionloop.reference.teachers import BuckinghamTeacher, ChgnetTeacher
+from ionloop.store.connection import job_store
+
+SUPPORT = Path(__file__).parents[1] / "support"
 
 # jobflow 0.4.0 enters folders with monty's cd.
 pytestmark = pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning")
@@ -88,17 +91,14 @@ def test_it_survives_json_with_its_parameters() -> None:
     assert back.settings_hash == reference.settings_hash
 
 
-def test_teachers_by_name() -> None:
-    assert isinstance(teacher_by_name("buckingham"), BuckinghamTeacher)
-    assert isinstance(teacher_by_name("chgnet"), ChgnetTeacher)
-    with pytest.raises(ReferenceSetupError, match=r"\['buckingham', 'chgnet'\], got 'vasp'"):
-        teacher_by_name("vasp")
-
-
-def test_unknown_elements_are_refused_before_launch(reference: ForceFieldReference) -> None:
-    reference.check(["Li", "O", "Cl"])
-    with pytest.raises(ReferenceSetupError, match=r"knows \['Cl', 'Li', 'O'\], got \['Na', 'S'\]"):
-        reference.check(["S", "Li", "Na"])
+def test_teachers_load_from_where_they_stood_at_first() -> None:
+    """Jobs that were submitted before teachers had a module of their own."""
+    stored = json.dumps(jsanitize(ForceFieldReference().static([]).as_dict()))
+    assert "ionloop.reference.teachers" in stored
+    stored = stored.replace("ionloop.reference.teachers", "ionloop.reference.forcefield")
+    _, back = MontyDecoder().process_decoded(json.loads(stored)).function_args
+    assert back == ForceFieldReference()
+    assert {teacher.__name__ for teacher in forcefield.TEACHERS.values()} <= set(forcefield.__all__)
 
 
 def test_a_pair_potential_has_no_one_body_energies(reference: ForceFieldReference) -> None:
@@ -187,53 +187,62 @@ def test_numbers_that_are_none_come_back_as_such(
         assert np.isnan(point.forces).any()
 
 
-# --- teachers without MD of their own ---
+# --- MD that is killed ---
+
+MD = {"temperature": 700, "n_steps": 60, "time_step": 2.0, "store_every": 5, "seed": 3}
 
 
-@dataclass
-class EmtTeacher(Teacher):
-    """ASE's effective-medium theory: a real teacher that says nothing about MD."""
-
-    name: str = "emt"
-
-    @property
-    def settings(self) -> dict[str, str]:
-        return {"model": "emt"}
-
-    @property
-    def engine(self) -> str:
-        return "ase emt"
-
-    def calculator(self) -> Calculator:
-        return EMT()
-
-    def isolated_atom_energy(self, symbol: str) -> float:
-        atoms = Atoms([symbol], calculator=EMT())
-        return float(atoms.get_potential_energy())
+def run_md(reference: ForceFieldReference, **changes: float) -> Trajectory:
+    return teacher_md.original(rattled(1), reference, {**MD, "group": "m", **changes})
 
 
-def test_md_by_ase_is_unwrapped_and_seeded() -> None:
-    atoms = bulk("Cu", cubic=True)
-    options = {"temperature": 900, "n_steps": 60, "time_step": 2.0, "store_every": 2}
-    run_, again, other = (EmtTeacher().run_md(atoms, seed=s, **options) for s in (1, 1, 2))
-    assert run_.shape == (31, 4, 3)
-    assert np.array_equal(run_, again)
-    assert not np.allclose(run_[1:], other[1:], atol=1e-3)
-    assert (run_ < 0).any()
-    assert np.abs(np.diff(run_, axis=0)).max() < 0.5
-    assert np.array_equal(atoms.positions, bulk("Cu", cubic=True).positions)
+def test_a_checkpoint_of_another_run_is_left_unread(
+    reference: ForceFieldReference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = run_md(reference)
+    saved = Path("teacher_md.npz").stat().st_mtime_ns
+    assert np.array_equal(run_md(reference).positions, first.positions)
+    assert Path("teacher_md.npz").stat().st_mtime_ns == saved  # read, not run
+    longer, other = run_md(reference, n_steps=80), run_md(reference, seed=4)
+    assert (longer.n_frames, other.n_frames) == (17, 13)
+    assert not np.allclose(other.positions[1:], first.positions[1:], atol=1e-3)
 
 
-def test_another_teacher_needs_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    reference = ForceFieldReference(teacher=EmtTeacher())
-    frame = Frame.from_atoms(bulk("Cu", cubic=True), origin="rattle", group="g")
-    with caplog.at_level(logging.WARNING):
-        reference.check(["Xe"])  # knows all elements, as far as it says
-    point = single_point(frame, EMT(), reference)
-    assert point.energy == pytest.approx(bulk_energy(), abs=1e-9)
-    assert (point.engine, point.settings_hash) == ("ase emt", reference.settings_hash)
-    assert reference.isolated_atom_energies(["Cu"])["Cu"] == pytest.approx(3.51, abs=1e-2)
+def test_a_killed_worker_s_md_goes_on_in_its_old_folder(
+    ionloop_db: str,
+    ionloop_home: Path,
+    reference: ForceFieldReference,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The real engine: kill -9 right after a checkpoint, recovery, and the second launch."""
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
+    monkeypatch.setattr(buckingham_md, "LEG_STEPS", 20)
+    monkeypatch.setattr(Checkpoint, "due", True)
+    import crash
 
-
-def bulk_energy() -> float:
-    return float(Atoms(bulk("Cu", cubic=True), calculator=EMT()).get_potential_energy())
+    monkeypatch.setitem(crash.POINTS, "saved", (Checkpoint, "save", True, crash.always))
+    monkeypatch.chdir(Path.cwd())
+    folder = ionloop_home / "runs" / "c"
+    folder.mkdir(parents=True)
+    job = reference.md(rattled(1), **MD, group="m")
+    submit(Flow([job]), "c")
+    assert crash.crash("c", folder, "saved", 2) == signal.SIGKILL
+    (file,) = folder.glob("*/teacher_md.npz")
+    with np.load(file) as npz:
+        assert len(npz["frames"]) == 9  # two legs of 20 steps, of three
+    assert len(recover(launchpad(), "c", folder, rerun_failed=False).rerun) == 1
+    legs = []
+    original = buckingham_md._run_leg
+    monkeypatch.setattr(
+        buckingham_md, "_run_leg", lambda *args: (legs.append(args[2]), original(*args))
+    )
+    Worker(launchpad(), "c", folder).run()
+    assert legs == [2]
+    assert list(folder.glob("*/teacher_md.npz")) == [file]
+    store = job_store()
+    store.connect()
+    found = MontyDecoder().process_decoded(store.get_output(job.uuid, load=True))
+    whole = reference.teacher.run_md(rattled(1).to_atoms(), NvtRun(**MD))
+    assert np.array_equal(found.positions, whole.astype(np.float32))

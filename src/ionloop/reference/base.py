@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobflow import Job, Maker
+from pymatgen.core import Structure
 
 from ionloop.frame import Frame
 from ionloop.seed.schema import Hop
@@ -85,5 +86,12 @@ class Reference(Maker, ABC):
     def neb(self, hop: Hop, *, n_images: int, fmax: float, max_steps: int) -> Job:
         """Make a job or flow whose output is a ``Band`` with relaxed end points."""
 
-    def check(self, symbols: list[str]) -> None:
-        """Raise ``ReferenceSetupError`` if it can't run here; called before launch."""
+    def check(self, structure: Structure) -> None:
+        """Raise ``ReferenceSetupError`` if it can't run here; called before launch.
+
+        Parameters
+        ----------
+        structure
+            The cell that will be simulated: its elements need basis sets or parameters, and
+            its lattice, charge and size may be more than the reference can do.
+        """

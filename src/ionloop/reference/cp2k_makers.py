@@ -22,12 +22,7 @@ from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
 from ionloop.reference.cp2k_fixes import plain_run, quiet_command, readable_task_document
-from ionloop.reference.cp2k_inputs import (
-    IonicMdSetGenerator,
-    IonicSetGenerator,
-    MdSettings,
-    describe,
-)
+from ionloop.reference.cp2k_inputs import IonicMdSetGenerator, IonicSetGenerator
 from ionloop.reference.cp2k_output import (
     REQUEST_FILE,
     count_scf_steps,
@@ -37,6 +32,7 @@ from ionloop.reference.cp2k_output import (
     read_xyz,
     total_time,
 )
+from ionloop.reference.cp2k_settings import MdSettings, describe
 from ionloop.reference.schema import SinglePoint, Trajectory
 from ionloop.settings import get_settings
 from ionloop.units import HARTREE_PER_BOHR_EV_PER_ANGSTROM

@@ -9,186 +9,44 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase import Atoms
 from ase.calculators.calculator import Calculator
-from jobflow import Job, Maker, job
+from jobflow import Job, job
+from pymatgen.core import Structure
 
 from ionloop.document import DATA_FIELDS
-from ionloop.errors import ReferenceSetupError
 from ionloop.frame import Frame
-from ionloop.reference import buckingham
-from ionloop.reference.base import Reference
+from ionloop.reference.base import Reference, hash_settings
+from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.neb import relax_band
+from ionloop.reference.nvt import NvtRun
 from ionloop.reference.schema import Band, SinglePoint, Trajectory
+from ionloop.reference.teachers import (
+    TEACHERS,
+    BuckinghamTeacher,
+    ChgnetTeacher,
+    Teacher,
+    teacher_by_name,
+)
 from ionloop.seed.schema import Hop
 
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-@dataclass
-class Teacher(Maker):
-    """Something that makes an ASE calculator; subclasses name their physics."""
-
-    name: str = "teacher"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that decides the numbers."""
-        raise NotImplementedError
-
-    @property
-    def engine(self) -> str:
-        """Program and version."""
-        raise NotImplementedError
-
-    @property
-    def elements(self) -> set[str] | None:
-        """Elements it knows; None for all."""
-        return None
-
-    def calculator(self) -> Calculator:
-        """Make a fresh ASE calculator."""
-        raise NotImplementedError
-
-    def isolated_atom_energy(self, symbol: str) -> float:
-        """Energy of one isolated atom, eV."""
-        raise NotImplementedError
-
-    def run_md(
-        self,
-        atoms: Atoms,
-        *,
-        temperature: float,
-        n_steps: int,
-        time_step: float,
-        store_every: int,
-        seed: int,
-    ) -> np.ndarray:
-        """Run Langevin NVT by ASE; unwrapped positions, [n_stored, n, 3], Å."""
-        from ase import units
-        from ase.md.langevin import Langevin
-        from ase.md.velocitydistribution import thermalize_momenta
-
-        rng = np.random.default_rng(seed)
-        atoms = atoms.copy()
-        atoms.calc = self.calculator()
-        # Half of this turns into potential energy: the start has no thermal displacements.
-        thermalize_momenta(atoms, temperature_K=2 * temperature, rng=rng)
-        dynamics = Langevin(
-            atoms,
-            time_step * units.fs,
-            temperature_K=temperature,
-            friction=0.001 / units.fs,
-            fixcm=False,
-            rng=rng,
-        )
-        frames = [atoms.positions.copy()]
-        for _ in range(n_steps // store_every):
-            dynamics.run(store_every)
-            frames.append(atoms.positions.copy())
-        return np.array(frames)
-
-
-@dataclass
-class BuckinghamTeacher(Teacher):
-    """Published rigid-ion Buckingham-Coulomb model with Ewald sums, by LAMMPS."""
-
-    name: str = "buckingham"
-    model: buckingham.BuckinghamModel = field(default_factory=lambda: buckingham.LI3OCL)
-
-    def __post_init__(self) -> None:
-        """Rebuild the model from its dictionary, as jobflow stores it."""
-        if isinstance(self.model, dict):
-            self.model = buckingham.BuckinghamModel(**self.model)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The model's parameters and the version of LAMMPS."""
-        return {"model": self.model.model_dump(), "lammps": _version("lammps")}
-
-    @property
-    def engine(self) -> str:
-        """LAMMPS and its version."""
-        return f"lammps {_version('lammps')}"
-
-    @property
-    def elements(self) -> set[str] | None:
-        """The species that the model has charges for."""
-        return set(self.model.charges)
-
-    def calculator(self) -> Calculator:
-        """ASE's LAMMPSlib."""
-        return buckingham.calculator(self.model)
-
-    def isolated_atom_energy(self, symbol: str) -> float:  # noqa: ARG002
-        """Zero: a pair potential has no one-body term."""
-        return 0.0
-
-    def run_md(self, atoms: Atoms, **kwargs: Any) -> np.ndarray:  # noqa: ANN401
-        """Run inside LAMMPS, much faster than calling it once a step."""
-        return buckingham.run_md(self.model, atoms, **kwargs)
-
-
-@dataclass
-class ChgnetTeacher(Teacher):
-    """CHGNet, a pretrained model whose weights ship in its wheel."""
-
-    name: str = "chgnet"
-    model_name: str = "0.3.0"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Weights and package version."""
-        return {"model": self.model_name, "chgnet": _version("chgnet")}
-
-    @property
-    def engine(self) -> str:
-        """CHGNet and its version."""
-        return f"chgnet {_version('chgnet')}"
-
-    def calculator(self) -> Calculator:
-        """CHGNet's ASE calculator on the CPU."""
-        try:
-            from chgnet.model import CHGNet, CHGNetCalculator
-        except ImportError as error:
-            msg = f"expected CHGNet for this teacher, got {error}; pip install --no-deps chgnet"
-            raise ReferenceSetupError(msg) from error
-        model = CHGNet.load(model_name=self.model_name, use_device="cpu", verbose=False)
-        return CHGNetCalculator(model=model, use_device="cpu")
-
-    def isolated_atom_energy(self, symbol: str) -> float:
-        """One atom in a 12 Å box, as CHGNet sees it: beyond every cut-off."""
-        atoms = Atoms([symbol], cell=[12.0] * 3, pbc=True)
-        atoms.calc = self.calculator()
-        return float(atoms.get_potential_energy())
-
-
-TEACHERS: dict[str, type[Teacher]] = {"buckingham": BuckinghamTeacher, "chgnet": ChgnetTeacher}
-
-
-def teacher_by_name(name: str) -> Teacher:
-    """Return a teacher with its default settings.
-
-    Raises
-    ------
-    ReferenceSetupError
-        If there is no such teacher.
-    """
-    if name not in TEACHERS:
-        msg = f"expected one of the teachers {sorted(TEACHERS)}, got {name!r}"
-        raise ReferenceSetupError(msg)
-    return TEACHERS[name]()
+# Campaigns in MongoDB name the teachers by this module, where they stood at first.
+__all__ = [
+    "TEACHERS",
+    "BuckinghamTeacher",
+    "ChgnetTeacher",
+    "ForceFieldReference",
+    "Teacher",
+    "read_journal",
+    "single_point",
+    "teacher_band",
+    "teacher_by_name",
+    "teacher_labels",
+    "teacher_md",
+]
 
 
 @dataclass
@@ -226,16 +84,9 @@ class ForceFieldReference(Reference):
         """Ask the teacher."""
         return {symbol: self.teacher.isolated_atom_energy(symbol) for symbol in symbols}
 
-    def check(self, symbols: list[str]) -> None:
-        """Raise ``ReferenceSetupError`` if the teacher doesn't know an element or can't load."""
-        known = self.teacher.elements
-        if known is not None and (unknown := set(symbols) - known):
-            msg = (
-                f"teacher {self.teacher.name} knows {sorted(known)}, got {sorted(unknown)}; "
-                "use --teacher chgnet, which covers most elements"
-            )
-            raise ReferenceSetupError(msg)
-        self.teacher.calculator()
+    def check(self, structure: Structure) -> None:
+        """Ask the teacher: elements, cell, and whether it loads."""
+        self.teacher.check(structure)
 
     def static(self, frames: list[Frame]) -> Job:
         """One job for several frames."""
@@ -301,23 +152,30 @@ def single_point(
 
 @job(data=DATA_FIELDS)
 def teacher_md(frame: Frame, reference: ForceFieldReference, settings: dict) -> Trajectory:
-    """Run MD with the teacher."""
-    begin = time.perf_counter()
+    """Run MD with the teacher; a killed run goes on from ``teacher_md.npz`` in its folder."""
     options = dict(settings)
     group = options.pop("group")
+    run = NvtRun(**options)
+    checkpoint = Checkpoint(Path("teacher_md.npz"), run_hash(frame, reference, run))
     atoms = frame.to_atoms()
-    positions = reference.teacher.run_md(atoms, **options)
+    positions = reference.teacher.run_md(atoms, run, checkpoint)
     return Trajectory.from_positions(
         positions,
         atoms,
         charge=frame.charge,
-        temperature=options["temperature"],
-        frame_interval_fs=options["time_step"] * options["store_every"],
-        n_steps=options["n_steps"],
+        temperature=run.temperature,
+        frame_interval_fs=run.time_step * run.store_every,
+        n_steps=run.n_steps,
         group=group,
         engine=reference.teacher.engine,
-        wall_s=time.perf_counter() - begin,
+        wall_s=checkpoint.wall_s,
     )
+
+
+def run_hash(frame: Frame, reference: ForceFieldReference, run: NvtRun) -> str:
+    """Hash all that decides a run: a checkpoint of another one isn't gone on from."""
+    start = frame.model_dump(include={"symbols", "positions", "cell"})
+    return hash_settings({**start, **asdict(run), "reference": reference.settings_hash})
 
 
 @job(data=DATA_FIELDS)

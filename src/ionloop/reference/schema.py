@@ -36,6 +36,9 @@ class Trajectory(Document):
     frame_interval_fs: float = Field(description="Time between stored frames, fs.")
     n_frames: int = Field(description="Stored frames.")
     n_steps: int = Field(description="Steps that were run.")
+    stopped: str | None = Field(
+        None, description="Why it ended early; None if it didn't, or if that isn't known."
+    )
     group: str = Field(description="Name of the trajectory: the unit that splits never cut.")
     engine: str = Field(description="Who computed the forces.")
     wall_s: float = Field(description="Wall time, s.")

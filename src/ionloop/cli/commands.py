@@ -1,0 +1,118 @@
+"""The commands; each reads its options, calls the engine or the store, and prints."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ionloop.cli.console import failure_lines, out, run_command, status_table
+from ionloop.cli.database import db_app
+from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
+
+app = typer.Typer(
+    help="Active learning of interatomic potentials for solid electrolytes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(db_app, name="db")
+
+CampaignArgument = Annotated[
+    str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes; IONLOOP_WORKERS if left out.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def run(
+    flow: Annotated[str, typer.Argument(help="Python file with build(...), or a name in flows/.")],
+    *,
+    local: Annotated[bool, typer.Option("--local", help="Run it here until it ends.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value for build(); repeatable.")
+    ] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Submit a campaign, and with --local run it on this machine."""
+    from ionloop.engine import campaign_id_of, load_flow, parse_parameters, submit
+
+    built = load_flow(flow, **parse_parameters(set_ or []))
+    campaign_id = campaign_id_of(built)
+    ensure_database()
+    n_jobs = submit(built, campaign_id)
+    out.print(f"submitted {campaign_id}: {n_jobs} jobs so far", highlight=False)
+    if local:
+        exit_unless_finished(drive(campaign_id, workers))
+    else:
+        out.print(f"run it here with: ionloop resume {campaign_id}", highlight=False)
+
+
+@app.command()
+def resume(campaign: CampaignArgument = None, *, workers: WorkersOption = None) -> None:
+    """Go on with a campaign that was submitted, killed or has failed jobs."""
+    from ionloop.store.queries import resolve_campaign
+
+    ensure_database()
+    exit_unless_finished(drive(resolve_campaign(campaign), workers))
+
+
+@app.command()
+def status(campaign: CampaignArgument = None, *, json: JsonOption = False) -> None:
+    """Show how far a campaign is."""
+    from ionloop.store import queries
+
+    found = queries.status(queries.resolve_campaign(campaign))
+    if json:
+        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+        return
+    out.print(status_table(found))
+    for line in failure_lines(found):
+        out.print(line, markup=False)
+
+
+@app.command()
+def report(
+    campaign: CampaignArgument = None,
+    *,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="HTML file; in IONLOOP_HOME/reports if left out.")
+    ] = None,
+) -> None:
+    """Write the HTML report of a campaign."""
+    from ionloop.store.queries import resolve_campaign
+
+    written = write_campaign_report(resolve_campaign(campaign), file)
+    out.print(str(written), highlight=False)
+
+
+@app.command()
+def doctor(*, json: JsonOption = False) -> None:
+    """Check this machine; exit status 1 if something needed is missing."""
+    from ionloop.engine.doctor import Check, examine
+
+    checks = examine()
+    if json:
+        from pydantic import TypeAdapter
+
+        dumped = TypeAdapter(list[Check]).dump_json(checks, indent=2)
+        sys.stdout.write(dumped.decode() + "\n")
+    else:
+        for check in checks:
+            bad = "FAIL" if check.needed else "no  "
+            out.print("[green]ok  [/]" if check.ok else f"[red]{bad}[/]", end=" ")
+            mend = "" if check.ok else f" -> {check.mend}"
+            out.print(f"{check.name}: {check.detail}{mend}", markup=False, highlight=False)
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of ``ionloop``."""
+    command = typer.main.get_command(app)
+    run_command(lambda: command.main(prog_name="ionloop", standalone_mode=False))

@@ -1,0 +1,54 @@
+"""Drive a campaign from a terminal; also for scripts, as ``workflows/demo.py``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ionloop.cli.console import err, progress, report_end
+from ionloop.settings import get_settings
+
+if TYPE_CHECKING:
+    from ionloop.store.schema import CampaignStatus
+
+
+def ensure_database() -> None:
+    """Start the local mongod where no server is named."""
+    from ionloop.store import mongod
+
+    if not get_settings().db_uri:
+        mongod.start()
+
+
+def drive(campaign_id: str, workers: int | None = None) -> CampaignStatus:
+    """Run a submitted campaign until nothing is left to run, and show how far it is."""
+    from ionloop import engine
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress() as watch:
+            final = engine.resume(campaign_id, workers, watch)
+    except KeyboardInterrupt:
+        err.print(f"stopped; go on with: ionloop resume {campaign_id}")
+        raise typer.Exit(130) from None
+    report_end(final)
+    return final
+
+
+def exit_unless_finished(final: CampaignStatus) -> None:
+    """End with exit status 1 if jobs failed that others need."""
+    if final.state != "finished":
+        raise typer.Exit(1)
+
+
+def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
+    """Write a campaign's report from MongoDB; return its path."""
+    from ionloop.report.html import write_report
+    from ionloop.store.queries import campaign_record
+
+    path = path or get_settings().home_dir / "reports" / f"{campaign_id}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_report(campaign_record(campaign_id), path)

@@ -1,0 +1,155 @@
+"""How far a campaign is: its jobs, labels and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pymongo.database import Database
+
+from ionloop.errors import StoreError
+from ionloop.store.connection import OUTPUTS, database
+from ionloop.store.schema import CampaignStatus, Failure, StageCount
+
+_ACTIVE = ("READY", "RESERVED", "RUNNING")
+
+
+def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
+    """Count a campaign's jobs and labels.
+
+    Raises
+    ------
+    StoreError
+        If there is no such campaign.
+    """
+    db = database() if db is None else db
+    workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}, {"links": 0})
+    if workflow is None:
+        msg = f"unknown campaign {campaign_id!r}; `ionloop status` without it shows the latest"
+        raise StoreError(msg)
+    stages = stage_counts(campaign_id, db)
+    jobs: dict[str, int] = {}
+    for stage in stages:
+        for state, n in stage.states.items():
+            jobs[state] = jobs.get(state, 0) + n
+    failed = failures(campaign_id, db)
+    borne = tolerated(failed, campaign_id, db)
+    holding = [failure for failure in failed if failure not in borne]
+    return CampaignStatus(
+        campaign_id=campaign_id,
+        name=workflow["name"],
+        state=_overall(jobs, holding),
+        created_on=workflow["created_on"],
+        updated_on=workflow["updated_on"],
+        jobs=jobs,
+        stages=stages,
+        generation=max((s.generation for s in stages if s.generation is not None), default=None),
+        n_labels=n_labels(campaign_id, db),
+        failures=holding,
+        tolerated=borne,
+    )
+
+
+def _overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
+    """Name the state; failures that nothing waits for don't hold a campaign up."""
+    if jobs.get("RUNNING"):
+        return "running"
+    if set(jobs) <= {"COMPLETED", "FIZZLED"} and not holding:
+        return "finished"
+    return "waiting" if any(jobs.get(state) for state in _ACTIVE) else "failed"
+
+
+def stage_counts(campaign_id: str, db: Database[dict[str, Any]]) -> list[StageCount]:
+    """Count jobs by generation, stage and state."""
+    groups = db.fireworks.aggregate(
+        [
+            {"$match": {"spec.campaign_id": campaign_id}},
+            {
+                "$group": {
+                    "_id": {
+                        "generation": {"$ifNull": ["$spec.generation", None]},
+                        "stage": {"$ifNull": ["$spec.stage", None]},
+                        "state": "$state",
+                    },
+                    "n": {"$sum": 1},
+                }
+            },
+        ]
+    )
+    table: dict[tuple[int | None, str | None], dict[str, int]] = {}
+    for group in groups:
+        key = (group["_id"].get("generation"), group["_id"].get("stage"))
+        table.setdefault(key, {})[group["_id"]["state"]] = group["n"]
+    return [
+        StageCount(generation=generation, stage=stage, states=states)
+        for (generation, stage), states in sorted(
+            table.items(), key=lambda item: (item[0][0] or 0, item[0][1] or "")
+        )
+    ]
+
+
+def n_labels(campaign_id: str, db: Database[dict[str, Any]]) -> int:
+    """Count the admitted labels of a campaign."""
+    shards = db[OUTPUTS].find(
+        {"metadata.campaign_id": campaign_id, "output.@class": "LabelShard"},
+        {"output.generation": 1, "output.purpose": 1, "output.frame_hashes": 1,
+         "output.n_admitted": 1},
+    )  # fmt: skip
+    admitted = {
+        (s["generation"], s["purpose"], tuple(s["frame_hashes"])): s["n_admitted"]
+        for s in (doc["output"] for doc in shards)
+    }
+    return sum(admitted.values())
+
+
+def failures(campaign_id: str, db: Database[dict[str, Any]]) -> list[Failure]:
+    """Return all failed jobs of a campaign with the last line of their tracebacks."""
+    failed = list(
+        db.fireworks.find(
+            {"spec.campaign_id": campaign_id, "state": "FIZZLED"},
+            {"fw_id": 1, "name": 1, "launches": 1},
+        )
+    )
+    launches = _launches(db, [launch for fw in failed for launch in fw["launches"][-1:]])
+    return [
+        Failure(
+            fw_id=fw["fw_id"],
+            name=fw["name"],
+            message=_last_line(launch),
+            directory=launch.get("launch_dir", ""),
+        )
+        for fw in failed
+        for launch in [launches.get(fw["fw_id"], {})]
+    ]
+
+
+def tolerated(
+    failed: Sequence[Failure], campaign_id: str, db: Database[dict[str, Any]]
+) -> list[Failure]:
+    """Return the failures that the graph bears: there are children, and all have COMPLETED.
+
+    A job that accepts a missing input runs although its parent failed, for example the
+    collection of labels. A failed job without children is a failure of the campaign, since
+    nobody said that it may be missed.
+    """
+    if not failed:
+        return []
+    query = {"metadata.campaign_id": campaign_id}
+    links = (db.workflows.find_one(query, {"links": 1}) or {}).get("links", {})
+    children = {f.fw_id: links.get(str(f.fw_id), []) for f in failed}
+    wanted = [child for some in children.values() for child in some]
+    done = set(db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"}))
+    return [f for f in failed if children[f.fw_id] and done.issuperset(children[f.fw_id])]
+
+
+def _launches(db: Database[dict[str, Any]], ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    fields = {"fw_id": 1, "launch_dir": 1, "action.stored_data._exception": 1}
+    found = db.launches.find({"launch_id": {"$in": list(ids)}}, fields)
+    return {launch["fw_id"]: launch for launch in found}
+
+
+def _last_line(launch: dict[str, Any]) -> str:
+    stored = (launch.get("action") or {}).get("stored_data") or {}
+    trace = (stored.get("_exception") or {}).get("_stacktrace") or ""
+    lines = [line.strip() for line in trace.splitlines() if line.strip()]
+    return lines[-1] if lines else "no traceback; read the worker's log"
