@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,13 @@ from pymatgen.core import Lattice, Structure
 from ionloop.errors import StructureError
 from ionloop.frame import Origin
 from ionloop.seed.defects import remove_neutral_set
-from ionloop.seed.paths import mobile_sites, path_classes, site_classes, vacancy_hops
+from ionloop.seed.paths import (
+    mobile_sites,
+    path_classes,
+    site_classes,
+    survey_vacancy_hops,
+    vacancy_hops,
+)
 
 # pymatgen calls spglib 2.8 in a way that spglib is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
@@ -105,6 +112,8 @@ def test_lithium_nitride_tells_plane_from_bridge() -> None:
 def test_path_through_an_anion_is_left_out(host: Structure, defective: Structure) -> None:
     hops = vacancy_hops(host, defective, "Li", 4.0)
     assert [round(hop.distance, 2) for hop in hops] == [2.76, 3.91]
+    (reason,) = survey_vacancy_hops(host, defective, "Li", 4.0).left_out.values()
+    assert re.fullmatch(r"an ion is 0\.\d\d Å from the straight path", reason)
     blocked = vacancy_hops(host, defective, "Li", 4.0, clearance=0.0)
     assert len(blocked) == 3
     assert {hop.path_class for hop in hops} <= set(site_classes(host, "Li", 4.0).values())

@@ -25,7 +25,7 @@ from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.reference.base import Reference
 from ionloop.seed.maker import SeedMaker
-from ionloop.seed.paths import vacancy_hops
+from ionloop.seed.paths import survey_vacancy_hops
 from ionloop.select.maker import SelectMaker
 from ionloop.train.maker import CommitteeMaker
 
@@ -102,7 +102,7 @@ class CampaignMaker(Maker):
         material = self._material(host, structure)
         check_budget(self.profile, self.seed, len(material.hops), self.evaluate.n_test)
         campaign_id = campaign_id or new_campaign_id(self.profile.name)
-        start = start_campaign(self._start(campaign_id))
+        start = start_campaign(self._start(campaign_id, material))
         start.name = f"start {campaign_id}"
         start.update_metadata({"campaign_id": campaign_id, "generation": 0, "stage": "start"})
         state = CampaignState(campaign_id=campaign_id, generation=0)
@@ -112,19 +112,17 @@ class CampaignMaker(Maker):
     def _material(self, host: Structure, structure: Structure) -> Material:
         charge = self.profile.charge
         fields: dict[str, Any] = {"origin": Origin.AIMD, "group": "start", "charge": charge}
+        found = survey_vacancy_hops(
+            host, structure, self.profile.mobile_ion, self.profile.hop_distance_max, charge=charge
+        )
         return Material(
             host=Frame.from_structure(host, **{**fields, "charge": 0}),
             start=Frame.from_structure(structure, **fields),
-            hops=vacancy_hops(
-                host,
-                structure,
-                self.profile.mobile_ion,
-                self.profile.hop_distance_max,
-                charge=charge,
-            ),
+            hops=found.hops,
+            hops_left_out=found.left_out,
         )
 
-    def _start(self, campaign_id: str) -> CampaignStart:
+    def _start(self, campaign_id: str, material: Material) -> CampaignStart:
         return CampaignStart(
             campaign_id=campaign_id,
             profile=self.profile.model_dump(mode="json"),
@@ -132,6 +130,8 @@ class CampaignMaker(Maker):
             reference=self.reference.name,
             settings=plain(self.reference.settings),
             settings_hash=self.reference.settings_hash,
+            hops={hop.path_class: hop.multiplicity for hop in material.hops},
+            hops_left_out=material.hops_left_out,
             versions={package: _version(package) for package in PACKAGES},
             random_seed=self.random_seed,
         )

@@ -16,6 +16,9 @@ class Material(Document):
     host: Frame = Field(description="The crystal without defects: sites and symmetry.")
     start: Frame = Field(description="The cell that is simulated, defects included.")
     hops: list[Hop] = Field(description="Distinct mobile-ion hops of the start cell.")
+    hops_left_out: dict[str, str] = Field(
+        default={}, description="Classes of hops within reach that have none, and why."
+    )
 
 
 class CampaignState(Document):
@@ -41,6 +44,12 @@ class CampaignStart(Document):
     reference: str = Field(description="Name of the reference.")
     settings: dict = Field(description="The reference's settings.")
     settings_hash: str
+    hops: dict[str, int] = Field(
+        default={}, description="Multiplicity of each class of hops that has a band."
+    )
+    hops_left_out: dict[str, str] = Field(
+        default={}, description="Classes of hops within reach that have none, and why."
+    )
     versions: dict[str, str] = Field(description="Package versions on the launching machine.")
     random_seed: int = Field(ge=0, description="Seed of every random choice.")
 

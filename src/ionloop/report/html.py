@@ -256,6 +256,8 @@ def _provenance(record: Record) -> list[tuple[str, str]]:
             ("random seed", str(record.start.random_seed)),
             ("reference", record.start.reference),
             ("settings hash of the reference", record.start.settings_hash),
+            ("classes of hops (in the cell)", _listed(record.start.hops)),
+            ("classes of hops left out", _listed(record.start.hops_left_out)),
         ]
     rows += [
         ("settings hashes of the labels", ", ".join(sorted({x.settings_hash for x in labels}))),
@@ -264,6 +266,10 @@ def _provenance(record: Record) -> list[tuple[str, str]]:
     if record.start:
         rows += [(f"version of {k}", v) for k, v in sorted(record.start.versions.items())]
     return [(name, value or tables.DASH) for name, value in rows]
+
+
+def _listed(found: dict[str, int] | dict[str, str]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in found.items())
 
 
 def _details(record: Record) -> list[tuple[str, str]]:

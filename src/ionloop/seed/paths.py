@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from typing import NamedTuple
 
 import numpy as np
 from pymatgen.core import Structure
@@ -12,14 +12,19 @@ from ionloop.frame import Frame, HopTag, Origin
 from ionloop.seed.schema import Hop
 from ionloop.seed.symmetry import PathClasses, mobile_sites, path_classes, site_classes
 
-__all__ = ["mobile_sites", "path_classes", "site_classes", "vacancy_hops"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["mobile_sites", "path_classes", "site_classes", "survey_vacancy_hops", "vacancy_hops"]
 
 #: How far an ion may sit from its host site and still be matched, Å.
 _MATCH_TOLERANCE = 1.2
 #: Cell vectors of host and defective cell must agree within this, Å.
 _LATTICE_TOLERANCE = 0.02
+
+
+class VacancyHops(NamedTuple):
+    """One hop a class, shortest first, and why other classes within reach have none."""
+
+    hops: list[Hop]
+    left_out: dict[str, str]
 
 
 def vacancy_hops(
@@ -30,7 +35,19 @@ def vacancy_hops(
     charge: int = 0,
     clearance: float = 1.0,
 ) -> list[Hop]:
-    """Build the end points of each distinct hop into a vacancy.
+    """Build the end points of each distinct hop: see :func:`survey_vacancy_hops`."""
+    return survey_vacancy_hops(host, structure, mobile_ion, max_distance, charge, clearance).hops
+
+
+def survey_vacancy_hops(
+    host: Structure,
+    structure: Structure,
+    mobile_ion: str,
+    max_distance: float,
+    charge: int = 0,
+    clearance: float = 1.0,
+) -> VacancyHops:
+    """Build the end points of each distinct hop into a vacancy, and say what is left out.
 
     A mobile ion next to a vacancy of ``structure`` moves straight to the vacant site of
     the host. Compensating defects make hops of one class differ; the one whose two
@@ -54,9 +71,9 @@ def vacancy_hops(
 
     Returns
     -------
-    list[Hop]
-        One hop a class, shortest first, with the labels of :func:`site_classes`. A class
-        without an ion that could move into a vacancy is left out, and logged.
+    VacancyHops
+        One hop a class, shortest first, with the labels of :func:`site_classes`; and the
+        reasons against the other classes.
 
     Raises
     ------
@@ -74,15 +91,15 @@ def vacancy_hops(
         )
         raise StructureError(msg)
     empty = np.flatnonzero(occupant < 0)
-    hops = []
+    hops, left_out = [], {}
     for k, label in enumerate(found.labels):
         room = _clearance(host, found, k)
         if room < clearance:
-            logger.info("%s: left out, an ion is %.2f Å from the straight path", label, room)
+            left_out[label] = f"an ion is {room:.2f} Å from the straight path"
             continue
         n = _representative(host, found, k, occupant, empty, strangers)
         if n is None:
-            logger.info("%s: left out, no ion can move into a vacancy by it", label)
+            left_out[label] = "no ion can move into a vacancy by it"
             continue
         i = int(occupant[found.sites[found.pairs[n, 0]]])
         multiplicity = int((found.classes == k).sum()) // 2
@@ -91,11 +108,11 @@ def vacancy_hops(
     if not hops:
         msg = (
             f"expected a hop of {mobile_ion} of at most {max_distance:g} Å into a vacancy, "
-            f"found none in {len(found.labels)} classes; raise Profile.hop_distance_max or "
-            "lower the clearance"
+            f"found none in {len(found.labels)} classes ({left_out or 'none within reach'}); "
+            "raise Profile.hop_distance_max or lower the clearance"
         )
         raise StructureError(msg)
-    return hops
+    return VacancyHops(hops, left_out)
 
 
 def _occupants(host: Structure, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
