@@ -94,3 +94,33 @@ def test_another_teacher_needs_no_more(skewed: Structure) -> None:
 
 def bulk_energy() -> float:
     return float(Atoms(bulk("Cu", cubic=True), calculator=EMT()).get_potential_energy())
+
+
+# --- CHGNet, with the weights of its wheel ---
+
+
+# CHGNet makes one tensor of its structures' volumes, which need no gradient.
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True:UserWarning")
+def test_chgnet_labels_and_runs_a_skewed_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    atoms = bulk("LiCl", "rocksalt", a=5.14)
+    atoms.rattle(0.05, seed=1)
+    frame = Frame.from_atoms(atoms, origin="rattle", group="g")
+    reference = ForceFieldReference(teacher=ChgnetTeacher())
+    reference.check(frame.to_structure())
+    calculator = reference.teacher.calculator()
+    point = single_point(frame, calculator, reference)
+    assert (np.shape(point.forces), np.shape(point.stress)) == ((2, 3), (3, 3))
+    slope, step = 0.0, 0.005
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[0, 0] += sign * step
+        moved.calc = calculator
+        slope += sign * moved.get_potential_energy() / (2 * step)
+    assert point.forces[0][0] == pytest.approx(-slope, abs=0.01)
+    run = NvtRun(temperature=300, n_steps=4, time_step=2.0, store_every=2, seed=1)
+    positions = reference.teacher.run_md(atoms, run)
+    assert positions.shape == (3, 2, 3)
+    assert 0 < np.abs(positions[-1] - positions[0]).max() < 0.5
+    bound = point.energy - sum(reference.isolated_atom_energies(["Li", "Cl"]).values())
+    assert -12 < bound < -3  # LiCl's cohesive energy is 7 eV
+    assert capsys.readouterr().out == ""

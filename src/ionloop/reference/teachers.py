@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -145,8 +147,9 @@ class ChgnetTeacher(Teacher):
         except ImportError as error:
             msg = f"expected CHGNet for this teacher, got {error}; pip install --no-deps chgnet"
             raise ReferenceSetupError(msg) from error
-        model = CHGNet.load(model_name=self.model_name, use_device="cpu", verbose=False)
-        return CHGNetCalculator(model=model, use_device="cpu")
+        with redirect_stdout(StringIO()):  # it prints at each start
+            model = CHGNet.load(model_name=self.model_name, use_device="cpu", verbose=False)
+            return CHGNetCalculator(model=model, use_device="cpu")
 
     def isolated_atom_energy(self, symbol: str) -> float:
         """One atom in a 12 Å box, as CHGNet sees it: beyond every cut-off."""
