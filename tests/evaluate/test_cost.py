@@ -12,7 +12,7 @@ from ase.calculators.emt import EMT
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.cost import cost_of, time_calculator
-from ionloop.evaluate.jobs import reference_cost
+from ionloop.evaluate.jobs import measure_accuracy, reference_cost
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label, LabelShard
 
@@ -83,6 +83,17 @@ def test_cost_of_the_reference_comes_from_its_labels():
         generation=0, purpose="test", labels=labels, quarantined=[], frame_hashes=[],
         n_admitted=5, n_quarantined=0, reasons={}, counts={}, settings_hash="x", wall_s=0.0,
     )  # fmt: skip
-    found = reference_cost(shard, 39)
+    (found,) = reference_cost(shard, 39)
     assert (found.seconds_per_step, found.quartiles, found.n_timed) == (30.0, (20.0, 40.0), 5)
     assert (found.calculator, found.n_atoms) == ("reference (cp2k 2026.1)", 39)
+
+
+def test_an_empty_test_set_gives_an_evaluation_without_its_numbers():
+    """Every run may have ended at once: what else was computed isn't lost."""
+    shard = LabelShard(
+        generation=0, purpose="test", labels=[], quarantined=[], frame_hashes=[],
+        n_admitted=0, n_quarantined=0, reasons={}, counts={}, settings_hash="x", wall_s=0.0,
+    )  # fmt: skip
+    assert reference_cost(shard, 39) == []
+    found = measure_accuracy.original(shard, ["no member is loaded"], 0)
+    assert (found.n_frames, found.energy_rmse, found.forces_by_hop_bin) == (0, None, [])

@@ -41,7 +41,10 @@ def choose_test_frames(
 
 @job(data=DATA_FIELDS, output_schema=Accuracy)
 def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) -> Accuracy:
-    """Compare the committee's mean with the held-out labels."""
+    """Compare the committee's mean with the held-out labels, if runs lasted to give some."""
+    rng = np.random.default_rng([random_seed, 31])
+    if not shard.labels:
+        return accuracy([], [], [], rng)
     with tempfile.TemporaryDirectory() as folder:
         paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
         energies, forces = mace.predict(
@@ -51,7 +54,7 @@ def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) ->
         shard.labels,
         energies.mean(axis=1).tolist(),
         [f.mean(axis=0) for f in forces],
-        np.random.default_rng([random_seed, 31]),
+        rng,
     )
 
 
@@ -112,17 +115,20 @@ def measure_cost(
             rng,
             name=f"committee of {len(paths)}",
         )
-    return [model, committee, reference_cost(shard, len(atoms))]
+    return [model, committee, *reference_cost(shard, len(atoms))]
 
 
-def reference_cost(shard: LabelShard, n_atoms: int) -> Cost:
-    """Cost of a label, from the wall times of a batch."""
-    return cost_of(
+def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
+    """Cost of a label, from the wall times of a batch; none from a batch without labels."""
+    if not shard.labels:
+        return []
+    found = cost_of(
         [label.wall_s for label in shard.labels],
         n_atoms=n_atoms,
         name=f"reference ({shard.labels[0].engine})",
         note="median wall time of the test set's labels",
     )
+    return [found]
 
 
 # No data store: the scorecard is small, and its `model` is a number, not a file.
