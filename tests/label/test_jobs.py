@@ -233,6 +233,12 @@ def test_the_share_is_a_limit_that_may_be_met() -> None:
         make_shard(labels, "s", profile(min_success_fraction=0.81), 0, "train")
 
 
+def test_a_refused_test_batch_leaves_the_evaluation_alive(caplog) -> None:
+    shard = make_shard(judged(1, *["SCF not converged"] * 4), "s", profile(), 2, "test")
+    assert (shard.n_admitted, shard.n_quarantined) == (1, 4)
+    assert "1 of 5 test labels admitted" in caplog.text
+
+
 def test_no_frames_are_no_failure() -> None:
     shard = make_shard([], "s", profile(min_success_fraction=1), 0, "train")
     assert (shard.n_admitted, shard.frame_hashes) == (0, [])

@@ -39,6 +39,21 @@ def test_energy_without_a_number_is_not_available(record):
     assert summarize(record).ea_model_ev == "n/a"
 
 
+@pytest.mark.parametrize("converged", [False, None])
+def test_a_barrier_of_an_unconverged_band_is_not_available(record, converged):
+    for pair in record.evaluation.barriers:
+        pair.model_converged = converged
+    assert summarize(record).barrier_model_mev == "n/a"
+    assert summarize(record).barrier_reference_mev == "332"
+
+
+def test_an_energy_that_breaks_a_rule_is_not_available(record):
+    record.evaluation.model_transport.activation_energy.admissible = False
+    record.evaluation.reference_transport.activation_energy.admissible = False
+    found = summarize(record)
+    assert (found.ea_model_ev, found.ea_reference_ev) == ("n/a", "n/a")
+
+
 def test_barriers_come_from_the_bands_until_there_is_an_evaluation(record):
     record.evaluation.barriers[0].model = 0.4
     assert barriers_of(record)[0].model == 0.4

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ionloop.frame import Frame, Origin
 from ionloop.profile import Profile
 from ionloop.reference.forcefield import ForceFieldReference
+from ionloop.reference.schema import Trajectory
 from ionloop.seed.jobs import collect_seeds, displaced_frames
 from ionloop.seed.maker import SeedMaker
 from ionloop.seed.schema import Displacements, Hop, SeedFrames
@@ -30,6 +31,24 @@ START = Frame.from_atoms(
 
 def seeds(plan: Displacements, random_seed: int = 0) -> SeedFrames:
     return collect_seeds.original(START, [], [], plan, 1, 0, random_seed)
+
+
+def trajectory(n_frames: int, group: str) -> Trajectory:
+    atoms = START.to_atoms()
+    rng = np.random.default_rng(n_frames)
+    positions = atoms.positions + rng.normal(scale=0.1, size=(n_frames, len(atoms), 3))
+    return Trajectory.from_positions(
+        positions, atoms, charge=0, temperature=900.0, frame_interval_fs=10.0,
+        n_steps=n_frames, group=group, engine="test", wall_s=0.0,
+    )  # fmt: skip
+
+
+def test_a_run_that_ended_within_its_equilibration_is_left_out(caplog) -> None:
+    runs = [trajectory(2, "short"), trajectory(6, "long")]
+    plan = Displacements(n_rattle=0, n_strain=0)
+    found = collect_seeds.original(START, runs, [], plan, 2, 2, 0)
+    assert [frame.group for frame in found.frames] == ["long", "long"]
+    assert "short: left out, 2 frames of which 2 are skipped" in caplog.text
 
 
 # --- displacements ---

@@ -229,7 +229,7 @@ def test_strained_candidates_are_other_cells_of_found_frames(found):
     rng = np.random.default_rng(0)
     for k, f in enumerate(found):
         f.group = f"run-{k}"
-    made = strained_candidates(found, PLAN, rng)
+    made = strained_candidates(found, PLAN, np.inf, rng)
     assert len(made) == 6
     volumes = [abs(np.linalg.det(f.cell)) / 512 - 1 for f in made]
     assert 0 < max(np.abs(volumes)) <= PLAN.volume_fraction + 1e-9
@@ -246,10 +246,18 @@ def test_strained_candidates_are_other_cells_of_found_frames(found):
 def test_random_frames_are_not_strained():
     """Their copies would be trained on, and leak what calibrates."""
     random = [frame(Origin.RANDOM) for _ in range(10)]
-    assert strained_candidates(random, PLAN, np.random.default_rng(0)) == []
+    assert strained_candidates(random, PLAN, np.inf, np.random.default_rng(0)) == []
     one = frame(Origin.HOP)
-    (made,) = strained_candidates([*random, one], PLAN, np.random.default_rng(0))
+    (made,) = strained_candidates([*random, one], PLAN, np.inf, np.random.default_rng(0))
     assert fractional(made) == pytest.approx(fractional(one), abs=0.03)
+
+
+def test_what_the_ceiling_refuses_does_not_come_back_strained():
+    """A strained copy has no uncertainty of its own to be refused by."""
+    high = [frame(origin, uncertainty=0.9) for origin in (Origin.UNCERTAIN, Origin.HOP)]
+    saddle = frame(Origin.SADDLE, uncertainty=0.9)
+    (made,) = strained_candidates([*high, saddle], PLAN, 0.5, np.random.default_rng(0))
+    assert fractional(made) == pytest.approx(fractional(saddle), abs=0.03)
 
 
 def fractional(f: Frame) -> np.ndarray:

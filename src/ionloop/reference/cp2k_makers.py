@@ -202,6 +202,7 @@ class Cp2kMdMaker(MDMaker):
             temperature=run.temperature,
             frame_interval_fs=run.store_every * run.time_step,
             n_steps=steps[-1],
+            stopped=(reason or "no reason given") if steps[-1] < run.n_steps else None,
             group=group,
             engine=f"cp2k {generator.dft.version}",
             wall_s=total_time(output),

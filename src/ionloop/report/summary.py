@@ -71,8 +71,10 @@ def summarize(record: Record) -> Summary:
         converged=last is not None and last.judgement.converged,
         generations=len({a.generation for a in record.advances}),
         labels=sum(s.n_admitted for s in record.shards),
-        barrier_model_mev=_mev(barrier.model if barrier else None),
-        barrier_reference_mev=_mev(barrier.reference if barrier else None),
+        barrier_model_mev=_mev(barrier.model if barrier and barrier.model_converged else None),
+        barrier_reference_mev=_mev(
+            barrier.reference if barrier and barrier.reference_converged else None
+        ),
         ea_model_ev=_with_error(ours),
         ea_reference_ev=_with_error(truth),
     )
@@ -106,8 +108,8 @@ def activation_energies(
 def summary_line(record: Record, *, wall_s: float, report: str, name: str = "demo") -> str:
     """Return a campaign's outcome in one line, for machines and people.
 
-    An activation energy that breaks a rule of its estimator is 'n/a'; the report gives
-    the number, with the rule.
+    A barrier of a band that didn't converge, or an activation energy that breaks a rule of
+    its estimator, is 'n/a'; the report gives the number, with the rule.
 
     Parameters
     ----------

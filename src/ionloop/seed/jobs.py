@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from ionloop.reference.schema import Band, Trajectory
 from ionloop.seed.bands import band_frames
 from ionloop.seed.displace import decorrelated_frames, rattle, strain
 from ionloop.seed.schema import Displacements, SeedFrames
+
+logger = logging.getLogger(__name__)
 
 
 def displaced_frames(start: Frame, plan: Displacements, rng: np.random.Generator) -> list[Frame]:
@@ -42,15 +45,21 @@ def collect_seeds(
 ) -> SeedFrames:
     """Gather AIMD frames, band images, rattles and strains.
 
-    A run that failed is None and is left out; the report shows the counts.
+    A run that failed is None and is left out, as is one that ended before its first
+    ``skip`` frames; the report shows the counts.
     """
     rng = np.random.default_rng([random_seed, 3])
     kept = [b for b in bands if b is not None]
+    runs = [t for t in trajectories if t is not None]
+    for t in runs:
+        if t.n_frames <= skip:
+            logger.warning("%s: left out, %d frames of which %d are skipped: %s", t.group,
+                           t.n_frames, skip, t.stopped or "planned too short")  # fmt: skip
     frames: Sequence[Frame] = [
         *(
             frame
-            for t in trajectories
-            if t is not None
+            for t in runs
+            if t.n_frames > skip
             for frame in decorrelated_frames(t, stride, skip=skip)
         ),
         *(

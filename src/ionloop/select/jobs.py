@@ -25,14 +25,21 @@ from ionloop.train.schema import Calibration
 
 
 def strained_candidates(
-    frames: list[Frame], plan: Displacements, rng: np.random.Generator
+    frames: list[Frame], plan: Displacements, sigma_hi: float, rng: np.random.Generator
 ) -> list[Frame]:
     """Strain frames that exploration found, hop frames among them.
+
+    Frames above the uncertainty ceiling, eV/Å, aren't strained: the copy would pass it.
 
     They get no uncertainty and no fingerprint: a strained cell is wanted for its cell.
     Random frames aren't strained, since their copies would leak the calibration set.
     """
-    frames = [frame for frame in frames if frame.origin is not Origin.RANDOM]
+    frames = [
+        frame
+        for frame in frames
+        if frame.origin is not Origin.RANDOM
+        and (frame.origin is Origin.SADDLE or (frame.uncertainty or 0.0) <= sigma_hi)
+    ]
     order = rng.permutation(len(frames))[: plan.n_strain]
     candidates = []
     for i in order:
@@ -82,7 +89,7 @@ def select_frames(  # noqa: PLR0913
     replicas = chain.from_iterable(explorations)
     found = [*(f for e in replicas for f in e.frames), *bands.frames]
     tagged = [f.model_copy(update={"generation": generation}) for f in found]
-    strained = strained_candidates(tagged, plan, rng)
+    strained = strained_candidates(tagged, plan, calibration.sigma_hi, rng)
     room = profile.budget.left(len(known), reserve)
     selection = choose(
         [*tagged, *strained],
