@@ -55,7 +55,7 @@ def build(
         small_cell_reason="38 atoms make it fast" if structure is None else None,
         seed_temperatures=[600, 900, 1200, 1500],
         temperatures=[1000, 1250, 1500],
-        transport_temperatures=[800, 1050, 1300],
+        transport_temperatures=[900, 1100, 1300],
         budget=Budget(labels_max=280, generations_max=max_generations, labels_per_generation=24),
     )
     return CampaignMaker(
@@ -69,15 +69,15 @@ def build(
         ),
         train=CommitteeMaker(size=2, hyperparameters=small_mace()),
         explore=ExploreMaker(
-            md_steps=600,
+            md_steps=400,
             replicas=3,
             settings=ExploreSettings(max_events=3, n_uncertain=3, n_random=2),
         ),
         judge=JudgeMaker(limits=Limits(trusted_share=0.9)),
         evaluate=EvaluateMaker(
-            md_steps=1500,
+            md_steps=1200,
             replicas=4,
-            reference_md_steps=100_000 if teacher == "buckingham" else 4000,
+            reference_md_steps=80_000 if teacher == "buckingham" else 4000,
             skip_fs=200,
             n_test=24,
         ),
@@ -95,9 +95,9 @@ def small_mace() -> Hyperparameters:
         radial_mlp=[32, 32],
         batch_size=2,
         lr=0.05,
-        epochs=10,
-        warm_epochs=5,
-        eval_interval=5,
+        epochs=8,
+        warm_epochs=4,
+        eval_interval=4,
         stress_weight=0,
         dtype="float32",
     )

@@ -5,7 +5,7 @@ import pytest
 
 from ionloop.explore.candidates import Pick
 from ionloop.explore.hops import HopAnalysis
-from ionloop.explore.jobs import hop_detector, judged, summarise
+from ionloop.explore.jobs import guards_of, hop_detector, judged, summarise
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.replicas import MDRun
 from ionloop.explore.schema import Exploration, ExploreSettings
@@ -38,7 +38,7 @@ def judge(committee, cell) -> CommitteeUncertainty:
 
 def test_a_candidate_is_the_frame_wrapped_with_all_that_is_known(start, judge, cell):
     positions = cell.positions + [7.8, 0.0, -7.8]  # noqa: RUF005
-    frame = judged(start, positions, Pick(3, Origin.UNCERTAIN), judge, TAGS)
+    (frame,) = judged(start, [positions], [Pick(3, Origin.UNCERTAIN)], judge, TAGS)
     inside = np.array(frame.positions) @ np.linalg.inv(cell.cell.array)
     assert ((inside >= 0) & (inside < 1)).all()
     assert frame.frame_hash == start.frame_hash
@@ -53,10 +53,27 @@ def test_a_candidate_is_the_frame_wrapped_with_all_that_is_known(start, judge, c
 def test_a_hop_s_fingerprint_looks_at_the_ion_that_hops(start, judge, cell):
     ion = int(judge.mobile[judge.per_ion(cell).argmin()])
     tag = HopTag(ion=ion, progress=0.5, path_class="a", event="e")
-    frame = judged(start, cell.positions, Pick(3, Origin.HOP, tag), judge, TAGS)
+    (frame,) = judged(start, [cell.positions], [Pick(3, Origin.HOP, tag)], judge, TAGS)
     assert frame.hop == tag
     expected = fingerprint(judge.calculator, cell, ion)
     assert frame.descriptor == pytest.approx(expected, abs=1e-6)
+
+
+def test_candidates_are_judged_in_batches_as_they_are_alone(start, judge, cell):
+    rng = np.random.default_rng(0)
+    positions = [cell.positions + rng.normal(scale=0.05, size=(len(cell), 3)) for _ in range(10)]
+    picks = [Pick(k, Origin.RANDOM) for k in range(10)]
+    frames = judged(start, positions, picks, judge, TAGS, describe=False)
+    assert [f.uncertainty for f in frames] == pytest.approx([judge(f.to_atoms()) for f in frames])
+    assert [f.descriptor for f in frames] == [None] * 10
+    assert judged(start, [], [], judge, TAGS) == []
+
+
+def test_runs_that_measure_are_not_ended_by_uncertainty():
+    settings = ExploreSettings(check_every=20).for_properties()
+    assert guards_of(settings, PROFILE, CALIBRATION).sigma_ceiling == np.inf
+    assert guards_of(ExploreSettings(), PROFILE, CALIBRATION).sigma_ceiling == pytest.approx(0.8)
+    assert (settings.check_every, settings.fingerprints) == (100, False)
 
 
 def exploration(start: Frame, run: MDRun) -> Exploration:

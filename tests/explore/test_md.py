@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,6 +12,7 @@ from ase.calculators.emt import EMT
 from ionloop.explore.guards import Guards
 from ionloop.explore.md import run_md
 from ionloop.explore.replicas import MDPlan, MDRun
+from ionloop.reference.checkpoint import Checkpoint
 from ionloop.units import KB_EV_PER_K
 
 OPEN = Guards(min_distance_fraction=0.01, temperature_factor=1e9, energy_margin=1e9)
@@ -50,6 +53,11 @@ def springs(atoms: Atoms, **fields: float) -> Springs:
 def plan(**fields: float) -> MDPlan:
     own = {"temperature": 300.0, "n_steps": 100, "seed": 3, "equilibration_steps": 0, **fields}
     return MDPlan(**own)
+
+
+def at(folder: Path) -> Checkpoint:
+    """Make a checkpoint that is written at each stored frame."""
+    return Checkpoint(folder / "md.npz", "this run", every_s=0.0)
 
 
 def run_one(atoms: Atoms, calculator, own: MDPlan, guards: Guards, judge=None, path=None) -> MDRun:
@@ -112,7 +120,7 @@ class Killed(Exception):  # noqa: N818
 @pytest.mark.parametrize("dies_at", [37, 95, 130])
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, dies_at):
     atoms, judge = crystal(), lambda a: float(np.ptp(a.positions))
-    own = plan(n_steps=160, checkpoint_every=40)
+    own = plan(n_steps=160)
     whole = run_one(atoms, springs(atoms), own, OPEN, judge)
     calls = [0]
 
@@ -123,40 +131,39 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, dies_at):
                 raise Killed
             super().calculate(*args, **kwargs)
 
-    checkpoint = tmp_path / "md"
     with pytest.raises(Killed):
-        run_one(atoms, Dying(atoms.positions.copy()), own, OPEN, judge, checkpoint)
+        run_one(atoms, Dying(atoms.positions.copy()), own, OPEN, judge, at(tmp_path))
     again = springs(atoms)
-    run = run_one(atoms, again, own, OPEN, judge, checkpoint)
+    run = run_one(atoms, again, own, OPEN, judge, at(tmp_path))
     assert np.array_equal(run.positions, whole.positions)
     assert run.checks == whole.checks
     assert run.energy_start == whole.energy_start
-    done = dies_at // 40 * 40
+    done = (dies_at - 2) // 5 * 5
     assert again.calls <= 160 - done + 2  # it didn't begin anew
     assert {f.name for f in tmp_path.iterdir()} == {"md.npz"}
 
 
 def test_a_finished_run_is_not_run_again(tmp_path):
     atoms = crystal()
-    own = plan(n_steps=80, checkpoint_every=40)
-    whole = run_one(atoms, springs(atoms), own, OPEN, None, tmp_path / "md")
+    own = plan(n_steps=80)
+    whole = run_one(atoms, springs(atoms), own, OPEN, None, at(tmp_path))
     again = springs(atoms)
-    run = run_one(atoms, again, own, OPEN, None, tmp_path / "md")
+    run = run_one(atoms, again, own, OPEN, None, at(tmp_path))
     assert again.calls == 0
     assert np.array_equal(run.positions, whole.positions)
 
 
 def test_a_run_that_stopped_stays_stopped_when_resumed(tmp_path):
     atoms = crystal()
-    own = plan(n_steps=200, checkpoint_every=20)
+    own = plan(n_steps=200)
     guards = Guards(sigma_ceiling=0.5)
     judge = lambda a: 1.0 if abs(a.positions - atoms.positions).max() > limit else 0.1  # noqa: E731
     limit = np.inf
     free = run_one(atoms, springs(atoms), own, guards, judge)
     largest = [abs(x - atoms.positions).max() for x in free.positions]
     limit = 0.999 * max(largest[4::4])
-    first = run_one(atoms, springs(atoms), own, guards, judge, tmp_path / "md")
-    second = run_one(atoms, springs(atoms), own, guards, judge, tmp_path / "md")
+    first = run_one(atoms, springs(atoms), own, guards, judge, at(tmp_path))
+    second = run_one(atoms, springs(atoms), own, guards, judge, at(tmp_path))
     assert first.stopped
     assert second.stopped == first.stopped
     assert np.array_equal(first.positions, second.positions)
@@ -323,7 +330,7 @@ def test_a_replica_that_ends_leaves_the_others():
 def test_killed_replicas_go_on_bit_for_bit(tmp_path, dies_at):
     """Before one of them ended, and after."""
     atoms, judge = crystal(), lambda frames: [float(np.ptp(a.positions)) for a in frames]
-    own = plan(checkpoint_every=10)
+    own = plan()
     guards = Guards()
     whole = run_md([atoms] * 3, Odd(atoms.positions.copy()), own, guards, judge)
 
@@ -334,10 +341,10 @@ def test_killed_replicas_go_on_bit_for_bit(tmp_path, dies_at):
             super().calculate(*args, **kwargs)
 
     with pytest.raises(Killed):
-        run_md([atoms] * 3, Dying(atoms.positions.copy()), own, guards, judge, tmp_path / "md")
+        run_md([atoms] * 3, Dying(atoms.positions.copy()), own, guards, judge, at(tmp_path))
     again = Odd(atoms.positions.copy())
-    again.calls = dies_at // 10 * 10  # as if it had lived on
-    runs = run_md([atoms] * 3, again, own, guards, judge, tmp_path / "md")
+    again.calls = (dies_at - 1) // 5 * 5  # as if it had lived on
+    runs = run_md([atoms] * 3, again, own, guards, judge, at(tmp_path))
     for run, other in zip(runs, whole, strict=True):
         assert np.array_equal(run.positions, other.positions)
         assert (run.checks, run.stopped, run.step) == (other.checks, other.stopped, other.step)
@@ -346,9 +353,9 @@ def test_killed_replicas_go_on_bit_for_bit(tmp_path, dies_at):
 def test_when_all_replicas_have_ended_the_run_is_over(tmp_path):
     atoms = crystal()
     calculator = Pushed(atoms.positions.copy(), {"energy": 32.0})
-    runs = run_md([atoms] * 2, calculator, plan(), Guards(), None, tmp_path / "md")
+    runs = run_md([atoms] * 2, calculator, plan(), Guards(), None, at(tmp_path))
     assert all(run.stopped for run in runs)
     calls = calculator.calls
-    again = run_md([atoms] * 2, calculator, plan(), Guards(), None, tmp_path / "md")
+    again = run_md([atoms] * 2, calculator, plan(), Guards(), None, at(tmp_path))
     assert [r.stopped for r in again] == [r.stopped for r in runs]
     assert calculator.calls <= calls + 1

@@ -267,8 +267,7 @@ class CampaignMaker(Maker):
             random_seed=self.random_seed,
             first_member=None,
             prefix="test",
-            # Properties of the model as it is: uncertainty is recorded, and ends no run.
-            settings=self.explore.settings.model_copy(update={"ceiling_factor": None}),
+            settings=self.explore.settings.for_properties(),
         )
         pick = ev.test_frames([run.output for run in runs], self.random_seed)
         label = self.label.make(

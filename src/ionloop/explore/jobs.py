@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,14 @@ from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame
 from ionloop.profile import Profile
 from ionloop.reference.base import hash_settings
+from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import Hop
 from ionloop.train import mace
 from ionloop.train.schema import Calibration, Member
+
+#: Frames that the committee judges at a time.
+BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -78,21 +82,26 @@ def explore_md(  # noqa: PLR0913
 
     Replicas run as one batch; each gives a document.
     """
-    begin = time.perf_counter()
     rng = np.random.default_rng([seed, 11])
     with tempfile.TemporaryDirectory() as folder:
         committee = Committee.fetch(members, calibration, Path(folder))
         detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
         judge = committee.uncertainty(detector.mobile)
+        plan = plan_of(settings, temperature, n_steps, seed)
+        same = {"plan": asdict(plan), "start": start.frame_hash, "steered by": member}
+        checkpoint = Checkpoint(
+            Path("md.npz"),
+            hash_settings({**same, "models": committee.settings_hash, "replicas": replicas}),
+        )
         runs = run_md(
             [start.to_atoms()] * replicas,
             CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols)),
-            plan_of(settings, temperature, n_steps, seed),
+            plan,
             guards_of(settings, profile, committee.calibration),
             judge.per_replica,
-            Path("md"),
+            checkpoint,
         )
-        wall_s = (time.perf_counter() - begin) / replicas
+        wall_s = checkpoint.wall_s / replicas
         engine = f"mace member {member} {committee.members[member].model_hash[:12]}"
         found = []
         for k, run in enumerate(runs):
@@ -147,30 +156,42 @@ def candidates(
         n_random=settings.n_random,
         rng=rng,
     )
-    return [judged(start, run.positions[p.index], p, judge, tags) for p in picks]
+    positions = [run.positions[pick.index] for pick in picks]
+    return judged(start, positions, picks, judge, tags, describe=settings.fingerprints)
 
 
 def judged(
     start: Frame,
-    positions: np.ndarray,
-    pick: Pick,
+    positions: Sequence[np.ndarray],
+    picks: Sequence[Pick],
     judge: CommitteeUncertainty,
     tags: dict[str, Any],
-) -> Frame:
-    """Make a candidate: the frame, its uncertainty and its fingerprint."""
-    atoms = Atoms(start.symbols, positions, cell=start.cell, pbc=True)
-    atoms.wrap()
-    per_ion = judge.per_ion(atoms)
-    focus = pick.hop.ion if pick.hop else int(judge.mobile[per_ion.argmax()])
-    return Frame.from_atoms(
-        atoms,
-        charge=start.charge,
-        origin=pick.origin,
-        hop=pick.hop,
-        uncertainty=float(per_ion.max()),
-        descriptor=fingerprint(judge.calculator, atoms, focus),
-        **tags,
-    )
+    *,
+    describe: bool = True,
+) -> list[Frame]:
+    """Make candidates: the frames, their uncertainty, and their fingerprints if wanted."""
+    made = []
+    for x in positions:
+        atoms = Atoms(start.symbols, x, cell=start.cell, pbc=True)
+        atoms.wrap()
+        made.append(atoms)
+    batches = [made[k : k + BATCH] for k in range(0, len(made), BATCH)]
+    sigma = [ions for batch in batches for ions in judge.per_replica_and_ion(batch)]
+    frames = []
+    for atoms, pick, per_ion in zip(made, picks, sigma, strict=True):
+        focus = pick.hop.ion if pick.hop else int(judge.mobile[per_ion.argmax()])
+        frames.append(
+            Frame.from_atoms(
+                atoms,
+                charge=start.charge,
+                origin=pick.origin,
+                hop=pick.hop,
+                uncertainty=float(per_ion.max()),
+                descriptor=fingerprint(judge.calculator, atoms, focus) if describe else None,
+                **tags,
+            )
+        )
+    return frames
 
 
 def summarise(  # noqa: PLR0913

@@ -8,7 +8,6 @@ where it becomes unphysical, and keeps what it has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +15,7 @@ from ase.calculators.calculator import Calculator
 
 from ionloop.explore.guards import Guards
 from ionloop.explore.replicas import Judge, MDPlan, MDRun, Replicas
+from ionloop.reference.checkpoint import Checkpoint
 
 
 def run_md(
@@ -24,7 +24,7 @@ def run_md(
     plan: MDPlan,
     guards: Guards,
     uncertainty: Judge | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[MDRun]:
     """Run Langevin MD of replicas until each is done or unphysical.
 
@@ -40,7 +40,7 @@ def run_md(
     uncertainty
         Judges frames. None: the committee isn't asked.
     checkpoint
-        File without suffix; interrupted runs that are called again go on from it.
+        Where it stands; runs that were interrupted and are called again go on from it.
 
     Returns
     -------
@@ -50,11 +50,14 @@ def run_md(
     """
     rng = np.random.default_rng(plan.seed)
     replicas = Replicas(starts, calculator, plan, guards, rng)
-    if checkpoint is None or not replicas.load(checkpoint):
+    earlier = checkpoint.load() if checkpoint is not None else None
+    if earlier is None:
         replicas.equilibrate()
+    else:
+        replicas.restore(earlier)
     while replicas.alive and replicas.step < plan.n_steps:
         replicas.advance(uncertainty)
-        due = replicas.step % plan.checkpoint_every < plan.store_every or not replicas.alive
-        if checkpoint is not None and due:
-            replicas.save(checkpoint)
+        over = not replicas.alive or replicas.step >= plan.n_steps
+        if checkpoint is not None and (checkpoint.due or over):
+            checkpoint.save(**replicas.state())
     return replicas.runs

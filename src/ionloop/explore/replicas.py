@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase import Atoms, units
@@ -45,8 +43,6 @@ class MDPlan:
         surge of velocities at twice the temperature, which throws young models off.
     seed
         Seed of velocities and thermostat.
-    checkpoint_every
-        Steps between checkpoints.
     """
 
     temperature: float
@@ -58,7 +54,6 @@ class MDPlan:
     equilibration_steps: int = 150
     equilibration_friction: float = 0.02
     seed: int = 0
-    checkpoint_every: int = 500
 
 
 @dataclass
@@ -196,51 +191,40 @@ class Replicas:
             rng=self.rng,
         )
 
-    def save(self, checkpoint: Path) -> None:
-        """Write all that is needed to go on, by one atomic rename."""
-        scratch = checkpoint.with_suffix(".tmp.npz")
-        arrays: dict[str, Any] = {}
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that is needed to go on."""
+        arrays = {"momenta": self.atoms.get_momenta()}
         for k, run in enumerate(self.runs):
             arrays[f"positions_{k}"] = np.array(run.positions)
             arrays[f"checks_{k}"] = np.array(run.checks, float).reshape(-1, 2)
-        facts = [
-            {"step": run.step, "energy_start": run.energy_start, "stopped": run.stopped}
-            for run in self.runs
-        ]
-        np.savez(
-            scratch,
-            momenta=self.atoms.get_momenta(),
-            state=json.dumps(
-                {"step": self.step, "alive": self.alive, "runs": facts,
-                 "rng": self.rng.bit_generator.state}
-            ),
-            **arrays,
-        )  # fmt: skip
-        scratch.replace(checkpoint.with_suffix(".npz"))
+        facts = {
+            "step": self.step,
+            "alive": self.alive,
+            "rng": self.rng.bit_generator.state,
+            "runs": [
+                {"step": run.step, "energy_start": run.energy_start, "stopped": run.stopped}
+                for run in self.runs
+            ],
+        }
+        return arrays | {"facts": np.array(json.dumps(facts))}
 
-    def load(self, checkpoint: Path) -> bool:
-        """Go back to a checkpoint; False if there is none."""
-        path = checkpoint.with_suffix(".npz")
-        if not path.exists():
-            return False
-        with np.load(path, allow_pickle=False) as npz:
-            arrays: dict[str, Any] = {key: npz[key] for key in npz.files}
-        state = json.loads(str(arrays["state"]))
-        self.step, self.alive = state["step"], state["alive"]
-        self.rng.bit_generator.state = state["rng"]
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go back to a state."""
+        facts = json.loads(str(state["facts"]))
+        self.step, self.alive = facts["step"], facts["alive"]
+        self.rng.bit_generator.state = facts["rng"]
         self.runs = [
             MDRun(
-                positions=list(arrays[f"positions_{k}"]),
-                checks=[(int(i), float(s)) for i, s in arrays[f"checks_{k}"]],
-                **facts,
+                positions=list(state[f"positions_{k}"]),
+                checks=[(int(i), float(s)) for i, s in state[f"checks_{k}"]],
+                **known,
             )
-            for k, facts in enumerate(state["runs"])
+            for k, known in enumerate(facts["runs"])
         ]
         if self.alive:
             frames = self.frames()
             for atoms, run in zip(frames, self._running(), strict=True):
                 atoms.positions[:] = run.positions[-1]
             together = stack(frames)
-            together.set_momenta(arrays["momenta"])
+            together.set_momenta(state["momenta"])
             self._take(together, self.plan.friction)
-        return True

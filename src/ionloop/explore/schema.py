@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from ionloop.document import Document
+from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
 from ionloop.reference.schema import Band, Trajectory
 
@@ -64,7 +67,11 @@ class ExploreSettings(Document):
         300.0, ge=0, description="Warming up under a strong bath, left out of the run, fs."
     )
     store_every: int = Field(5, ge=1, description="Steps between stored frames.")
-    check_every: int = Field(20, ge=1, description="Steps between the committee's judgements.")
+    check_every: int = Field(
+        20,
+        ge=1,
+        description="Steps between the committee's judgements, a multiple of store_every.",
+    )
     ceiling_factor: float | None = Field(
         2.0,
         gt=0,
@@ -73,6 +80,32 @@ class ExploreSettings(Document):
     max_events: int = Field(8, ge=0, description="Hops of a run whose windows are candidates.")
     n_uncertain: int = Field(8, ge=0, description="Most uncertain frames of a run.")
     n_random: int = Field(6, ge=0, description="Random frames of a run.")
+    fingerprints: bool = Field(
+        default=True, description="Whether candidates get the fingerprint that selection needs."
+    )
     n_images: int = Field(5, ge=1, description="Moving images of a band.")
     fmax: float = Field(0.05, gt=0, description="Largest band force, eV/Å.")
     max_steps: int = Field(80, ge=2, description="Optimizer steps of a band.")
+
+    @model_validator(mode="after")
+    def _judged_frames_are_stored(self) -> Self:
+        if self.check_every % self.store_every:
+            msg = (
+                "ExploreSettings: expected check_every to be a multiple of store_every "
+                f"({self.store_every}), got {self.check_every}; the committee judges stored frames"
+            )
+            raise ExplorationError(msg)
+        return self
+
+    def for_properties(self) -> ExploreSettings:
+        """Return settings for runs that measure the model as it is.
+
+        Uncertainty is recorded, more rarely, and ends no run: that would end the hops that
+        are to be counted. Their frames are a test set, which needs no fingerprints.
+        """
+        update = {
+            "ceiling_factor": None,
+            "check_every": 5 * self.check_every,
+            "fingerprints": False,
+        }
+        return self.model_copy(update=update)
