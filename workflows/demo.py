@@ -30,27 +30,49 @@ from ionloop.store.queries import campaign_record
 FLOWS = Path(__file__).parent.parent / "flows"
 
 
+def flow_file(reference: str, given: dict[str, object]) -> Path:
+    """Return the flow of a reference; ``given`` are the choices that only a teacher's takes.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If there is no such reference, or its flow has no room for a choice.
+    """
+    if reference == "teacher":
+        return FLOWS / "quickstart.py"
+    if reference != "cp2k":
+        msg = f"expected --reference teacher or cp2k, got {reference!r}"
+        raise ReferenceSetupError(msg)
+    if given:
+        options = ", ".join(f"--{key.replace('_', '-')}" for key in given)
+        msg = (
+            f"--reference cp2k: expected no {options}, since it always runs Li3OCl with CP2K; "
+            "leave it out, or copy flows/li3ocl_cp2k.py and put your own structure there"
+        )
+        raise ReferenceSetupError(msg)
+    return FLOWS / "li3ocl_cp2k.py"
+
+
 def demo(
     reference: Annotated[str, typer.Option(help="teacher or cp2k.")] = "teacher",
-    teacher: Annotated[str, typer.Option(help="buckingham or chgnet.")] = "buckingham",
+    teacher: Annotated[
+        str | None, typer.Option(help="buckingham or chgnet.", show_default="buckingham")
+    ] = None,
     structure: Annotated[str | None, typer.Option(help="A structure file.")] = None,
-    mobile_ion: Annotated[str, typer.Option(help="Element that moves.")] = "Li",
+    mobile_ion: Annotated[
+        str | None, typer.Option(help="Element that moves.", show_default="Li")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the campaign.")] = 0,
     generations: Annotated[int | None, typer.Option(help="Generations at most.")] = None,
 ) -> None:
     """Build, submit, run, report, even of a failure; the last line sums it up."""
     begin = time.monotonic()
-    choices: dict[str, object] = {"random_seed": seed}
+    material = {"structure": structure, "teacher": teacher, "mobile_ion": mobile_ion}
+    given = {key: value for key, value in material.items() if value is not None}
+    file = flow_file(reference, given)
     if generations is not None:
-        choices["max_generations"] = generations
-    if reference == "cp2k":
-        flow = load_flow(FLOWS / "li3ocl_cp2k.py", **choices)
-    elif reference == "teacher":
-        choices |= {"structure": structure, "teacher": teacher, "mobile_ion": mobile_ion}
-        flow = load_flow(FLOWS / "quickstart.py", **choices)
-    else:
-        msg = f"expected --reference teacher or cp2k, got {reference!r}"
-        raise ReferenceSetupError(msg)
+        given["max_generations"] = generations
+    flow = load_flow(file, random_seed=seed, **given)
     campaign_id = campaign_id_of(flow)
     ensure_database()
     submit(flow, campaign_id)

@@ -6,6 +6,8 @@ from jobflow import Flow
 from pymatgen.core import Lattice, Molecule, Structure
 
 from ionloop.campaign.maker import CampaignMaker
+from ionloop.explore.maker import ExploreMaker
+from ionloop.explore.schema import ExploreSettings
 from ionloop.profile import Profile
 from ionloop.reference.cp2k import Cp2kReference
 from ionloop.reference.forcefield import ForceFieldReference
@@ -39,6 +41,7 @@ def build(case: str = "none") -> Flow:
         matrix = host.lattice.matrix.copy()
         matrix[1, 0] = 0.1
         host, start = (Structure(matrix, s.species, s.frac_coords) for s in (host, start))
+    explore = {"check_every": 12} if case == "judgements between stored frames" else {}
     maker = CampaignMaker(
         profile=Profile(**profile),
         reference=Cp2kReference() if case == "no cp2k" else ForceFieldReference(),
@@ -46,5 +49,6 @@ def build(case: str = "none") -> Flow:
             size=1 if case == "committee of one" else 2,
             foundation="/nowhere/mace.model" if case == "no model file" else None,
         ),
+        explore=ExploreMaker(settings=ExploreSettings(**explore)),
     )
     return maker.make(host, start)

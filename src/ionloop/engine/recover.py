@@ -33,9 +33,11 @@ logger = logging.getLogger(__name__)
 #: Other jobs (CampaignStart, Advance, and those that replace themselves) run again.
 FINAL_OUTPUTS = frozenset(
     {
+        "Accuracy",
         "Band",
         "BandSet",
         "Calibration",
+        "Cost",
         "Evaluation",
         "Exploration",
         "Judgement",
@@ -171,9 +173,11 @@ def _has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
     if not job:
         return False
     doc = stored_output(job["uuid"], job["index"], lp.db)
-    if doc is None:
-        return False
-    output = doc["output"]
+    return doc is not None and is_final(doc["output"])
+
+
+def is_final(output: object) -> bool:
+    """Whether a stored output, or each part of a list, is of a job that adds no jobs."""
     parts = output if isinstance(output, list) else [output]
     return bool(parts) and all(
         isinstance(part, dict) and part.get("@class") in FINAL_OUTPUTS for part in parts

@@ -43,10 +43,10 @@ class Member(Document):
     """One trained model of a committee."""
 
     index: int = Field(description="Position in the committee.")
-    seed: int = Field(description="Seed of weights, bootstrap and shuffling.")
+    seed: int = Field(description="Seed of network weights, bootstrap and shuffling.")
     generation: int = Field(description="Generation that trained it.")
     warm_start: bool = Field(description="Whether it began from its predecessor.")
-    n_train: int = Field(description="Training frames, repeats of the bootstrap included.")
+    n_train: int = Field(description="Training frames, each with a bootstrap weight.")
     n_valid: int = Field(description="Validation frames.")
     model_hash: str = Field(description="sha256 of the model file.")
     model_file: Blob = Field(description="The model file.")
@@ -67,7 +67,10 @@ class Calibration(Document):
     generation: int = Field(description="Generation of the committee.")
     n_frames: int = Field(description="Held-out frames.")
     n_ions: int = Field(description="Held-out mobile-ion forces.")
-    held_out: str = Field(description="Which labels: the random tenth, or validation.")
+    held_out: str = Field(
+        description="Which labels, and how many: validation, which chose the best epoch, and "
+        "random ones that no training saw."
+    )
     scale: float = Field(description="Factor from raw spread to RMS error, dimensionless.")
     scale_90: float = Field(description="Factor from raw spread to a 90 % bound.")
     coverage_90: float = Field(description="Share covered in leave-one-frame-out, 0 to 1.")
