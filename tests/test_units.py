@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ionloop import units
-
-positive = st.floats(1e-30, 1e30)
 
 
 @pytest.mark.parametrize(
@@ -27,24 +23,5 @@ def test_constants_are_the_tables(found: float, table: float) -> None:
 
 def test_diffusivity_of_water() -> None:
     """2.3e-5 cm²/s is 2.3e-9 m²/s, and 1 Å²/fs is 1e-20 m² in 1e-15 s."""
-    assert units.diffusivity_from_cm2_per_s(2.3e-5) == pytest.approx(
-        2.3e-9 / (1e-20 / 1e-15), rel=1e-12, abs=0
-    )
-
-
-@given(positive)
-def test_diffusivities_come_back(d: float) -> None:
-    there = units.diffusivity_to_cm2_per_s(d)
-    assert units.diffusivity_from_cm2_per_s(there) == pytest.approx(d, rel=1e-12, abs=0)
-    assert there < d
-
-
-def test_conductivity_by_nernst_and_einstein() -> None:
-    """One ion in 100 Å³, D = 1e-8 cm²/s, 300 K; all in SI on one side."""
-    e, kt = 1.602176634e-19, 1.380649e-23 * 300
-    si = 1e28 * e**2 * 1e-12 / kt  # S/m
-    d = units.diffusivity_from_cm2_per_s(1e-8)
-    internal = 0.01 * d / (units.KB_EV_PER_K * 300)
-    found = units.conductivity_to_mS_per_cm(internal)
-    assert found == pytest.approx(si * 1000 / 100, rel=1e-9, abs=0)
-    assert found == pytest.approx(0.6196, rel=1e-3, abs=0)
+    internal = 2.3e-9 / (1e-20 / 1e-15)
+    assert units.diffusivity_to_cm2_per_s(internal) == pytest.approx(2.3e-5, rel=1e-12, abs=0)

@@ -20,17 +20,3 @@ GPA_EV_PER_A3: float = 1e9 * 1e-30 / _c.e
 def diffusivity_to_cm2_per_s(d_a2_per_fs: float) -> float:
     """Convert a diffusivity from Å²/fs to cm²/s (1 Å²/fs = 0.1 cm²/s)."""
     return d_a2_per_fs * 0.1
-
-
-def diffusivity_from_cm2_per_s(d_cm2_per_s: float) -> float:
-    """Convert a diffusivity from cm²/s to Å²/fs."""
-    return d_cm2_per_s * 10.0
-
-
-def conductivity_to_mS_per_cm(sigma_e2_per_ev_a_fs: float) -> float:  # noqa: N802
-    """Convert a conductivity from e²/(eV Å fs) to mS/cm.
-
-    e²/(eV Å fs) is e/(V Å fs): 1.602e-19 C / (1e-10 m 1e-15 s V) = 1.602e6 S/m.
-    """
-    siemens_per_m = sigma_e2_per_ev_a_fs * _c.e / (1e-10 * 1e-15)
-    return siemens_per_m * 10.0

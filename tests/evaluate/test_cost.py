@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from ase.calculators.emt import EMT
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.cost import cost_of, time_calculator
-from ionloop.evaluate.jobs import measure_accuracy, reference_cost
+from ionloop.evaluate.jobs import measure_accuracy, model_cost, reference_cost
+from ionloop.explore.driver import CommitteeDriver
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label, LabelShard
 
@@ -86,6 +88,30 @@ def test_cost_of_the_reference_comes_from_its_labels():
     (found,) = reference_cost(shard, 39)
     assert (found.seconds_per_step, found.quartiles, found.n_timed) == (30.0, (20.0, 40.0), 5)
     assert (found.calculator, found.n_atoms) == ("reference (cp2k 2026.1)", 39)
+    assert "start-up and stress included, perhaps on other hardware" in found.note
+
+
+def test_models_are_timed_by_the_driver_that_md_runs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "support")
+    from untrained_mace import write_model
+
+    called = []
+    calculate = CommitteeDriver.calculate
+
+    def counted(driver, *args, **kwargs):
+        called.append(len(driver.models))
+        calculate(driver, *args, **kwargs)
+
+    monkeypatch.setattr(CommitteeDriver, "calculate", counted)
+    paths = [write_model(tmp_path / f"{seed}.model", seed) for seed in (0, 1)]
+    atoms = bulk("LiCl", "rocksalt", 5.1, cubic=True)
+    found = model_cost(atoms, paths, 3, np.random.default_rng(0))
+    assert [c.calculator for c in found] == ["one MACE model", "committee of 2"]
+    assert called == [1] * 4 + [2] * 4  # the first of each isn't timed
+    for cost in found:
+        assert (cost.n_atoms, cost.n_timed) == (8, 3)
+        assert cost.seconds_per_step > 1e-4
+        assert "other jobs may run beside" in cost.note
 
 
 def test_an_empty_test_set_gives_an_evaluation_without_its_numbers():

@@ -1,4 +1,4 @@
-"""Held-out frames: even over hop bins, the rest random, none twice."""
+"""Held-out frames: even over hop bins, some uncertain, the rest random, none twice."""
 
 from __future__ import annotations
 
@@ -60,9 +60,17 @@ def test_random_frames_fill_up_where_hops_are_few() -> None:
     assert bins(pick(random_frames(30), 12)) == {"random": 12}
 
 
-def test_only_hops_and_random_frames_are_taken() -> None:
-    """Most uncertain frames would make any model look bad."""
-    assert pick(random_frames(9, origin="uncertain"), 12) == []
+def test_one_eighth_is_uncertain_however_many_there_are() -> None:
+    """More of them would make any model look bad; none would leave that origin untested."""
+    many = [*random_frames(300, "uncertain"), *random_frames(60)]
+    found = pick([*(f for name in HOP_BINS for f in hops(name, 40)), *many], 40)
+    assert bins(found) == {**dict.fromkeys(HOP_BINS, 10), "uncertain": 5, "random": 5}
+    assert bins(pick(many, 40)) == {"uncertain": 5, "random": 35}
+    assert bins(pick(many[:300], 40)) == {"uncertain": 5}
+
+
+def test_only_these_origins_are_taken() -> None:
+    assert pick(random_frames(9, origin="aimd"), 12) == []
 
 
 def test_fewer_come_back_where_there_are_fewer() -> None:

@@ -7,14 +7,9 @@ import pytest
 from ase import Atoms
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.transport import (
-    WindowRule,
-    diffusivity,
-    diffusivity_of_trajectories,
-    moving_framework,
-    relative_error,
-    upper_bound,
-)
+from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
+from ionloop.evaluate.transport import diffusivity, relative_error, upper_bound
+from ionloop.evaluate.window import WindowRule
 from ionloop.reference.schema import Trajectory
 
 INTERVAL = 10.0
@@ -75,6 +70,29 @@ def test_lattice_walk_gives_a_squared_over_six_tau(seed):
     # N_eff counts hops up to the last lag, 70 % of the run.
     assert found.n_eff == pytest.approx(N_MOBILE * p_hop * 0.7 * 1500, rel=0.35, abs=0)
     assert found.d.error >= found.d.value * relative_error(found.n_eff)
+
+
+def test_drift_of_all_atoms_changes_nothing():
+    rng = np.random.default_rng(1)
+    x = brownian(2e-3, 500, rng)
+    drift = np.cumsum(rng.normal(size=(500, 1, 3)), axis=0)
+    still, moved = (diffusivity([y], hop_distance=2.5, **COMMON) for y in (x, x + drift))
+    assert moved.msd == pytest.approx(still.msd, rel=1e-9, abs=1e-9)
+    assert moved.msd_error == pytest.approx(still.msd_error, rel=1e-9, abs=1e-9)
+    assert moved.d.value == pytest.approx(still.d.value, rel=1e-9, abs=0)
+
+
+def test_the_curve_has_an_error_at_each_of_its_lags():
+    """A Brownian ion's squared displacement at a lag has a relative variance of 2/3."""
+    x = brownian(2e-3, 1000, np.random.default_rng(13))
+    found = diffusivity([x], hop_distance=2.5, **COMMON)
+    assert len(found.msd_error) == len(found.msd) == len(found.msd_time_fs)
+    assert found.msd_error[0] == 0.0
+    # The longest lag has one origin, so that nothing is averaged but the ions.
+    expected = 6 * 2e-3 * found.msd_time_fs[-1] * np.sqrt(2 / 3 / N_MOBILE)
+    assert found.msd_error[-1] == pytest.approx(expected, rel=0.4)
+    alone = diffusivity([x], hop_distance=2.5, **(COMMON | {"mobile": np.array([0])}))
+    assert alone.msd_error == []
 
 
 def test_ten_times_longer_interval_gives_ten_times_smaller_d():
@@ -242,6 +260,9 @@ def test_runs_that_ended_early_make_d_inadmissible_by_name():
     assert (none.d.value, none.d.admissible, none.msd, none.temperature) == (None, False, [], 900.0)
     assert "no run outlasts 500 fs of equilibration by 4 frames, got [53, 53]" in none.d.reason
     assert "2 of 2 runs ended early" in none.d.reason
+    # What wasn't measured is missing, not 0.
+    assert (none.n_eff, none.framework_msd, none.window_fs) == (None, None, None)
+    assert moving_framework([none], 2.5) is None
 
 
 def test_a_short_hop_distance_is_not_conservative():

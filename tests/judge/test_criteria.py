@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ionloop.errors import EvaluationError
-from ionloop.judge.criteria import hop_rate, judge, log_rate_change
+from ionloop.judge.criteria import judge, log_rate_change
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Limits, Metrics
 from ionloop.profile import Budget
 
@@ -248,13 +248,6 @@ def test_rate_change_is_antisymmetric() -> None:
     two = log_rate_change(rate(17, time=100.0), rate(3), 0.9)
     assert one[0] == pytest.approx(-two[0])
     assert one[1] == pytest.approx(two[1])
-
-
-def test_hop_rate_has_the_exact_poisson_interval() -> None:
-    assert hop_rate(0, 100.0) == pytest.approx((0.0, 0.0, -math.log(0.05) / 100))
-    assert hop_rate(10, 5.0) == pytest.approx((2.0, 5.4254 / 5, 16.9622 / 5), rel=1e-4)
-    with pytest.raises(EvaluationError, match="time above 0"):
-        hop_rate(1, 0.0)
 
 
 @pytest.mark.parametrize("generations", [[], [2, 1], [1, 1]])

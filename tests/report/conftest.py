@@ -273,6 +273,7 @@ def make_point(temperature, energy, *, rsd=0.2, missing=False):
         window_fs=(4000.0, 14_000.0),
         msd_time_fs=lag.tolist(),
         msd=(0.3 * (1 - np.exp(-lag / 200)) + 60 * d * lag).tolist(),
+        msd_error=(0.2 * 60 * d * lag).tolist(),
         framework_msd=0.2,
         time_ps=20.0,
     )

@@ -116,6 +116,34 @@ def test_msd_draws_the_window_bold_where_it_was_fitted(record):
     assert len([t for t in named(figure, "900 K") if t.xaxis == "x"]) == 1
 
 
+def test_msd_has_a_band_of_one_standard_error(record):
+    point = record.evaluation.reference_transport.points[0]
+    point.msd_error[5] = 3 * point.msd[5]
+    figure = transport_plots.msd(record.evaluation)
+    (band, *_) = [t for t in figure.data if t.fill and t.xaxis == "x2"]
+    n = len(point.msd) - 1  # lag 0 has no logarithm
+    curve, error = np.array(point.msd[1:]), np.array(point.msd_error[1:])
+    assert band.x[:n] == pytest.approx(np.array(point.msd_time_fs[1:]) / 1000)
+    assert band.x[n:] == band.x[:n][::-1]
+    assert band.y[:n] == pytest.approx(curve + error)
+    low = np.array(band.y[n:])[::-1]
+    assert low[4] == pytest.approx(0.01 * curve[4])
+    assert np.delete(low, 4) == pytest.approx(np.delete(curve - error, 4))
+    assert band.fillcolor.startswith("rgba(")
+    assert (band.legendgroup, band.showlegend) == ("900", False)
+
+
+def test_msd_of_older_documents_and_of_no_runs_has_no_band(record):
+    transport = record.evaluation.reference_transport
+    for point in transport.points:
+        point.msd_error = []
+    nothing = {"msd": [], "msd_time_fs": [], "window_fs": None, "n_eff": None}
+    transport.points[0] = transport.points[0].model_copy(update=nothing)
+    figure = transport_plots.msd(record.evaluation)
+    assert [t for t in figure.data if t.fill and t.xaxis == "x2"] == []
+    assert [t for t in named(figure, "900 K") if t.xaxis == "x2"] == []
+
+
 def test_arrhenius_draws_points_with_errors_and_the_fit(record):
     record.evaluation.model_transport.points[1].d.admissible = False
     figure = transport_plots.arrhenius(record.evaluation)

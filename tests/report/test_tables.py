@@ -30,6 +30,16 @@ def test_durations_have_a_fitting_unit(seconds, text):
     assert tables.duration(seconds) == text
 
 
+def test_hops_that_nobody_measured_are_left_out(record):
+    def shown():
+        (row,) = [r for r in tables.key_numbers(record) if r.value == "(4.26 ± 0.43) × 10⁻⁵"]
+        return str(row)
+
+    assert "N_eff 150" in shown()
+    record.evaluation.reference_transport.points[0].n_eff = None
+    assert "N_eff" not in shown().replace("√N_eff", "")
+
+
 def test_key_numbers_hold_every_barrier_energy_and_diffusivity(record):
     rows = tables.key_numbers(record)
     assert [(r.calculator, r.value) for r in rows if r.quantity.endswith("#0")] == [

@@ -47,6 +47,5 @@ def test_each_image_is_a_frame_with_its_place(band: Band) -> None:
         assert frame.temperature is None
 
 
-def test_barriers_are_from_their_own_end(band: Band) -> None:
+def test_the_barrier_is_from_the_first_image(band: Band) -> None:
     assert band.barrier == pytest.approx(0.3)
-    assert band.reverse_barrier == pytest.approx(0.2)

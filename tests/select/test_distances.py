@@ -1,14 +1,12 @@
-"""Points far from each other, and the scale of their distances."""
+"""Distances between fingerprints, and their scale."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ionloop.frame import Frame
-from ionloop.select.distances import distances_to, farthest_points, standardise
+from ionloop.select.distances import distances_to, standardise
 
 RNG = np.random.default_rng
 
@@ -21,36 +19,6 @@ def described(descriptors: np.ndarray) -> list[Frame]:
         )
         for row in descriptors
     ]  # fmt: skip
-
-
-def test_farthest_points_of_a_line() -> None:
-    points = np.array([[0.0], [0.1], [5.0], [9.9], [10.0]])
-    assert farthest_points(points, 3)[0].tolist() == [0, 4, 2]
-
-
-def test_farthest_points_start_from_what_is_chosen() -> None:
-    points = np.array([[0.0], [4.0], [10.0]])
-    chosen, _ = farthest_points(points, 1, start=np.array([[9.0]]))
-    assert chosen.tolist() == [0]
-
-
-def test_near_duplicates_are_counted() -> None:
-    points = np.array([[0.0], [0.1], [0.2], [5.0], [5.1]])
-    chosen, n_duplicates = farthest_points(points, 5, min_distance=1.0)
-    assert chosen.tolist() == [0, 4]
-    assert n_duplicates == 3
-
-
-@given(st.integers(1, 30), st.integers(0, 40), st.floats(0, 0.5), st.integers(0, 100))
-@settings(deadline=None, max_examples=60)
-def test_chosen_points_keep_their_distance(n: int, k: int, gap: float, seed: int) -> None:
-    points = RNG(seed).random((n, 3))
-    chosen, n_duplicates = farthest_points(points, k, min_distance=gap, rng=RNG(seed))
-    assert len(set(chosen.tolist())) == len(chosen) <= min(k, n)
-    apart = np.linalg.norm(points[chosen][:, None] - points[chosen], axis=-1)
-    assert (apart[~np.eye(len(chosen), dtype=bool)] >= gap).all()
-    if len(chosen) < k:
-        assert len(chosen) + n_duplicates == n
 
 
 def test_distance_does_not_depend_on_scale_or_length() -> None:

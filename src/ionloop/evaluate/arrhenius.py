@@ -93,7 +93,7 @@ def _fit(points: Sequence[Diffusivity]) -> tuple[np.ndarray, np.ndarray, float]:
 def _objections(points: Sequence[Diffusivity], p_value: float) -> str | None:
     found = []
     if weak := [p for p in points if not p.d.admissible]:
-        shown = ", ".join(f"{p.temperature:g} K (N_eff {p.n_eff:.0f})" for p in weak)
+        shown = ", ".join(f"{p.temperature:g} K{_hops(p)}" for p in weak)
         found.append(f"uses diffusivities that aren't admissible by themselves: {shown}")
     if p_value < P_VALUE_MIN:
         found.append(
@@ -101,6 +101,10 @@ def _objections(points: Sequence[Diffusivity], p_value: float) -> str | None:
             "look for a phase transition or a curved plot"
         )
     return "; ".join(found) or None
+
+
+def _hops(point: Diffusivity) -> str:
+    return "" if point.n_eff is None else f" (N_eff {point.n_eff:.0f})"
 
 
 def predict(transport: Transport, temperatures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -108,7 +108,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
     doubts
         Why the counts themselves aren't to be trusted, as that runs ended early
         (:func:`ionloop.evaluate.endings.early_endings`) or that the framework moved
-        (:func:`ionloop.evaluate.transport.moving_framework`); the energy isn't admissible then.
+        (:func:`ionloop.evaluate.runs.moving_framework`); the energy isn't admissible then.
 
     Returns
     -------

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from jobflow import job
 
 from ionloop.document import DATA_FIELDS, fetch_outputs
@@ -16,10 +18,11 @@ from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.cost import cost_of, time_calculator
 from ionloop.evaluate.endings import early_endings
 from ionloop.evaluate.hop_rates import count_hops, hop_activation
+from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
 from ionloop.evaluate.schema import Accuracy, Cost, Evaluation, Transport
 from ionloop.evaluate.scorecard import compare_barriers
 from ionloop.evaluate.testset import pick_test_frames
-from ionloop.evaluate.transport import diffusivity_of_trajectories, moving_framework
+from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.schema import Exploration
 from ionloop.frame import Frame
 from ionloop.label.schema import LabelShard
@@ -100,22 +103,31 @@ def trajectories_of(runs: Sequence[Trajectory | list[Exploration]]) -> list[Traj
 def measure_cost(
     start: Frame, members: list[str], shard: LabelShard, n_timed: int, random_seed: int
 ) -> list[Cost]:
-    """Time one model, the committee, and the reference's own labels on this machine."""
+    """Time one model and the committee here; the reference's labels say what they took."""
     rng = np.random.default_rng([random_seed, 37])
     atoms = start.to_atoms()
     with tempfile.TemporaryDirectory() as folder:
         paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
-        model = time_calculator(
-            atoms, lambda: mace.committee_calculator(paths[:1]), n_timed, rng, name="one MACE model"
-        )
-        committee = time_calculator(
+        models = model_cost(atoms, paths, n_timed, rng)
+    return [*models, *reference_cost(shard, len(atoms))]
+
+
+def model_cost(
+    atoms: Atoms, paths: Sequence[Path], n_timed: int, rng: np.random.Generator
+) -> list[Cost]:
+    """Time the first model and the committee with the calculator that MD runs, one replica."""
+    calculator = mace.committee_calculator(paths)
+    return [
+        time_calculator(
             atoms,
-            lambda: mace.committee_calculator(paths),
+            partial(CommitteeDriver, calculator, members),
             n_timed,
             rng,
-            name=f"committee of {len(paths)}",
+            name=name,
+            note="energy and forces as MD computes them, one replica; other jobs may run beside",
         )
-    return [model, committee, *reference_cost(shard, len(atoms))]
+        for name, members in (("one MACE model", [0]), (f"committee of {len(paths)}", None))
+    ]
 
 
 def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
@@ -126,7 +138,8 @@ def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
         [label.wall_s for label in shard.labels],
         n_atoms=n_atoms,
         name=f"reference ({shard.labels[0].engine})",
-        note="median wall time of the test set's labels",
+        note="whole labels of the test set: start-up and stress included, perhaps on other "
+        "hardware than the models; other jobs may run beside",
     )
     return [found]
 

@@ -1,11 +1,12 @@
-"""Mean squared displacements, drift-corrected and averaged over time origins."""
+"""Mean squared displacements, averaged over time origins, ions and replicas."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from ionloop.errors import EvaluationError
-from ionloop.explore.hops import remove_drift
 
 
 def require_framework(framework: np.ndarray) -> None:
@@ -57,21 +58,42 @@ def ion_msds(positions: np.ndarray) -> np.ndarray:
     return np.maximum(msd, 0.0)
 
 
-def mean_squared_displacement(
-    positions: np.ndarray,
-    mobile: np.ndarray,
-    framework: np.ndarray,
-    masses: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the drift-corrected, time-averaged MSD of the mobile ions, shape [n_frames], Å².
+def pool(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Average curves by their numbers of origins, up to the shortest one's end."""
+    n = min(map(len, curves))
+    return np.average([c[:n] for c in curves], axis=0, weights=_origins(curves, np.arange(n)))
 
-    Parameters are those of :func:`ionloop.explore.hops.remove_drift`; ``mobile`` are the
-    mobile ions' indices.
 
-    Raises
-    ------
-    EvaluationError
-        If there is no framework ion.
+def pooled_error(replicas: Sequence[np.ndarray], lags: np.ndarray) -> np.ndarray | None:
+    r"""Return the standard error of the pooled MSD, Å²; None for one ion of one run.
+
+    .. math:: SE^2 = \frac{k}{k-1} \sum_i w_i^2 (x_i - \bar x)^2, \quad \sum_i w_i = 1
+
+    over all k ions and, for several replicas, over those, whichever is larger: ions that
+    hop in concert are one event, and the first alone would be too small. Lags share
+    their frames, so that errors of neighbouring lags are correlated.
+
+    Parameters
+    ----------
+    replicas
+        :func:`ion_msds` of each run, shape [n_frames, n], Å².
+    lags
+        Indices of the lags wanted, shape [m], within the shortest run.
     """
-    require_framework(framework)
-    return time_averaged_msd(remove_drift(positions, framework, masses=masses)[:, mobile])
+    ions = [x[:, i] for x in replicas for i in range(x.shape[1])]
+    groups = [ions, [x.mean(axis=1) for x in replicas]]
+    errors = [_standard_error(curves, lags) for curves in groups if len(curves) > 1]
+    return np.max(errors, axis=0) if errors else None
+
+
+def _standard_error(curves: Sequence[np.ndarray], lags: np.ndarray) -> np.ndarray:
+    share = _origins(curves, lags)
+    share /= share.sum(axis=0)
+    values = np.array([c[lags] for c in curves])
+    scatter = share * (values - (share * values).sum(axis=0))
+    return np.sqrt((scatter**2).sum(axis=0) * len(curves) / (len(curves) - 1))
+
+
+def _origins(curves: Sequence[np.ndarray], lags: np.ndarray) -> np.ndarray:
+    """Return the time origins of each curve's lags, shape [k, m]."""
+    return np.array([len(c) - lags for c in curves], float)

@@ -65,15 +65,25 @@ class Diffusivity(Document):
 
     temperature: float = Field(description="K.")
     d: Estimate = Field(description="D in cm²/s, or an upper bound where too few hops.")
-    n_eff: float = Field(
-        description="Effective number of hops, max TMSD / a², a the longest enumerated hop."
+    n_eff: float | None = Field(
+        description="Effective number of hops, max TMSD / a², a the longest enumerated hop; None "
+        "where nothing was measured."
     )
     alpha: float | None = Field(None, description="d ln MSD / d ln t in the window.")
-    window_fs: tuple[float, float] = Field(description="Lag times of the fit, fs.")
+    window_fs: tuple[float, float] | None = Field(
+        description="Lag times of the fit, fs; None where nothing was measured."
+    )
     msd_time_fs: list[float] = Field(description="Lag times of the curve, fs.")
     msd: list[float] = Field(description="Drift-corrected MSD of mobile ions, Å².")
-    framework_msd: float = Field(description="Framework MSD at the longest lag, Å².")
-    time_ps: float = Field(description="Length of the run, ps, all replicas.")
+    msd_error: list[float] = Field(
+        default=[],
+        description="Standard error of the MSD over ions, or over replicas where larger, Å²; "
+        "empty for one ion of one run, and in documents from before it was kept.",
+    )
+    framework_msd: float | None = Field(
+        description="Framework MSD at the longest lag, Å²; None where nothing was measured."
+    )
+    time_ps: float = Field(description="Length of what was analysed, ps, all replicas.")
 
 
 class Transport(Document):
@@ -91,7 +101,7 @@ class Transport(Document):
 
 
 class Cost(Document):
-    """Time a step on the same cores."""
+    """Wall time of a step, or of a reference's label; the note says which, and where."""
 
     calculator: str
     n_atoms: int

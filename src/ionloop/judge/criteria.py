@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.stats import beta, gamma
+from scipy.stats import beta
 
 from ionloop.errors import EvaluationError
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Limits, Metrics
@@ -198,37 +198,6 @@ def log_rate_change(old: HopRate, new: HopRate, confidence: float) -> tuple[floa
     p = float(beta.ppf(tail if change > 0 else 1 - tail, *shape))
     bound = math.log(p / (1 - p)) - offset
     return change, abs(change - bound)
-
-
-def hop_rate(n_hops: int, ion_time_ps: float, confidence: float = 0.90) -> tuple[float, ...]:
-    """Return a hop rate with its interval.
-
-    Parameters
-    ----------
-    n_hops
-        Hops counted.
-    ion_time_ps
-        Mobile ions times simulated time, ps.
-    confidence
-        Confidence of the two-sided interval.
-
-    Returns
-    -------
-    tuple[float, ...]
-        Rate, lower and upper end, 1/ps a ion: exact (Garwood, Biometrika 28, 437 (1936)).
-
-    Raises
-    ------
-    EvaluationError
-        If no time was simulated.
-    """
-    if ion_time_ps <= 0 or n_hops < 0:
-        msg = f"expected hops >= 0 in a time above 0, got {n_hops} in {ion_time_ps:g} ion-ps"
-        raise EvaluationError(msg)
-    tail = (1 - confidence) / 2
-    lower = float(gamma.ppf(tail, n_hops)) if n_hops else 0.0
-    upper = float(gamma.ppf(1 - tail, n_hops + 1))
-    return n_hops / ion_time_ps, lower / ion_time_ps, upper / ion_time_ps
 
 
 def trusted_share(now: Metrics, limits: Limits) -> Criterion:

@@ -89,11 +89,6 @@ class Band(Document):
         """Highest image above the first, eV."""
         return float(max(self.energies) - self.energies[0])
 
-    @property
-    def reverse_barrier(self) -> float:
-        """Highest image above the last, eV."""
-        return float(max(self.energies) - self.energies[-1])
-
     def progress(self) -> np.ndarray:
         """Arc length along the band in all coordinates, 0 to 1, shape [n_images]."""
         images = np.array(self.images)

@@ -83,11 +83,15 @@ def key_numbers(record: Record) -> list[KeyNumber]:
         if t.hop_activation_energy is not None
     ]
     rows += [
-        _estimate(f"D at {p.temperature:g} K", t.calculator, p.d, f"N_eff {p.n_eff:.0f}")
+        _estimate(f"D at {p.temperature:g} K", t.calculator, p.d, _hops(p.n_eff))
         for t in known
         for p in t.points
     ]
     return rows
+
+
+def _hops(n_eff: float | None) -> str:
+    return "" if n_eff is None else f"N_eff {n_eff:.0f}"
 
 
 def _barriers(record: Record) -> list[KeyNumber]:

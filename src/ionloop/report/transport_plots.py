@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import unlabel_rgb
 from plotly.subplots import make_subplots
 
 from ionloop.evaluate.arrhenius import predict
@@ -19,7 +20,7 @@ def _transports(evaluation: Evaluation) -> list[tuple[str, Transport]]:
 
 
 def msd(evaluation: Evaluation | None) -> go.Figure | str:
-    """MSD against lag time on logarithmic axes; the fitted window is drawn bold."""
+    """MSD with its standard error against lag time, logarithmic; the fitted window is bold."""
     if evaluation is None:
         return "No mean squared displacements: the campaign hasn't been evaluated yet."
     panels = [(name, t) for name, t in _transports(evaluation) if t.points]
@@ -34,6 +35,7 @@ def msd(evaluation: Evaluation | None) -> go.Figure | str:
     named: set[float] = set()
     for col, (_, transport) in enumerate(panels, start=1):
         for point in transport.points:
+            _add_band(figure, point, colours[point.temperature], col)
             for x, y, bold in _curve(point):
                 figure.add_scatter(
                     x=x,
@@ -53,11 +55,36 @@ def msd(evaluation: Evaluation | None) -> go.Figure | str:
     return style(figure, 440)
 
 
+def _add_band(figure: go.Figure, point: Diffusivity, colour: str, col: int) -> None:
+    """Draw one standard error of the MSD about it, where it's known."""
+    if not point.msd_error:
+        return
+    time, curve, error = (np.array(x) for x in (point.msd_time_fs, point.msd, point.msd_error))
+    shown = (time > 0) & (curve > 0)
+    time, curve, error = time[shown] / 1000, curve[shown], error[shown]
+    # An edge at or below 0 has no logarithm: it's cut at a hundredth of the MSD.
+    low = np.maximum(curve - error, 0.01 * curve)
+    red, green, blue = unlabel_rgb(colour)
+    figure.add_scatter(
+        x=[*time, *time[::-1]],
+        y=[*(curve + error), *low[::-1]],
+        fill="toself",
+        fillcolor=f"rgba({red:g},{green:g},{blue:g},0.2)",
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        legendgroup=f"{point.temperature:g}",
+        showlegend=False,
+        row=1,
+        col=col,
+    )
+
+
 def _curve(point: Diffusivity) -> list[tuple[list[float], list[float], bool]]:
     """Return the whole curve and, bold, its fitted part; lags in ps, zeros left out."""
     time, curve = np.array(point.msd_time_fs), np.array(point.msd)
     positive = (time > 0) & (curve > 0)
-    low, high = point.window_fs
+    low, high = point.window_fs or (np.inf, -np.inf)
     fitted = positive & (time >= low) & (time <= high) & (point.d.value is not None)
     return [
         ((time[mask] / 1000).tolist(), curve[mask].tolist(), bold)

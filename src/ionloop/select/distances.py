@@ -1,4 +1,4 @@
-"""Distances between fingerprints: their scale, and points far from each other."""
+"""Distances between fingerprints, and their scale."""
 
 from __future__ import annotations
 
@@ -61,49 +61,3 @@ def distances_to(points: np.ndarray, others: np.ndarray | None) -> np.ndarray:
     if others is None or len(others) == 0 or len(points) == 0:
         return np.full(len(points), np.inf)
     return cdist(points, others).min(axis=1)
-
-
-def farthest_points(
-    descriptors: np.ndarray,
-    k: int,
-    start: np.ndarray | None = None,
-    min_distance: float = 0.0,
-    rng: np.random.Generator | None = None,
-) -> tuple[np.ndarray, int]:
-    """Choose points that are far from each other, greedily.
-
-    Parameters
-    ----------
-    descriptors
-        Candidates, shape [n, d].
-    k
-        Points wanted.
-    start
-        Points that are already chosen, shape [m, d]; without them the first point is
-        drawn by ``rng``, or is candidate 0.
-    min_distance
-        Candidates nearer than this to a chosen point are near-duplicates.
-    rng
-        Draws the first point.
-
-    Returns
-    -------
-    tuple[np.ndarray, int]
-        Indices of at most ``k`` candidates in order of choice, and the number of
-        candidates that are left as near-duplicates of a chosen point.
-    """
-    nearest = distances_to(descriptors, start)
-    chosen: list[int] = []
-    while len(chosen) < min(k, len(descriptors)):
-        if np.isinf(nearest).all():
-            best = 0 if rng is None else int(rng.integers(len(descriptors)))
-        else:
-            free = nearest.copy()
-            free[chosen] = -1.0
-            best = int(free.argmax())
-            if free[best] < min_distance:
-                break
-        chosen.append(best)
-        nearest = np.minimum(nearest, distances_to(descriptors, descriptors[[best]]))
-    left = np.setdiff1d(np.arange(len(descriptors)), chosen)
-    return np.array(chosen, dtype=int), int((nearest[left] < min_distance).sum())

@@ -1,0 +1,114 @@
+"""Lag times of a fit, the straight line through them, and the hops they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """Which lag times are fitted, and when the result may be believed.
+
+    Parameters
+    ----------
+    lower_hops
+        Fitted lags have an MSD above this multiple of a²: the cage is left behind.
+    upper_fraction
+        Fitted lags are below this share of a run: longer ones have too few origins.
+    alpha_min
+        Least d ln MSD / d ln t in the window: below it, motion isn't diffusive yet.
+    span_min
+        Least ratio of the last to the first fitted lag.
+    cage_fs
+        First lag, fs, where the rule of ``lower_hops`` leaves no window because carriers
+        are dilute; such a result is never admissible.
+    n_eff_min
+        Fewer effective hops give no number. Counting alone then has a relative error above
+        1/sqrt(5) = 45 %, so that a slope's sign isn't safe.
+    rsd_max
+        Above this relative error a number is given but not admissible: its interval holds 0.
+        With the formula of :func:`relative_error`, 1 means 13 effective hops.
+    framework_hops
+        Largest framework MSD, as a multiple of a²: above it the framework itself moves. Of
+        a few dozen ions one that leaves its site is enough; thermal motion stays far below.
+    """
+
+    lower_hops: float = 0.5
+    upper_fraction: float = 0.7
+    alpha_min: float = 0.9
+    span_min: float = 2.0
+    cage_fs: float = 500.0
+    n_eff_min: float = 5.0
+    rsd_max: float = 1.0
+    framework_hops: float = 0.15
+
+
+@dataclass(frozen=True)
+class Window:
+    """Indices of the first and the last fitted lag, and what speaks against them."""
+
+    start: int
+    stop: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Slope, Å²/fs, and intercept, Å², of a fitted MSD."""
+
+    slope: float
+    intercept: float
+
+
+def choose_window(
+    msd: np.ndarray, interval: float, hop_distance: float, rule: WindowRule
+) -> Window | None:
+    """Choose the fitted lags of an MSD, shape [n_frames], Å², by a rule; None if it's too short.
+
+    ``interval`` is the time between frames, fs, and ``hop_distance`` the rule's a, Å.
+    """
+    last = int(rule.upper_fraction * (len(msd) - 1))
+    above = np.flatnonzero(msd[: last + 1] > rule.lower_hops * hop_distance**2)
+    # From here on the MSD stays above the limit: one noisy lag must not open the window.
+    below = np.flatnonzero(msd[: last + 1] <= rule.lower_hops * hop_distance**2)
+    if len(above) and above[-1] > below[-1]:
+        start = int(below[-1]) + 1
+        if last >= rule.span_min * start and last - start >= 3:
+            return Window(start, last, None)
+    start = max(1, round(rule.cage_fs / interval))
+    if last < rule.span_min * start or last - start < 3:
+        return None
+    note = (
+        f"the MSD passes {rule.lower_hops:g} a² too late or never, so that the fit starts at "
+        f"{start * interval / 1000:.2g} ps, where the cage still counts; run longer"
+    )
+    return Window(start, last, note)
+
+
+def fit(msd: np.ndarray, window: Window, interval: float) -> Line:
+    """Fit a straight line to the window by ordinary least squares."""
+    lags = np.arange(window.start, window.stop + 1) * interval
+    slope, intercept = np.polyfit(lags, msd[window.start : window.stop + 1], 1)
+    return Line(float(slope), float(intercept))
+
+
+def log_slope(msd: np.ndarray, window: Window) -> float | None:
+    """Return α = d ln MSD / d ln t in the window; None where the MSD is 0."""
+    # Lags spaced evenly in ln t, since long lags, the noisiest, would else prevail.
+    lags = np.unique(np.geomspace(window.start, window.stop, 50).round().astype(int))
+    if msd[lags].min() <= 0:
+        return None
+    return float(np.polyfit(np.log(lags), np.log(msd[lags]), 1)[0])
+
+
+def hopped_msd(msd: np.ndarray, window: Window | None, stop: int, interval: float) -> float:
+    """Return the largest MSD up to lag ``stop`` less the cage's part, Å²; 0 for a cage alone."""
+    if window is None:
+        return 0.0
+    line = fit(msd, window, interval)
+    if line.slope <= 0:
+        return 0.0
+    gain = line.slope * stop * interval
+    return float(min(msd[window.start : stop + 1].max(), gain))
