@@ -124,7 +124,7 @@ def arrhenius(evaluation: Evaluation | None) -> go.Figure | str:
             hovertemplate="%{y:.2e} cm²/s at %{customdata[0]:g} K, N_eff %{customdata[1]:.0f}",
         )
     figure.update_xaxes(title="1000 K / T")
-    figure.update_yaxes(title="D / cm² s⁻¹", type="log", exponentformat="power", dtick="D2")
+    figure.update_yaxes(title="D / cm² s⁻¹", type="log", tickformat=".0e", dtick="D2")
     return style(figure, 440)
 
 
