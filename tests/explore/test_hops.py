@@ -11,14 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ionloop.errors import ExplorationError
-from ionloop.explore.hops import (
-    HopDetector,
-    assign_sites,
-    find_hops,
-    progress,
-    remove_drift,
-    unwrap,
-)
+from ionloop.explore.hops import HopDetector, find_hops
+from ionloop.explore.positions import assign_sites, progress, remove_drift, unwrap
 
 A = 3.0
 N_SITES = 4

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.errors import EngineError
+from ionloop.errors import ExplorationError
 from ionloop.explore.driver import CommitteeDriver, stack
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.train.calibration import ion_spread
@@ -104,7 +104,7 @@ def test_replicas_in_one_batch_are_each_what_they_are_alone(model_paths, cell, d
 def test_half_a_replica_is_refused(committee, cell):
     atoms = cell[:-1]
     atoms.calc = CommitteeDriver(committee, n_atoms=len(cell))
-    with pytest.raises(EngineError, match="expected replicas of 39 atoms, got 38 atoms"):
+    with pytest.raises(ExplorationError, match="expected replicas of 39 atoms, got 38 atoms"):
         atoms.get_forces()
 
 

@@ -35,4 +35,4 @@ def li3ocl_frame(li3ocl_vacancies: Structure) -> Frame:
 
 @pytest.fixture(scope="session")
 def li3ocl_hop(li3ocl: Structure, li3ocl_vacancies: Structure) -> Hop:
-    return vacancy_hops(li3ocl, li3ocl_vacancies, "Li", 3.0)[0]
+    return vacancy_hops(li3ocl, li3ocl_vacancies, "Li", 3.0).hops[0]

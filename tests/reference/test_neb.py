@@ -123,13 +123,16 @@ def test_a_killed_band_goes_on_from_its_checkpoint(
     with pytest.raises(_DeathError):
         relax(li3ocl_hop, mortal(110), checkpoint=checkpoint)
     maker = mortal(10_000)
+    earlier_s = read(checkpoint, 0).info["earlier_s"]
     again = relax(li3ocl_hop, maker, checkpoint=checkpoint)
+    assert again.wall_s > earlier_s > 0  # of both launches
     assert again.converged
     assert again.barrier == pytest.approx(band.barrier, abs=5e-3)
     assert 10_000 - maker.left[0] < band.n_force_calls / 2
     # The calls of the first attempt count too, all but those of its last, unfinished step.
     assert again.n_force_calls >= 110 - 3 + (10_000 - maker.left[0])
     finished = relax(li3ocl_hop, checkpoint=checkpoint)
+    assert finished.wall_s > read(checkpoint, 0).info["earlier_s"] > earlier_s
     assert finished.n_force_calls - again.n_force_calls <= 10
     assert finished.barrier == pytest.approx(again.barrier, abs=1e-4)
 

@@ -32,7 +32,7 @@ def test_the_loop_finds_hops_labels_them_and_says_what_came_out(ionloop_db):
     assert int(found["generations"]) >= 2
     ours, truth = map(float, found["barrier_meV"].split("/"))
     assert 0 < truth == pytest.approx(238, abs=5)  # the teacher's: no randomness in it
-    assert ours == pytest.approx(truth, rel=0.5)
+    assert ours == pytest.approx(truth, abs=80)  # four runs lay 21 to 52 above
     assert Path(found["report"]).stat().st_size > 1e5
 
     record = campaign_record(resolve_campaign(None))

@@ -25,7 +25,7 @@ from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.reference.base import Reference
 from ionloop.seed.maker import SeedMaker
-from ionloop.seed.paths import survey_vacancy_hops
+from ionloop.seed.paths import vacancy_hops
 from ionloop.select.maker import SelectMaker
 from ionloop.train.maker import CommitteeMaker
 
@@ -112,7 +112,7 @@ class CampaignMaker(Maker):
     def _material(self, host: Structure, structure: Structure) -> Material:
         charge = self.profile.charge
         fields: dict[str, Any] = {"origin": Origin.AIMD, "group": "start", "charge": charge}
-        found = survey_vacancy_hops(
+        found = vacancy_hops(
             host, structure, self.profile.mobile_ion, self.profile.hop_distance_max, charge=charge
         )
         return Material(

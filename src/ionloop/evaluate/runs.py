@@ -88,7 +88,7 @@ def moving_framework(
     points: Sequence[Diffusivity], hop_distance: float, rule: WindowRule | None = None
 ) -> str | None:
     """Say at which temperatures the framework itself moved; None if it's not known to have."""
-    limit = (rule or WindowRule()).framework_hops * hop_distance**2
+    limit = (rule or WindowRule()).framework_limit(hop_distance)
     known = [(p.framework_msd, p.temperature) for p in points if p.framework_msd is not None]
     moved = [f"{msd:.1f} Å² at {t:g} K" for msd, t in known if msd > limit]
     if not moved:

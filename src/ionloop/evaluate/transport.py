@@ -21,7 +21,7 @@ from ionloop.evaluate.msd import (
 )
 from ionloop.evaluate.schema import Diffusivity, Estimate
 from ionloop.evaluate.window import Window, WindowRule, choose_window, fit, hopped_msd, log_slope
-from ionloop.explore.hops import remove_drift
+from ionloop.explore.positions import remove_drift
 from ionloop.units import diffusivity_to_cm2_per_s
 
 D_UNIT = "cm²/s"
@@ -218,6 +218,6 @@ def _objections(
         found.append(f"α is {shown}, expected above {rule.alpha_min:g}: not diffusive yet")
     if rsd > rule.rsd_max:
         found.append(f"the error is {rsd:.0%} of D, expected at most {rule.rsd_max:.0%}")
-    if framework_msd > rule.framework_hops * hop_distance**2:
+    if framework_msd > rule.framework_limit(hop_distance):
         found.append(f"the framework moves too (MSD {framework_msd:.1f} Å²)")
     return "; ".join(found) or None

@@ -29,7 +29,7 @@ class WindowRule:
         1/sqrt(5) = 45 %, so that a slope's sign isn't safe.
     rsd_max
         Above this relative error a number is given but not admissible: its interval holds 0.
-        With the formula of :func:`relative_error`, 1 means 13 effective hops.
+        With the formula of ``transport.relative_error``, 1 means 13 effective hops.
     framework_hops
         Largest framework MSD, as a multiple of a²: above it the framework itself moves. Of
         a few dozen ions one that leaves its site is enough; thermal motion stays far below.
@@ -43,6 +43,10 @@ class WindowRule:
     n_eff_min: float = 5.0
     rsd_max: float = 1.0
     framework_hops: float = 0.15
+
+    def framework_limit(self, hop_distance: float) -> float:
+        """Return the largest MSD of a framework at rest, Å²; ``hop_distance`` is a, Å."""
+        return self.framework_hops * hop_distance**2
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from matscipy.neighbours import neighbour_list
 
-from ionloop.errors import EngineError
+from ionloop.errors import ExplorationError
 
 if TYPE_CHECKING:
     from mace.calculators import MACECalculator
@@ -88,7 +88,7 @@ class CommitteeDriver(Calculator):
 
         Raises
         ------
-        EngineError
+        ExplorationError
             If the atoms aren't a whole number of replicas.
         """
         super().calculate(atoms, properties, system_changes)
@@ -144,7 +144,7 @@ class CommitteeDriver(Calculator):
         k, rest = divmod(len(atoms), n)
         if rest:
             msg = f"expected replicas of {n} atoms, got {len(atoms)} atoms; stack whole replicas"
-            raise EngineError(msg)
+            raise ExplorationError(msg)
         parameter = next(self.models[0].parameters())
         dtype, device = parameter.dtype, parameter.device
         kinds = np.array(self.numbers)[None, :] == atoms.numbers[:, None]

@@ -95,12 +95,10 @@ class Replicas:
         self.runs = [MDRun(positions=[atoms.positions.copy()]) for atoms in starts]
         self.alive = list(range(len(starts)))
         self.step = 0
-        self.atoms = stack(starts)
-        self._take(self.atoms, plan.friction)
+        self._take(stack(starts), plan.equilibration_friction)
 
     def equilibrate(self) -> None:
         """Warm the replicas under a strong bath; the energy at rest is what guards compare with."""
-        self._take(self.atoms, self.plan.equilibration_friction)
         for run, energy in zip(self.runs, self._energies(), strict=True):
             run.energy_start = float(energy) / self.n_atoms
         thermalize_momenta(self.atoms, temperature_K=self.plan.temperature, rng=self.rng)

@@ -42,7 +42,7 @@ class Exploration(Document):
     )
     frames: list[Frame] = Field(description="Candidates for labelling.")
     trajectory: Trajectory = Field(description="What was run.")
-    wall_s: float = Field(description="Wall time, s.")
+    wall_s: float = Field(description="Wall time, s; that of a batch is shared out evenly.")
 
 
 class BandSet(Document):

@@ -59,21 +59,29 @@ class CommitteeUncertainty:
         return self.scale * np.array([ion_spread(block, self.mobile) for block in blocks])
 
 
-def fingerprint(calculator: MACECalculator, atoms: Atoms, focus: int) -> list[float]:
-    """Describe a frame by invariant MACE features, for diversity.
+def fingerprints(
+    calculator: MACECalculator, atoms: Atoms, focuses: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """Describe a frame by invariant MACE features, for diversity, at the cost of one evaluation.
 
-    Means over each species tell the frame's thermodynamic state; the features of the
-    ``focus`` ion, the one that hops or is most uncertain, tell hops apart, which whole-cell
-    means hide.
+    Means over each species tell the frame's thermodynamic state; the features of a focus
+    ion, the one that hops or is most uncertain, tell hops apart, which whole-cell means hide.
 
     Returns
     -------
-    list[float]
-        n_species + 1 blocks of invariant features, dimensionless.
+    np.ndarray
+        One row a focus ion: n_species + 1 blocks of invariant features of the first model,
+        dimensionless.
     """
     features = calculator.get_descriptors(atoms.copy(), invariants_only=True)
     if isinstance(features, list):
         features = features[0]
     symbols = np.array(atoms.get_chemical_symbols())
     means = [features[symbols == s].mean(axis=0) for s in sorted(set(symbols))]
-    return np.concatenate([*means, features[focus]]).astype(float).tolist()
+    shared = np.tile(np.concatenate(means), (len(focuses), 1))
+    return np.hstack([shared, features[focuses]]).astype(float)
+
+
+def fingerprint(calculator: MACECalculator, atoms: Atoms, focus: int) -> list[float]:
+    """Describe a frame with one focus ion: see :func:`fingerprints`."""
+    return fingerprints(calculator, atoms, [focus])[0].tolist()

@@ -68,10 +68,21 @@ class _Progress:
         Force calls so far, of all attempts.
     ends_converged
         Whether all ends that were relaxed so far converged.
+    earlier_s
+        Wall time of earlier attempts, up to what they saved, s.
     """
 
     calls: int = 0
     ends_converged: bool = True
+    earlier_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._begin = time.perf_counter()
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time so far, of all attempts, s."""
+        return self.earlier_s + time.perf_counter() - self._begin
 
 
 def relax_band(  # noqa: PLR0913
@@ -120,7 +131,6 @@ def relax_band(  # noqa: PLR0913
     settings = BandSettings(
         n_images=n_images, fmax=fmax, max_steps=max_steps, end_fmax=min(0.05, fmax)
     )
-    begin = time.perf_counter()
     images, progress = _load(checkpoint)
     if len(images) <= 2:  # ends alone
         ends = _relax_ends(images, hop, make_calculator, settings, progress, checkpoint)
@@ -142,7 +152,7 @@ def relax_band(  # noqa: PLR0913
         n_force_calls=progress.calls,
         engine=engine,
         settings_hash=settings_hash,
-        wall_s=time.perf_counter() - begin,
+        wall_s=progress.wall_s,
     )
 
 
@@ -225,7 +235,7 @@ def _relax(
 def _save(checkpoint: Path | None, images: list[Atoms], progress: _Progress) -> None:
     if checkpoint is None:
         return
-    info = asdict(progress)
+    info = asdict(progress) | {"earlier_s": progress.wall_s}
     bare = [Atoms(i.symbols, i.positions, cell=i.cell, pbc=True, info=info) for i in images]
     scratch = checkpoint.with_suffix(".tmp")
     write(scratch, bare, "extxyz")
@@ -239,5 +249,7 @@ def _load(checkpoint: Path | None) -> tuple[list[Atoms], _Progress]:
     images = list(read(checkpoint, ":", format="extxyz"))
     info = images[0].info
     return images, _Progress(
-        calls=int(info.get("calls", 0)), ends_converged=bool(info.get("ends_converged", False))
+        calls=int(info.get("calls", 0)),
+        ends_converged=bool(info.get("ends_converged", False)),
+        earlier_s=float(info.get("earlier_s", 0.0)),
     )

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 from ionloop.evaluate.schema import Transport
 from ionloop.evaluate.scorecard import doubts, lowest_barrier
 from ionloop.report import plots, tables, transport_plots
-from ionloop.report.summary import Record, barriers_of, last_advance, summarize
+from ionloop.report.summary import Record, barriers_of, last_advance, mev, summarize
 
 #: Title and caption of each figure, in the report's order.
 CAPTIONS = {
@@ -160,15 +160,14 @@ def verdict(record: Record) -> tuple[str, str]:
 
 def outcome(record: Record) -> list[str]:
     """Return what came out, in sentences."""
-    found = summarize(record)
     sentences = []
     easiest = lowest_barrier(barriers_of(record))
     if easiest is not None and easiest.model is not None:
         why = doubts(easiest)
         doubt = f" (not admissible: {'; '.join(why)})" if why else ""
         sentences.append(
-            f"Easiest hop: barrier {found.barrier_model_mev} meV by the model, "
-            f"{found.barrier_reference_mev} meV by the reference{doubt}."
+            f"Easiest hop: barrier {mev(easiest.model)} meV by the model, "
+            f"{mev(easiest.reference)} meV by the reference{doubt}."
         )
     if record.evaluation is None:
         return [*sentences, "The last committee hasn't been evaluated yet."]

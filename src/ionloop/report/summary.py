@@ -71,8 +71,8 @@ def summarize(record: Record) -> Summary:
         converged=last is not None and last.judgement.converged,
         generations=len({a.generation for a in record.advances}),
         labels=sum(s.n_admitted for s in record.shards),
-        barrier_model_mev=_mev(barrier.model if barrier and barrier.model_converged else None),
-        barrier_reference_mev=_mev(
+        barrier_model_mev=mev(barrier.model if barrier and barrier.model_converged else None),
+        barrier_reference_mev=mev(
             barrier.reference if barrier and barrier.reference_converged else None
         ),
         ea_model_ev=_with_error(ours),
@@ -87,7 +87,7 @@ def activation_energies(
 
     That of D where both have an admissible one, or the model alone where there is no
     reference; else that of the hop rate, which shorter runs can give. Where neither is
-    admissible for both, the first that both have a value for, marked as it is.
+    admissible for both, the first that both have a value for, else that of D.
     """
     if evaluation is None:
         return None, None
@@ -131,7 +131,8 @@ def summary_line(record: Record, *, wall_s: float, report: str, name: str = "dem
     )
 
 
-def _mev(value: float | None) -> str:
+def mev(value: float | None) -> str:
+    """Write a barrier, eV, in meV."""
     return MISSING if value is None else f"{1000 * value:.0f}"
 
 

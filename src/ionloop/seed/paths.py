@@ -12,7 +12,7 @@ from ionloop.frame import Frame, HopTag, Origin
 from ionloop.seed.schema import Hop
 from ionloop.seed.symmetry import PathClasses, mobile_sites, path_classes, site_classes
 
-__all__ = ["mobile_sites", "path_classes", "site_classes", "survey_vacancy_hops", "vacancy_hops"]
+__all__ = ["mobile_sites", "path_classes", "site_classes", "vacancy_hops"]
 
 #: How far an ion may sit from its host site and still be matched, Å.
 _MATCH_TOLERANCE = 1.2
@@ -28,18 +28,6 @@ class VacancyHops(NamedTuple):
 
 
 def vacancy_hops(
-    host: Structure,
-    structure: Structure,
-    mobile_ion: str,
-    max_distance: float,
-    charge: int = 0,
-    clearance: float = 1.0,
-) -> list[Hop]:
-    """Build the end points of each distinct hop: see :func:`survey_vacancy_hops`."""
-    return survey_vacancy_hops(host, structure, mobile_ion, max_distance, charge, clearance).hops
-
-
-def survey_vacancy_hops(
     host: Structure,
     structure: Structure,
     mobile_ion: str,

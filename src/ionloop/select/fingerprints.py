@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
-from ase import Atoms
+from ase.calculators.calculator import Calculator
 
+from ionloop.explore.uncertainty import fingerprints
 from ionloop.frame import Frame
 
 
-class Describer(Protocol):
-    """What is needed of one MACE model's calculator."""
-
-    def get_descriptors(self, atoms: Atoms, *, invariants_only: bool) -> np.ndarray:
-        """Return the features of each atom, shape [n, f]."""
-
-
 def labelled_fingerprints(
-    frames: Sequence[Frame], calculator: Describer, mobile_ion: str
+    frames: Sequence[Frame], calculator: Calculator, mobile_ion: str
 ) -> np.ndarray:
     """Describe labelled frames once more; fingerprints of different models don't compare.
 
@@ -41,17 +34,8 @@ def labelled_fingerprints(
     np.ndarray
         Shape [m, d], m the number of mobile ions of all frames, dimensionless.
     """
-    return np.concatenate([_each_ion(f.to_atoms(), calculator, mobile_ion) for f in frames])
-
-
-def _each_ion(atoms: Atoms, calculator: Describer, mobile_ion: str) -> np.ndarray:
-    """Give each mobile ion's fingerprint at the cost of one.
-
-    The layout is that of :func:`ionloop.explore.uncertainty.fingerprint`.
-    """
-    features = calculator.get_descriptors(atoms, invariants_only=True)
-    symbols = np.array(atoms.get_chemical_symbols())
-    means = [features[symbols == s].mean(axis=0) for s in sorted(set(symbols))]
-    own = features[symbols == mobile_ion]
-    shared = np.tile(np.concatenate(means), (len(own), 1))
-    return np.hstack([shared, own]).astype(float)
+    described = []
+    for frame in frames:
+        ions = np.flatnonzero(np.array(frame.symbols) == mobile_ion)
+        described.append(fingerprints(calculator, frame.to_atoms(), ions))
+    return np.concatenate(described)

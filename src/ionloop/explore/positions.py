@@ -1,0 +1,116 @@
+"""Positions of a trajectory made continuous, freed of drift, and put beside the host's sites."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase.geometry import find_mic
+from scipy.spatial import cKDTree
+
+
+def unwrap(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Make a trajectory continuous.
+
+    Parameters
+    ----------
+    positions
+        Wrapped or unwrapped, shape [n_frames, n_atoms, 3], Å.
+    cell
+        Lattice vectors as rows, shape [3, 3], Å.
+
+    Returns
+    -------
+    np.ndarray
+        The first frame as it is, then each step by the shortest way, same shape, Å.
+    """
+    steps = np.diff(positions, axis=0)
+    jumps = np.rint(steps @ np.linalg.inv(cell))
+    continuous = np.array(positions, dtype=float)
+    continuous[1:] -= np.cumsum(jumps, axis=0) @ cell
+    return continuous
+
+
+def remove_drift(
+    positions: np.ndarray,
+    framework: np.ndarray,
+    reference: np.ndarray | None = None,
+    cell: np.ndarray | None = None,
+) -> np.ndarray:
+    """Subtract the framework's mean displacement from every frame.
+
+    The plain mean, not that of masses, is the convention of lattice diffusion.
+
+    Parameters
+    ----------
+    positions
+        Continuous positions, shape [n_frames, n_atoms, 3], Å.
+    framework
+        Indices of the framework's atoms; none leaves the positions as they are.
+    reference
+        Rest positions of the framework's atoms, shape [n_framework, 3], Å; None takes
+        the first frame.
+    cell
+        Lattice vectors as rows, needed with ``reference``, which may be wrapped.
+
+    Returns
+    -------
+    np.ndarray
+        Corrected positions, same shape, Å.
+    """
+    if len(framework) == 0:
+        return positions
+    drift = (positions[:, framework] - positions[0, framework]).mean(axis=1)
+    if reference is not None and cell is not None:
+        offset, _ = find_mic(positions[0, framework] - reference, cell, pbc=True)
+        drift = drift + offset.mean(axis=0)
+    return positions - drift[:, None, :]
+
+
+def assign_sites(
+    positions: np.ndarray, sites: np.ndarray, cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the site nearest to each ion.
+
+    Parameters
+    ----------
+    positions
+        Ions' positions, shape [n_frames, n_ions, 3], Å.
+    sites
+        Sites, shape [M, 3], Å.
+    cell
+        Lattice vectors as rows, shape [3, 3], Å.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        Nearest site, shape [n_frames, n_ions], and the position of its copy next to the
+        ion, shape [n_frames, n_ions, 3], Å.
+    """
+    inverse = np.linalg.inv(cell)
+    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    wrapped_sites = (sites @ inverse) % 1.0
+    copies = ((wrapped_sites[None] + shifts[:, None]) @ cell).reshape(-1, 3)
+    fractional = positions @ inverse
+    home = np.floor(fractional)
+    _, index = cKDTree(copies).query((fractional - home) @ cell)
+    return index % len(sites), copies[index] + home @ cell
+
+
+def progress(positions: np.ndarray, site_from: np.ndarray, site_to: np.ndarray) -> np.ndarray:
+    r"""Project an ion on the line between two sites.
+
+    .. math:: s = \frac{(r - r_i) \cdot (r_j - r_i)}{|r_j - r_i|^2}
+
+    Parameters
+    ----------
+    positions
+        Continuous positions of one ion, shape [n_frames, 3], Å.
+    site_from, site_to
+        Old and new site as the ion sees them, not wrapped, shape [3], Å.
+
+    Returns
+    -------
+    np.ndarray
+        s, 0 at the old site and 1 at the new one, shape [n_frames].
+    """
+    path = site_to - site_from
+    return (positions - site_from) @ path / (path @ path)
