@@ -31,6 +31,19 @@ class Settings(BaseSettings):
     cp2k_data_dir: Path = Field(
         Path("/usr/share/cp2k"), description="CP2K's basis sets and potentials."
     )
+    vasp_cmd: str = Field("vasp_std", description="Command that runs VASP in a folder.")
+    vasp_gamma_cmd: str = Field(
+        "vasp_gam", description="The same for Gamma alone; `vasp_cmd` where its program is missing."
+    )
+    vasp_neb_cmd: str | None = Field(
+        None, description="The same for bands, on a multiple of their images; None: `vasp_cmd`."
+    )
+    vasp_wall_time_s: int | None = Field(
+        None, gt=0, description="Wall time of a worker, s; None: what PBS or SLURM says."
+    )
+    vasp_frozen_s: int = Field(
+        21_600, gt=0, description="A VASP that says nothing for so long is ended, s."
+    )
     device: str = Field("cpu", description="torch device of training and MD: cpu or cuda.")
 
     @property

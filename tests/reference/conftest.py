@@ -1,6 +1,13 @@
-"""Li3OCl with a Li and a Cl vacancy, and its hop: the teacher's own ground."""
+"""Li3OCl with a Li and a Cl vacancy, and its hop; and a machine with VASP's stand-in."""
 
 from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -36,3 +43,57 @@ def li3ocl_frame(li3ocl_vacancies: Structure) -> Frame:
 @pytest.fixture(scope="session")
 def li3ocl_hop(li3ocl: Structure, li3ocl_vacancies: Structure) -> Hop:
     return vacancy_hops(li3ocl, li3ocl_vacancies, "Li", 3.0).hops[0]
+
+
+# --- VASP's stand-in ---
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> ModuleType:
+    """The stand-in's module: its potential, to compare with."""
+    spec = importlib.util.spec_from_file_location("vasp_std", SUPPORT / "vasp_std.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def write_potcars() -> Callable[..., Path]:
+    """Writes made-up POTCARs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SUPPORT))
+        import potcars
+    return potcars.write_potcars
+
+
+@dataclass
+class StandIn:
+    """VASP as this machine seems to have it."""
+
+    log: Path
+    patch: pytest.MonkeyPatch
+
+    @property
+    def n_runs(self) -> int:
+        """How often VASP was started."""
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
+
+    def fail(self, mode: str) -> None:
+        """Let it fail from now on, or with ``mode:n`` in its first n runs."""
+        self.patch.setenv("VASP_STAND_IN_FAIL", mode)
+
+
+@pytest.fixture
+def vasp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_potcars: Callable[..., Path]
+) -> StandIn:
+    """A machine with VASP, made-up POTCARs, and a custodian that looks often."""
+    from pymatgen.core import SETTINGS
+
+    monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(write_potcars(tmp_path / "psp")))
+    monkeypatch.setenv("IONLOOP_VASP_CMD", f"{sys.executable} {SUPPORT / 'vasp_std.py'}")
+    monkeypatch.setenv("VASP_STAND_IN_LOG", str(tmp_path / "runs.log"))
+    monkeypatch.setattr("ionloop.reference.vasp_runs.POLL_S", 0.1)
+    return StandIn(tmp_path / "runs.log", monkeypatch)

@@ -186,3 +186,18 @@ def test_a_check_of_every_frame_costs_little(li3ocl_frame: Frame) -> None:
     ours = min(timeit.repeat(lambda: closest_contact(li3ocl_frame), number=1, repeat=30))
     cells = min(timeit.repeat(lambda: by_ase(atoms, 3.5), number=1, repeat=5))
     assert ours < cells / 4
+
+
+def test_a_label_of_other_settings_names_the_keys() -> None:
+    ours = {"cutoff": 520, "kinds": {"Li": "Li_sv", "O": "O"}, "mesh": None, "hash": "a" * 64}
+    theirs = {"cutoff": 400, "kinds": {"Li": "Li"}, "mesh": None, "hash": "a" * 63 + "b", "x": 1}
+    label = judge_point(FRAME, point(settings_hash="w", settings=theirs), "right", PROFILE, ours)
+    (reason,) = label.reasons
+    assert reason == (
+        "other settings: cutoff: expected 520, got 400; "
+        "hash: expected aaaaaaaaaaaa..., got aaaaaaaaaaaa...; "
+        "kinds.Li: expected Li_sv, got Li; kinds.O: expected O, got nothing; "
+        "x: expected nothing, got 1"
+    )
+    same = judge_point(FRAME, point(settings=theirs), "right", PROFILE, ours)
+    assert same.reasons == []

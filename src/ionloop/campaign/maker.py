@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -98,10 +98,14 @@ class CampaignMaker(Maker):
         """
         self.profile.check(structure)
         self.train.check()
-        self.reference.check(structure)
+        bound = replace(self, reference=self.reference.bind(structure))
+        bound.reference.check(structure)
+        campaign_id = campaign_id or new_campaign_id(self.profile.name)
+        return bound._flow(host, structure, campaign_id)  # noqa: SLF001
+
+    def _flow(self, host: Structure, structure: Structure, campaign_id: str) -> Flow:
         material = self._material(host, structure)
         check_budget(self.profile, self.seed, len(material.hops), self.evaluate.n_test)
-        campaign_id = campaign_id or new_campaign_id(self.profile.name)
         start = start_campaign(self._start(campaign_id, material))
         start.name = f"start {campaign_id}"
         start.update_metadata({"campaign_id": campaign_id, "generation": 0, "stage": "start"})

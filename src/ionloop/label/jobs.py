@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from jobflow import Flow, JobConfig, OnMissing, Response, job
 
@@ -14,7 +15,7 @@ from ionloop.frame import Frame
 from ionloop.label.budget import affordable, by_origin
 from ionloop.label.schema import Label, LabelShard
 from ionloop.profile import Profile
-from ionloop.reference.base import Reference
+from ionloop.reference.base import Reference, differing_settings
 from ionloop.reference.quality import judge_point
 from ionloop.reference.schema import SinglePoint
 
@@ -47,7 +48,13 @@ def label_frames(  # noqa: PLR0913
     ``frames`` may be the uuid of a job whose output has them; ``shards`` are the uuids of
     earlier batches: their frames aren't asked again, and count as spent. Of the budget that
     is left, ``reserve`` labels are kept back.
+
+    Raises
+    ------
+    LabelError
+        If the reference has other settings here than the earlier batches.
     """
+    check_same_settings(reference, shards)
     asked: list[Frame] = fetch_outputs([frames], "frames")[0] if isinstance(frames, str) else frames
     known = {h for shard in fetch_outputs(shards, "frame_hashes") for h in shard}
     fresh, left_out = affordable(new_frames(asked, known), profile.budget, len(known), reserve)
@@ -66,6 +73,7 @@ def label_frames(  # noqa: PLR0913
         generation,
         purpose,
         left_out,
+        reference.settings,
     )
     collect.config = JobConfig(on_missing_references=OnMissing.NONE)
     collect.name = f"collect labels {purpose} {generation}"
@@ -74,8 +82,32 @@ def label_frames(  # noqa: PLR0913
     return Response(replace=flow)
 
 
+def check_same_settings(reference: Reference, shards: list[str]) -> None:
+    """Compare the reference's settings with those of the campaign's first batch.
+
+    Files that settings hash, as CP2K's basis sets, can change while a campaign runs.
+
+    Raises
+    ------
+    LabelError
+        If they differ, with the keys.
+    """
+    for shard, settings_hash in zip(
+        shards[:1], fetch_outputs(shards[:1], "settings_hash"), strict=True
+    ):
+        if settings_hash != reference.settings_hash:
+            first = fetch_outputs([shard], "settings")[0] or {}
+            keys = "; ".join(differing_settings(first, reference.settings)[:5])
+            msg = (
+                f"expected the settings of the campaign's first labels ({settings_hash}), got "
+                f"{reference.settings_hash}: {keys}; labels of two settings are never mixed: put "
+                "back what changed and run `ionloop resume`, or start a new campaign"
+            )
+            raise LabelError(msg)
+
+
 @job(data=DATA_FIELDS, output_schema=LabelShard)
-def collect_labels(
+def collect_labels(  # noqa: PLR0913
     chunks: list[list[Frame]],
     results: list[list[SinglePoint] | None],
     settings_hash: str,
@@ -83,10 +115,12 @@ def collect_labels(
     generation: int,
     purpose: str,
     left_out: dict[str, int],
+    settings: dict[str, Any] | None = None,
 ) -> LabelShard:
     """Judge every result; raise if too few are admitted.
 
-    ``left_out`` counts by origin the frames that the budget left no label for.
+    ``left_out`` counts by origin the frames that the budget left no label for; ``settings``
+    are what ``settings_hash`` was made of.
 
     Raises
     ------
@@ -97,11 +131,11 @@ def collect_labels(
     for chunk, points in zip(chunks, results, strict=True):
         answers: Sequence[SinglePoint | None] = points or [None] * len(chunk)
         labels += [
-            judge_point(frame, point, settings_hash, profile)
+            judge_point(frame, point, settings_hash, profile, settings)
             for frame, point in zip(chunk, answers, strict=True)
         ]
     shard = make_shard(labels, settings_hash, profile, generation, purpose)
-    return shard.model_copy(update={"left_out": left_out})
+    return shard.model_copy(update={"left_out": left_out, "settings": settings})
 
 
 def make_shard(

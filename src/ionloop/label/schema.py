@@ -39,4 +39,5 @@ class LabelShard(Document):
         default={}, description="Frames by origin that the budget left no label for."
     )
     settings_hash: str = Field(description="The one settings hash of the batch.")
+    settings: dict | None = Field(None, description="What the settings hash was made of.")
     wall_s: float = Field(description="Sum of the calculations' wall times, s.")

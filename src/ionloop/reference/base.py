@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from jobflow import Job, Maker
 from pymatgen.core import Structure
@@ -19,6 +19,31 @@ def hash_settings(settings: dict[str, Any]) -> str:
     """Hash a JSON-like dictionary, whatever the order of its keys; 16 hex digits."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Write nested keys as one, joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def differing_settings(expected: dict[str, Any], got: dict[str, Any]) -> list[str]:
+    """Name the keys in which two settings differ, with both values, in order."""
+
+    def short(flat: dict[str, Any], key: str) -> str:
+        text = str(flat[key]) if key in flat else "nothing"
+        return text if len(text) <= 24 else f"{text[:12]}..."
+
+    left, right = (flatten(json.loads(json.dumps(s, default=str))) for s in (expected, got))
+    keys = sorted(left.keys() | right.keys())
+    return [
+        f"{key}: expected {short(left, key)}, got {short(right, key)}"
+        for key in keys
+        if (key in left, left.get(key)) != (key in right, right.get(key))
+    ]
 
 
 @dataclass
@@ -85,6 +110,18 @@ class Reference(Maker, ABC):
     @abstractmethod
     def neb(self, hop: Hop, *, n_images: int, fmax: float, max_steps: int) -> Job:
         """Make a job or flow whose output is a ``Band`` with relaxed end points."""
+
+    def bind(self, structure: Structure) -> Self:  # noqa: ARG002
+        """Return it with all that its settings need to know of the material.
+
+        Called once, at launch; the campaign goes on with what this returns.
+
+        Parameters
+        ----------
+        structure
+            The cell that will be simulated.
+        """
+        return self
 
     def check(self, structure: Structure) -> None:
         """Raise ``ReferenceSetupError`` if it can't run here; called before launch.

@@ -119,7 +119,8 @@ class Cp2kStaticMaker(StaticMaker):
             If CP2K or its data can't be found. A calculation that fails is a result.
         """
         dft = self.input_set_generator.dft
-        settings_hash = hash_settings(describe(dft))
+        settings = describe(dft)
+        settings_hash = hash_settings(settings)
         folder = parent / f"cp2k_{frame.frame_hash}"
         request = {"settings": settings_hash, "frame": geometry(frame)}
         document = run_in(folder, self, frame, request)
@@ -127,6 +128,7 @@ class Cp2kStaticMaker(StaticMaker):
         failure = failure_reason(output, dft.version)
         common: dict[str, Any] = {
             "settings_hash": settings_hash,
+            "settings": settings,
             "engine": f"cp2k {dft.version}",
             "wall_s": total_time(output),
             "directory": str(folder),

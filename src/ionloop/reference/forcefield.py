@@ -144,6 +144,7 @@ def single_point(
         stress=stress.tolist(),
         converged=True,
         settings_hash=reference.settings_hash,
+        settings=reference.settings,
         engine=reference.teacher.engine,
         wall_s=time.perf_counter() - begin,
         directory=str(Path.cwd()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -11,6 +12,7 @@ from ase.neighborlist import neighbor_list
 from ionloop.frame import Frame
 from ionloop.label.schema import Label
 from ionloop.profile import Profile
+from ionloop.reference.base import differing_settings
 from ionloop.reference.schema import SinglePoint
 
 #: Contacts are looked for up to here at least, Å; farther between larger atoms.
@@ -20,7 +22,11 @@ ALL_PAIRS_MAX = 400
 
 
 def judge_point(
-    frame: Frame, point: SinglePoint | None, settings_hash: str, profile: Profile
+    frame: Frame,
+    point: SinglePoint | None,
+    settings_hash: str,
+    profile: Profile,
+    settings: dict[str, Any] | None = None,
 ) -> Label:
     """Turn a calculation into a label, with the reasons that speak against it.
 
@@ -34,6 +40,8 @@ def judge_point(
         The campaign's settings hash.
     profile
         Limits: force ceiling, closest contact.
+    settings
+        What ``settings_hash`` was made of; a label of other settings is told by the key.
 
     Returns
     -------
@@ -62,7 +70,7 @@ def judge_point(
         directory=point.directory,
         reasons=[
             *_electronic(point),
-            *_settings(point, settings_hash),
+            *_settings(point, settings_hash, settings),
             *_numbers(frame, point, profile.force_ceiling),
             *_contacts(frame, profile.min_distance_fraction),
         ],
@@ -75,8 +83,12 @@ def _electronic(point: SinglePoint) -> list[str]:
     return [] if point.converged else ["SCF not converged"]
 
 
-def _settings(point: SinglePoint, settings_hash: str) -> list[str]:
-    return [] if point.settings_hash == settings_hash else ["other settings"]
+def _settings(point: SinglePoint, settings_hash: str, settings: dict[str, Any] | None) -> list[str]:
+    if point.settings_hash == settings_hash:
+        return []
+    if settings is None or point.settings is None:
+        return ["other settings"]
+    return [f"other settings: {'; '.join(differing_settings(settings, point.settings)[:5])}"]
 
 
 def _numbers(frame: Frame, point: SinglePoint, ceiling: float) -> list[str]:

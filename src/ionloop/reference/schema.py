@@ -21,6 +21,9 @@ class SinglePoint(Document):
     failure: str | None = Field(None, description="Why there is no result, in words.")
     n_scf: int | None = Field(None, description="Electronic steps; None for a force field.")
     settings_hash: str = Field(description="Hash of the settings that computed it.")
+    settings: dict | None = Field(
+        None, description="What was hashed, so that a refused label can say which key differs."
+    )
     engine: str = Field(description="Program and version.")
     wall_s: float = Field(description="Wall time, s.")
     directory: str = Field(description="Folder of the calculation.")

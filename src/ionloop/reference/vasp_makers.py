@@ -1,0 +1,203 @@
+"""How atomate2's VASP Makers are run here, and the one of labels."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from contextlib import chdir
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from atomate2.vasp.jobs.base import BaseVaspMaker
+from atomate2.vasp.jobs.core import StaticMaker
+from custodian.custodian import CustodianError
+from jobflow import job
+from pymatgen.core import Structure
+
+from ionloop.frame import Frame
+from ionloop.reference.base import hash_settings
+from ionloop.reference.cp2k_makers import geometry
+from ionloop.reference.cp2k_output import REQUEST_FILE, read_text
+from ionloop.reference.schema import SinglePoint
+from ionloop.reference.vasp_inputs import (
+    IonicVaspSet,
+    in_frame_order,
+    known_warnings,
+    vasp_structure,
+)
+from ionloop.reference.vasp_output import (
+    VaspRun,
+    found_settings,
+    label_failure,
+    stress_of,
+)
+from ionloop.reference.vasp_runs import Kind, run_arguments
+from ionloop.reference.vasp_settings import VaspSettings, describe
+
+logger = logging.getLogger(__name__)
+
+
+def run_here(maker: BaseVaspMaker, kind: Kind, what: Structure | list[Structure]) -> Any:  # noqa: ANN401
+    """Run a Maker's own ``make`` in the working folder.
+
+    Returns
+    -------
+    typing.Any
+        atomate2's document; None if custodian gave the calculation up.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If VASP or a POTCAR isn't there.
+    """
+    ready = replace(maker, run_vasp_kwargs={**maker.run_vasp_kwargs, **run_arguments(kind)})
+    make = next(c.__dict__["make"] for c in type(maker).__mro__ if _is_atomate2s(c))
+    with known_warnings():
+        try:
+            return make.original(ready, what).output
+        except CustodianError as error:
+            logger.warning("VASP failed in %s: %s", Path.cwd(), error)
+            return None
+
+
+def _is_atomate2s(kind: type) -> bool:
+    return kind.__module__.startswith("atomate2.") and "make" in kind.__dict__
+
+
+def same_request(folder: Path, request: dict[str, Any]) -> bool:
+    """Say whether a folder was made for this very request."""
+    asked = read_text(folder / REQUEST_FILE)
+    return asked is not None and json.loads(asked) == request
+
+
+def fresh_folder(folder: Path, request: dict[str, Any]) -> None:
+    """Make an empty folder that says what it is for."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / REQUEST_FILE).write_text(json.dumps(request))
+
+
+def drop_half_zipped(folder: Path) -> None:
+    """Remove zips of files that are still there: a kill while zipping leaves both."""
+    for zipped in folder.glob("*.gz"):
+        if zipped.with_suffix("").exists():
+            zipped.unlink()
+
+
+def engine_of(run: VaspRun, dft: VaspSettings) -> str:
+    """Name program and version: as found, or as asked where nothing was found."""
+    found = str(run.vasprun.vasp_version).strip() if run.vasprun else dft.version
+    return f"vasp {found}"
+
+
+def locked_kwargs() -> dict[str, Any]:
+    """Return ``write_input_set_kwargs``: a user's ``~/.atomate2.yaml`` must change no label."""
+    return {"apply_incar_updates": False}
+
+
+def plain_document() -> dict[str, Any]:
+    """Return ``task_document_kwargs``: what nobody reads isn't parsed."""
+    return {"parse_dos": False, "parse_bandstructure": False}
+
+
+@dataclass
+class VaspStaticMaker(StaticMaker):
+    """atomate2's static Maker, whose job returns a list of ``SinglePoint``.
+
+    Parameters
+    ----------
+    name
+        Job name.
+    input_set_generator
+        Holds the settings.
+    write_input_set_kwargs
+        See :func:`locked_kwargs`.
+    stop_children_kwargs
+        A failed label is quarantined later; it stops nothing.
+    task_document_kwargs
+        See :func:`plain_document`.
+    """
+
+    name: str = "vasp static"
+    input_set_generator: IonicVaspSet = field(default_factory=IonicVaspSet)
+    write_input_set_kwargs: dict = field(default_factory=locked_kwargs)
+    stop_children_kwargs: dict = field(default_factory=lambda: {"handle_unsuccessful": False})
+    task_document_kwargs: dict = field(default_factory=plain_document)
+
+    @job
+    def make(self, frames: list[Frame]) -> list[SinglePoint]:  # type: ignore[override]
+        """Compute energy, forces and stress of frames, one folder each below the job's own."""
+        return [self.compute(frame, Path.cwd()) for frame in frames]
+
+    def compute(self, frame: Frame, parent: Path) -> SinglePoint:
+        """Compute one frame in a folder below ``parent``; a finished one is read again.
+
+        Raises
+        ------
+        ReferenceSetupError
+            If VASP or a POTCAR isn't there. A calculation that fails is a result.
+        """
+        dft = self.input_set_generator.dft
+        folder = parent / f"vasp_{frame.frame_hash}"
+        request = {"settings": hash_settings(describe(dft)), "frame": geometry(frame)}
+        structure = vasp_structure(frame)
+        if finished(folder, request):
+            logger.info("reusing the finished calculation in %s", folder)
+            drop_half_zipped(folder)
+        else:
+            fresh_folder(folder, request)
+            with chdir(folder):
+                self._run(structure, frame.charge)
+        return single_point(VaspRun(folder), frame, structure, dft)
+
+    def _run(self, structure: Structure, charge: int) -> None:
+        """Run VASP here; what atomate2 can't read is told by the label's own reason."""
+        generator, here = self.input_set_generator, VaspRun(Path.cwd())
+        try:
+            charged = replace(self, input_set_generator=replace(generator, charge=charge))
+            run_here(charged, "static", structure)
+        except Exception:
+            started = Path("vasp.out").exists()
+            failure = label_failure(here, structure, generator.dft, charge) if started else None
+            if failure is None:
+                raise
+            logger.warning("atomate2 couldn't read %s: %s", Path.cwd(), failure, exc_info=True)
+
+
+def finished(folder: Path, request: dict[str, Any]) -> bool:
+    """Say whether VASP came to its own end here, on this very request."""
+    if not same_request(folder, request):
+        return False
+    run = VaspRun(folder)
+    return run.ended and not run.stopped
+
+
+def single_point(
+    run: VaspRun, frame: Frame, structure: Structure, dft: VaspSettings
+) -> SinglePoint:
+    """Read a label, or why there is none, from VASP's own files."""
+    failure = label_failure(run, structure, dft, frame.charge)
+    settings = found_settings(run, dft)
+    common: dict[str, Any] = {
+        "settings": settings,
+        "settings_hash": hash_settings(settings),
+        "engine": engine_of(run, dft),
+        "wall_s": run.wall_s,
+        "directory": str(run.folder),
+    }
+    if failure or run.vasprun is None:
+        return SinglePoint(converged=False, failure=failure, **common)
+    last = run.vasprun.ionic_steps[-1]
+    forces = in_frame_order(np.array(last["forces"], float), frame.symbols)
+    return SinglePoint(
+        # Not the energy for sigma -> 0: the forces are the gradient of the free energy.
+        energy=float(last["e_fr_energy"]),
+        forces=forces.tolist(),
+        stress=stress_of(last["stress"]) if dft.stress else None,
+        converged=True,
+        n_scf=run.n_scf,
+        **common,
+    )

@@ -1,0 +1,158 @@
+"""How VASP is started, watched and started again; nothing here edits a setting.
+
+custodian runs every calculation. Its own handlers mend what failed by other settings
+(ALGO, ISMEAR, SIGMA, symmetry, mesh, POTIM), so that a label no longer has the settings hash
+it claims; they are off. On are those that stop a run near its wall time or when it hangs,
+and one of ours that starts a killed run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from custodian.custodian import ErrorHandler
+from custodian.utils import backup
+from custodian.vasp.handlers import FrozenJobErrorHandler, WalltimeHandler
+from pymatgen.io.vasp.inputs import Poscar
+
+from ionloop.errors import ReferenceSetupError
+from ionloop.reference.vasp_output import VaspRun
+from ionloop.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+#: custodian looks this often whether VASP ended, s.
+POLL_S = 0.5
+#: It asks the handlers at every n-th look: each reads files.
+CHECK_EVERY = 60
+#: How often a killed calculation is started again in one launch.
+MAX_RESTARTS = 2
+
+Kind = Literal["static", "md", "relax", "neb"]
+
+
+class DiedHandler(ErrorHandler):
+    """Start a calculation again that was killed: out of memory, a lost node, a signal.
+
+    The input stays as it is, but for positions: a relaxation or band goes on from where it
+    stood. What VASP refused with words of its own isn't repeated.
+
+    Parameters
+    ----------
+    kind
+        Static calculations have nothing to go on from.
+    """
+
+    is_monitor = False
+    max_num_corrections = MAX_RESTARTS
+    raise_on_max = True
+
+    def __init__(self, kind: Kind = "static") -> None:
+        self.kind = kind
+
+    def check(self, directory: str = "./") -> bool:
+        """Say whether VASP died without a word of its own."""
+        folder = Path(directory)
+        runs = [VaspRun(f) for f in (sorted(folder.glob("[0-9][0-9]"))[1:-1] or [folder])]
+        return not (VaspRun(folder).refused or all(run.ended for run in runs))
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        """Put the outputs aside, and the last positions in place."""
+        folder = Path(directory)
+        outputs = ("OUTCAR", "OSZICAR", "vasprun.xml", "vasp.out", "std_err.txt", "CONTCAR")
+        actions: list[dict[str, Any]] = [{"started again": VaspRun(folder).last_words()}]
+        for place in [folder, *sorted(folder.glob("[0-9][0-9]"))]:
+            backup([name for name in outputs if (place / name).exists()], directory=str(place))
+            if self.kind in {"relax", "neb"} and go_on_from_contcar(place):
+                actions.append({"positions": f"{place.name}/CONTCAR"})
+            for name in outputs:
+                (place / name).unlink(missing_ok=True)
+        return {"errors": ["VASP died"], "actions": actions}
+
+
+def go_on_from_contcar(folder: Path) -> bool:
+    """Copy a whole CONTCAR over the POSCAR; say whether there was one."""
+    if not (folder / "POSCAR").exists() or read_contcar(folder) is None:
+        return False
+    shutil.copy(folder / "CONTCAR", folder / "POSCAR")
+    return True
+
+
+def read_contcar(folder: Path) -> Poscar | None:
+    """Read a CONTCAR, velocities included; None if it is missing or cut off."""
+    found = next((p for p in (folder / "CONTCAR", folder / "CONTCAR.gz") if p.exists()), None)
+    if found is None or found.stat().st_size == 0:
+        return None
+    try:
+        return Poscar.from_file(found, check_for_potcar=False)
+    except (ValueError, IndexError, EOFError) as error:
+        logger.warning("%s is cut off: %s", found, error)
+        return None
+
+
+def vasp_command(command: str, variable: str) -> str:
+    """Check a command, and put it on a leash: VASP must not outlive a worker killed with -9.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If the program isn't there.
+    """
+    words = shlex.split(os.path.expandvars(command))
+    if not words or shutil.which(words[0]) is None:
+        msg = (
+            f"expected the VASP command {command!r}, got no such program; set {variable} to what "
+            "runs VASP here, as 'mpirun -n 16 /path/to/vasp_std'"
+        )
+        raise ReferenceSetupError(msg)
+    return on_a_leash(words)
+
+
+def on_a_leash(words: list[str]) -> str:
+    """Let the kernel end a program with the worker that started it, where Linux can."""
+    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    return shlex.join([*leash, *words])
+
+
+def handlers(kind: Kind) -> list[ErrorHandler]:
+    """Return custodian's handlers of a kind of run; see the module's text."""
+    settings = get_settings()
+    watch: list[ErrorHandler] = [FrozenJobErrorHandler(timeout=settings.vasp_frozen_s)]
+    if kind == "static":
+        # A label is one ionic step: only an electronic step is short enough to stop at.
+        watch.append(WalltimeHandler(settings.vasp_wall_time_s, 60, electronic_step_stop=True))
+    else:
+        watch.append(WalltimeHandler(settings.vasp_wall_time_s))
+    return watch if kind == "md" else [*watch, DiedHandler(kind)]
+
+
+def run_arguments(kind: Kind) -> dict[str, Any]:
+    """Return the arguments of atomate2's ``run_vasp``, made where it runs.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If VASP's command isn't there.
+    """
+    settings = get_settings()
+    command, variable = settings.vasp_cmd, "IONLOOP_VASP_CMD"
+    if kind == "neb" and settings.vasp_neb_cmd:
+        command, variable = settings.vasp_neb_cmd, "IONLOOP_VASP_NEB_CMD"
+    arguments: dict[str, Any] = {
+        "vasp_cmd": vasp_command(command, variable),
+        # custodian takes it for a mesh of Gamma alone, where it finds the program.
+        "vasp_gamma_cmd": on_a_leash(shlex.split(os.path.expandvars(settings.vasp_gamma_cmd))),
+        "handlers": handlers(kind),
+        "max_errors": MAX_RESTARTS + 1,
+        "custodian_kwargs": {"polling_time_step": POLL_S, "monitor_freq": CHECK_EVERY},
+    }
+    if kind == "neb":
+        output = {"output_file": "vasp.out", "stderr_file": "std_err.txt"}
+        # The gamma-only build would need as many processes as the other command has.
+        return arguments | {"job_type": "neb", "vasp_job_kwargs": {**output, "auto_gamma": False}}
+    return arguments

@@ -1,0 +1,290 @@
+"""Molecular dynamics and bands with VASP's stand-in: what survives kills, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from jobflow import Flow, Job, JobStore, run_locally
+from maggma.stores import MemoryStore
+from monty.json import MontyDecoder, jsanitize
+
+from ionloop.errors import ExplorationError, ReferenceSetupError
+from ionloop.frame import Frame
+from ionloop.reference.neb import relax_band
+from ionloop.reference.schema import Band, Trajectory
+from ionloop.reference.vasp import VaspReference
+from ionloop.reference.vasp_inputs import IonicVaspMdSet
+from ionloop.reference.vasp_md import VaspMdMaker, pieces
+from ionloop.reference.vasp_neb import VaspImagesMaker, VaspRelaxMaker
+from ionloop.reference.vasp_output import read_xdatcar
+from ionloop.reference.vasp_settings import VaspSettings
+from ionloop.seed.schema import Hop
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:POTCAR data with symbol"),
+    # emmet's documents of bands, through jobflow's JSON.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    # A band that isn't relaxed says so in its document.
+    pytest.mark.filterwarnings("ignore:.*is an unconverged VASP run"),
+    # A charged cell is charged on purpose.
+    pytest.mark.filterwarnings("ignore:Structure charge:UserWarning"),
+]
+
+RUN = {"temperature": 600.0, "n_steps": 12, "time_step": 2.0, "store_every": 3, "seed": 7}
+
+
+def licl() -> Frame:
+    """Rattled LiCl, elements mixed in order, two atoms outside of the cell."""
+    atoms = bulk("LiCl", "rocksalt", a=5.14, cubic=True)
+    atoms.rattle(0.05, seed=1)
+    atoms.positions[1, 0] += 5.14
+    atoms.positions[4, 2] -= 5.14
+    return Frame.from_atoms(atoms, origin="rattle", group="test")
+
+
+def bound(frame: Frame | None = None, **fields: object) -> VaspReference:
+    return VaspReference(**fields).bind((frame or licl()).to_structure())
+
+
+def run(part: Job | Flow, folder: Path, *, strict: bool = True) -> object:
+    """Run a job or flow as FireWorks does; returns the output of its last job."""
+    sent = MontyDecoder().process_decoded(json.loads(json.dumps(jsanitize(part.as_dict()))))
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    options = {"create_folders": True, "raise_immediately": strict, "log": False}
+    responses = run_locally(sent, store=store, root_dir=folder, **options)
+    uuid = part.output.uuid
+    return responses[uuid][1].output if uuid in responses else None
+
+
+# --- molecular dynamics ---
+
+
+@pytest.fixture
+def whole(vasp, tmp_path: Path) -> Trajectory:
+    """An MD run without a disturbance."""
+    return run(bound().md(licl(), group="g", **RUN), tmp_path / "whole")
+
+
+def test_md_is_a_trajectory_in_the_frames_order(vasp, whole: Trajectory, tmp_path: Path) -> None:
+    frame = licl()
+    assert whole.symbols == frame.symbols
+    assert (whole.n_steps, whole.n_frames, whole.frame_interval_fs) == (12, 5, 6.0)
+    assert (whole.stopped, whole.group, whole.temperature) == (None, "g", 600.0)
+    np.testing.assert_allclose(whole.positions[0], frame.positions, atol=1e-6)
+    steps = np.linalg.norm(np.diff(whole.positions, axis=0), axis=2)
+    assert 0.01 < steps.max() < 0.5  # no jump across the cell
+    again = run(bound().md(licl(), group="g", **RUN), tmp_path / "again")
+    np.testing.assert_array_equal(again.positions, whole.positions)
+    other = run(bound().md(licl(), group="g", **{**RUN, "seed": 8}), tmp_path / "other")
+    assert np.abs(other.positions - whole.positions).max() > 0.01
+
+
+def test_md_has_cheaper_settings_and_makes_no_label(vasp) -> None:
+    reference = bound()
+    job = reference.md(licl(), group="g", **RUN)
+    generator = job.maker.input_set_generator
+    incar = generator.get_input_set(licl().to_structure().get_sorted_structure())["INCAR"]
+    label = reference.static([licl()]).maker.input_set_generator
+    assert (incar["ENCUT"], incar["EDIFF"], incar["LREAL"]) == (400, 1e-5, "Auto")
+    assert (incar["NSW"], incar["POTIM"], incar["TEBEG"], incar["IBRION"]) == (12, 2, 600, 0)
+    assert (incar["MDALGO"], incar["RANDOM_SEED"]) == (2, [7, 0, 0])
+    assert label.tags(licl().to_structure())["ENCUT"] == 520
+    assert set(Trajectory.model_fields).isdisjoint({"energies", "forces"})
+
+
+def test_md_goes_on_after_a_kill_with_its_velocities(
+    vasp, whole: Trajectory, tmp_path: Path
+) -> None:
+    vasp.log.unlink()
+    vasp.fail("killed:1")
+    broken = run(bound().md(licl(), group="g", **RUN), tmp_path / "broken")
+    assert vasp.n_runs == 2
+    assert (broken.n_steps, broken.stopped) == (12, None)
+    np.testing.assert_allclose(broken.positions, whole.positions, atol=2e-3)
+
+
+def test_md_that_is_killed_again_and_again_keeps_its_frames(vasp, tmp_path: Path) -> None:
+    vasp.fail("killed")
+    short = run(bound().md(licl(), group="g", **RUN), tmp_path)
+    assert vasp.n_runs == 3
+    assert short.n_steps == 6 + 3 + 1
+    assert "killed or died" in short.stopped
+    vasp.fail("empty")
+    with pytest.raises(ExplorationError, match=r"got 0 in .*libmkl"):
+        run(bound().md(licl(), group="g", **RUN), tmp_path / "none")
+
+
+def test_a_finished_md_is_read_and_one_out_of_time_goes_on(vasp, tmp_path: Path) -> None:
+    vasp.patch.chdir(tmp_path)
+    reference = bound()
+    settings = {k: v for k, v in RUN.items() if k != "store_every"}
+    generator = IonicVaspMdSet(
+        dft=reference.dft, aimd=reference.aimd.model_dump(mode="json"), run=settings
+    )
+    make = VaspMdMaker.make.original
+    maker = VaspMdMaker(input_set_generator=generator)
+    vasp.fail("walltime:1")
+    first = make(maker, licl(), "g", 3)
+    assert (first.n_steps, first.stopped, vasp.n_runs) == (7, "out of wall time", 1)
+    second = make(maker, licl(), "g", 3)
+    assert (second.n_steps, second.stopped, vasp.n_runs) == (12, None, 2)
+    assert make(maker, licl(), "g", 3) == second
+    assert vasp.n_runs == 2
+    (folder,) = tmp_path.glob("vasp_md_*")
+    assert len(pieces(folder)) == 2
+
+
+def test_custodian_stops_md_before_the_wall_time(vasp, tmp_path: Path) -> None:
+    vasp.patch.setenv("CUSTODIAN_WALLTIME_START", "x")
+    vasp.patch.delenv("CUSTODIAN_WALLTIME_START")  # its value is put back after the test
+    vasp.patch.setenv("IONLOOP_VASP_WALL_TIME_S", "60")  # less than the handler's buffer
+    vasp.patch.setenv("VASP_STAND_IN_SLEEP", "0.2")
+    vasp.patch.setattr("ionloop.reference.vasp_runs.CHECK_EVERY", 1)
+    stopped = run(
+        bound().md(licl(), group="g", **RUN | {"n_steps": 200, "store_every": 1}), tmp_path
+    )
+    vasp.patch.delenv("CUSTODIAN_WALLTIME_START", raising=False)
+    assert 1 <= stopped.n_steps < 200
+    assert stopped.stopped == "out of wall time"
+
+
+def test_another_version_is_told_by_the_first_md(vasp, tmp_path: Path) -> None:
+    vasp.fail("version")
+    with pytest.raises(ReferenceSetupError, match=r"expected VASP 6\.4, got 6\.3\.0"):
+        run(bound().md(licl(), group="g", **RUN), tmp_path)
+
+
+def test_a_frame_that_was_cut_off_is_dropped() -> None:
+    frame = "Direct configuration={:6d}\n  0.1 0.2 0.3\n  0.4 0.5 0.6\n"
+    text = "x\n 1\n1 0 0\n0 1 0\n0 0 1\n Li\n 2\n" + frame.format(1) + frame.format(2)
+    assert read_xdatcar(text, 2).shape == (2, 2, 3)
+    for cut in (1, 5, 14, 20):
+        assert read_xdatcar(text[:-cut], 2).shape == (1, 2, 3)
+    assert read_xdatcar("", 2).shape == (0, 2, 3)
+
+
+# --- bands ---
+
+BAND = {"n_images": 1, "fmax": 0.08, "max_steps": 60}
+
+
+@pytest.fixture(scope="module")
+def hop() -> Hop:
+    """A Li ion that goes into a vacancy of LiCl, charge -1; elements mixed in order."""
+    atoms = bulk("LiCl", "rocksalt", a=5.14, cubic=True) * (2, 1, 1)
+    sites = [i for i, s in enumerate(atoms.get_chemical_symbols()) if s == "Li"]
+    ion, gap = sites[0], sites[1]
+    target = atoms.positions[gap].copy()
+    del atoms[gap]
+    end = atoms.copy()
+    end.positions[ion] = target
+    fields = {"origin": "hop", "group": "h", "charge": -1}
+    distance = float(np.linalg.norm(end.positions[ion] - atoms.positions[ion]))
+    return Hop(
+        start=Frame.from_atoms(atoms, **fields),
+        end=Frame.from_atoms(end, **fields),
+        ion=ion, distance=distance, path_class="Li-Li", multiplicity=12,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def direct(hop: Hop, stand_in) -> Band:
+    """The same band by ASE, on the same potential."""
+    settings = {"engine": "ase", "settings_hash": "x", **BAND}
+    return relax_band(hop, lambda _: stand_in.Pairs(), **settings)
+
+
+def test_a_band_is_the_potentials_own(vasp, hop: Hop, direct: Band, tmp_path: Path) -> None:
+    reference = bound(hop.start)
+    band = run(reference.neb(hop, **BAND), tmp_path)
+    assert band.converged
+    assert band.barrier == pytest.approx(direct.barrier, abs=0.02)
+    assert band.barrier > 0.1
+    assert (band.symbols, band.charge, band.ion) == (hop.start.symbols, -1, hop.ion)
+    assert (len(band.images), band.settings_hash) == (3, reference.settings_hash)
+    assert band.n_force_calls > 10
+    for image, frame in ((band.images[0], hop.start), (band.images[-1], hop.end)):
+        step = np.array(image) - np.array(frame.positions)
+        step -= np.rint(step @ np.linalg.inv(frame.cell)) @ np.array(frame.cell)
+        assert np.linalg.norm(step, axis=1).max() < 0.6
+    assert vasp.n_runs == 3
+    (incar,) = tmp_path.glob("job_*/vasp_neb/INCAR.gz")
+    assert (
+        "NELECT = 78" in gzip.decompress(incar.read_bytes()).decode()
+    )  # 7 Li, 8 Cl: 7*3 + 8*7 + 1
+
+
+def test_a_vasp_without_vtst_is_told(vasp, hop: Hop, tmp_path: Path) -> None:
+    vasp.fail("no_vtst")
+    with pytest.raises(ExplorationError, match="without the VTST tools"):
+        run(bound(hop.start).neb(hop, **BAND), tmp_path)
+
+
+def test_a_band_without_climbing_needs_no_vtst(vasp, hop: Hop, tmp_path: Path) -> None:
+    vasp.fail("no_vtst")
+    band = run(bound(hop.start, climb=False).neb(hop, **BAND), tmp_path)
+    assert band.barrier > 0.05
+
+
+def test_a_failed_end_fails_the_band_and_nothing_waits(vasp, hop: Hop, tmp_path: Path) -> None:
+    vasp.fail("refuse")
+    flow = bound(hop.start).neb(hop, **BAND)
+    assert all(job.config.on_missing_references.value == "none" for job in jobs_of(flow))
+    assert run(flow, tmp_path, strict=False) is None
+    assert vasp.n_runs == 2  # both ends; no band after them
+    with pytest.raises(ExplorationError, match="VERY BAD NEWS"):
+        run(bound(hop.start).neb(hop, **BAND), tmp_path)
+
+
+def test_an_unconverged_image_is_no_barrier(vasp, hop: Hop, tmp_path: Path) -> None:
+    vasp.fail("unconverged")
+    with pytest.raises(ExplorationError, match="SCF not converged"):
+        run(bound(hop.start).neb(hop, **BAND), tmp_path)
+
+
+def jobs_of(flow: Flow | Job) -> list[Job]:
+    return [flow] if isinstance(flow, Job) else [j for part in flow.jobs for j in jobs_of(part)]
+
+
+def test_ends_and_bands_run_again_in_their_old_folders(vasp, hop: Hop, tmp_path: Path) -> None:
+    from ionloop.reference.vasp_inputs import IonicVaspNebSet, IonicVaspRelaxSet, vasp_structure
+
+    vasp.patch.chdir(tmp_path)
+    dft = bound(hop.start).dft
+    relax = VaspRelaxMaker(input_set_generator=IonicVaspRelaxSet(dft=dft, charge=-1, max_steps=40))
+    relax_make = VaspRelaxMaker.make.original
+    vasp.fail("killed")
+    with pytest.raises(ExplorationError, match="VASP failed in"):
+        relax_make(relax, vasp_structure(hop.start))
+    vasp.fail("")
+    done = relax_make(relax, vasp_structure(hop.start))
+    n_runs = vasp.n_runs
+    again = relax_make(relax, vasp_structure(hop.start))
+    assert vasp.n_runs == n_runs
+    assert again.output.energy == done.output.energy
+
+    band = VaspImagesMaker(input_set_generator=IonicVaspNebSet(dft=dft, charge=-1, max_steps=5))
+    ends = [vasp_structure(hop.start), vasp_structure(hop.end)]
+    images = ends[0].interpolate(ends[1], nimages=2, autosort_tol=0)
+    neb_make = VaspImagesMaker.make.original
+    vasp.fail("killed")
+    with pytest.raises(ExplorationError, match="VASP failed in"):
+        neb_make(band, images)
+    vasp.fail("")
+    first = neb_make(band, images)
+    n_runs = vasp.n_runs
+    assert neb_make(band, images).energies == first.energies
+    assert vasp.n_runs == n_runs
+
+
+def test_the_reference_survives_json(vasp, hop: Hop) -> None:
+    reference = bound(hop.start, dft=VaspSettings(encut=600))
+    copy = MontyDecoder().process_decoded(json.loads(json.dumps(jsanitize(reference.as_dict()))))
+    assert copy == reference
+    assert copy.settings_hash == reference.settings_hash
