@@ -15,34 +15,13 @@ import numpy as np
 from ionloop.reference.importers.vasp_settings import spacing_mesh
 
 #: How a run goes about it: no converged label depends on it.
-HOW = frozenset(
-    [
-        "ALGO",
-        "NELM",
-        "NELMIN",
-        "NELMDL",
-        "IBRION",
-        "NSW",
-        "ISIF",
-        "ISTART",
-        "ICHARG",
-        "ISYM",
-        "LWAVE",
-        "LCHARG",
-        "LMAXMIX",
-        "MDALGO",
-        "POTIM",
-        "TEBEG",
-        "TEEND",
-        "SMASS",
-        "NCORE",
-        "KPAR",
-        "NPAR",
-        "NWRITE",
-    ]
-)
+HOW = {
+    *("ALGO", "NELM", "NELMIN", "NELMDL", "ISTART", "ICHARG", "ISYM", "LMAXMIX"),
+    *("IBRION", "NSW", "ISIF", "MDALGO", "POTIM", "TEBEG", "TEEND", "SMASS"),
+    *("LWAVE", "LCHARG", "NWRITE", "NCORE", "KPAR", "NPAR"),
+}
 #: Keys of a reference's settings that say how, or what other keys say as well.
-ELSEWHERE = frozenset({
+ELSEWHERE = ({
     "incar.GGA", "incar.METAGGA", "potcar_set", "electrons", "schema_version",
     "max_scf", "mixing_alpha", "n_broyden", "solver", "charge", "basis_family", "basis_file",
 })  # fmt: skip

@@ -21,6 +21,7 @@ from ase.io.vasp_parsers import vasp_outcar_parsers as ase_outcar
 from monty.io import zopen
 
 from ionloop.errors import ImportLabelsError
+from ionloop.reference.cp2k_output import read_text
 from ionloop.reference.importers import outcar_settings
 from ionloop.reference.importers.reading import Reading, Step
 from ionloop.reference.importers.vasp import MACHINE_LEARNED
@@ -72,7 +73,9 @@ def read_outcar(path: Path) -> Reading:
     if not steps:
         msg = f"{path}: expected finished ionic steps, got none"
         raise ImportLabelsError(msg + "".join(f"; {n} of: {what}" for what, n in skipped.items()))
-    settings, unknown, mesh = outcar_settings.from_outcar(header)
+    incar = read_text(path.parent / "INCAR")
+    beside = outcar_settings.incar_text(incar) if incar else None
+    settings, unknown, mesh = outcar_settings.from_outcar(header, beside)
     return Reading(
         path=path,
         engine=f"vasp {settings.get('version', 'of unknown version')}",

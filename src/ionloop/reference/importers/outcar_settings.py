@@ -2,7 +2,7 @@
 
 VASP 6 repeats the INCAR at the top, and what it doesn't repeat is VASP's default. VASP 5
 keeps silent on ``IVDW``, ``LUSE_VDW``, ``ADDGRID``, on the letter of ``LREAL`` and on
-``KSPACING``: they are left out.
+``KSPACING``: an INCAR beside it is asked; without one they are unknown.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ionloop.reference.importers.vasp_settings import (
     mesh_settings,
     potcar_table,
     set_temperature,
+    spacing_mesh,
     whole_charge,
 )
 
@@ -47,8 +48,17 @@ SWITCHES: dict[str, str] = {
 }
 
 
-def from_outcar(header: str) -> tuple[dict[str, Any], list[str], list[int] | None]:
+def from_outcar(
+    header: str, beside: dict[str, str] | None = None
+) -> tuple[dict[str, Any], list[str], list[int] | None]:
     """Return what an OUTCAR's header states.
+
+    Parameters
+    ----------
+    header
+        Its text up to the first electronic step.
+    beside
+        The INCAR of the same folder, which stands in where VASP 5 repeats none.
 
     Returns
     -------
@@ -57,7 +67,7 @@ def from_outcar(header: str) -> tuple[dict[str, Any], list[str], list[int] | Non
     """
     titles = potcar_titles(header)
     version = re.match(r"\s*vasp\.(\d+(?:\.\w+(?:-\w+)*)*)", header)
-    incar = incar_echo(header)
+    incar = incar_echo(header) or beside
     stated = _stated(header, incar)
     metagga = re.search(r"^   METAGGA=\s*(\S+)", header, re.MULTILINE)
     gga = re.search(r"^   GGA     =\s*(\S+)", header, re.MULTILINE)
@@ -83,8 +93,6 @@ def from_outcar(header: str) -> tuple[dict[str, Any], list[str], list[int] | Non
         found["k_points"] = described
     known = {*NUMBERS, *OPTIONS, "PREC", "LREAL", "LASPH"}
     unknown = [f"incar.{key}" for key in sorted(known - stated.keys())]
-    if incar is None and found["functional"] == "T":
-        unknown.append("functional")
     return found, unknown + [k for k in ("version", "k_points") if k not in found], used
 
 
@@ -100,7 +108,10 @@ def _stated(header: str, incar: dict[str, str] | None) -> dict[str, Any]:
     if "IVDW" in stated:
         stated["IVDW"] = int(stated["IVDW"])
     if incar is not None:
-        stated = {**OPTIONS, **stated}
+        for key, default in OPTIONS.items():
+            word = str(incar.get(key, default))
+            told = int(word) if key == "IVDW" else first_letter(word) == "T"
+            stated.setdefault(key, told)
     if (lreal := _lreal(header, incar)) is not None:
         stated["LREAL"] = lreal
     return stated
@@ -118,8 +129,14 @@ def incar_echo(header: str) -> dict[str, str] | None:
     block = re.search(r"^ INCAR:\n((?:   .*\n)+)", header, re.MULTILINE)
     if block is None:
         return None
-    pairs = re.findall(r"^   (\w+)\s*=\s*(.+?)\s*$", block[1], re.MULTILINE)
-    return {key.upper(): value for key, value in pairs} or None
+    return incar_text(block[1]) or None
+
+
+def incar_text(text: str) -> dict[str, str]:
+    """Return an INCAR's tags as text."""
+    lines = (re.split("[#!]", line)[0] for row in text.splitlines() for line in row.split(";"))
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    return {key.strip().upper(): value.strip() for key, value in pairs}
 
 
 def _lreal(header: str, incar: dict[str, str] | None) -> str | None:
@@ -158,11 +175,19 @@ def _kpoints(header: str, incar: dict[str, str]) -> tuple[dict[str, Any] | None,
         return None, None
     rows = block[1].splitlines()[1 : 1 + int(number[1])]
     points = np.array([row.split()[:3] for row in rows], float)
-    spacing = None
-    if "KSPACING" in incar and "derived from KSPACING" in header:
+    spacing, divisions = None, mesh(header)
+    if "KSPACING" in incar and divisions is not None:
         spacing = float(incar["KSPACING"].split()[0])
+        if divisions != spacing_mesh(_first_cell(header), spacing):
+            spacing = None  # a KPOINTS file overrides it
     gamma = first_letter(incar.get("KGAMMA", "T")) == "T"
-    return mesh_settings(mesh(header), points, spacing, gamma=gamma)
+    return mesh_settings(divisions, points, spacing, gamma=gamma)
+
+
+def _first_cell(header: str) -> np.ndarray:
+    """Return the first cell, shape [3, 3], Å."""
+    rows = header.split("direct lattice vectors", 1)[1].splitlines()[1:4]
+    return np.array([re.sub(r"(\d)-(\d)", r"\1 -\2", row).split()[:3] for row in rows], float)
 
 
 def charge(header: str, path: Path) -> int:
