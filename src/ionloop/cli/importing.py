@@ -55,7 +55,7 @@ def import_labels(  # noqa: PLR0913
     ] = None,
     trust: Annotated[
         bool,
-        typer.Option("--trust", help="Believe files in what they don't say of their settings."),
+        typer.Option("--trust", help="Believe what files don't say of their settings."),
     ] = False,
     stride: Annotated[int, typer.Option(min=1, help="Take every n-th step of each file.")] = 1,
     origin: Annotated[Origin, typer.Option(help="Origin of frames that name none.")] = Origin.AIMD,

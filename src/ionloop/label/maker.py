@@ -43,7 +43,15 @@ class LabelMaker(Maker):
         """
         tags = {**metadata, "stage": "label"}
         batch = label_frames(
-            frames, reference, profile, generation, purpose, shards, tags, reserve, n_imported
+            frames,
+            reference,
+            profile,
+            generation,
+            purpose,
+            shards,
+            tags,
+            reserve,
+            n_imported=n_imported,
         )
         batch.name = f"{self.name} {purpose} generation {generation}"
         batch.config = JobConfig(expose_store=True)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from ase.io.vasp_parsers import vasp_outcar_parsers as ase_outcar
@@ -61,7 +62,7 @@ def read_outcar(path: Path) -> Reading:
             symbols = _symbols(lines, header)
             parts = _Parts({"symbols": symbols, "natoms": len(symbols)})
             limit = outcar_settings.max_scf(header)
-            for chunk in _chunks(stream):
+            for chunk in _chunks(chain(lines[-1:], stream)):  # its first SCF step ends the header
                 step = _step(chunk, parts, symbols, limit)
                 if isinstance(step, Step):
                     steps.append(step)
@@ -102,7 +103,7 @@ def _symbols(lines: list[str], header: str) -> list[str]:
     return [el for el, n in zip(elements, counts, strict=True) for _ in range(n)]
 
 
-def _chunks(stream: IO[Any]) -> Iterator[list[str]]:
+def _chunks(stream: Iterable[Any]) -> Iterator[list[str]]:
     """Cut an OUTCAR after the energies of each ionic step; a step that was cut off is dropped."""
     lines: list[str] = []
     left = 0
