@@ -111,9 +111,7 @@ class Run:
             vectors="".join(f"   {_row(row)} {_row(row)}\n" for row in self.cell),
             nelm=self.tags.get("NELM", PARAMETERS["NELM"])[1],
         )
-        return header + "".join(
-            self._outcar_step(i, scf_end) for i in range(len(self.energies))
-        )
+        return header + "".join(self._outcar_step(i, scf_end) for i in range(len(self.energies)))
 
     def _outcar_step(self, i: int, scf_end: str) -> str:
         xx, xy, zx, _, yy, yz, _, _, zz = self.stress.ravel()

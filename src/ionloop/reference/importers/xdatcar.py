@@ -6,10 +6,11 @@ It has no forces, so that the gate admits none of it: its frames are for a refer
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 
-import numpy as np
-from pymatgen.io.vasp.outputs import Xdatcar
+import ase.io
+from monty.io import zopen
 
 from ionloop.errors import ImportLabelsError
 from ionloop.reference.cp2k_output import read_text
@@ -28,7 +29,9 @@ def read_xdatcar(path: Path) -> Reading:
         If it can't be read.
     """
     try:
-        structures = Xdatcar(path).structures
+        with zopen(path, mode="rt", encoding="utf-8") as stream:
+            text = StringIO(str(stream.read()))
+        structures = ase.io.read(text, index=":", format="vasp-xdatcar")
     except Exception as error:
         msg = f"{path}: can't be read as an XDATCAR: {type(error).__name__}: {error}"
         raise ImportLabelsError(msg) from error
@@ -36,9 +39,9 @@ def read_xdatcar(path: Path) -> Reading:
     known = energies if len(energies) == len(structures) else [None] * len(structures)
     steps = [
         Step(
-            symbols=[site.specie.symbol for site in structure],
-            positions=np.array(structure.cart_coords),
-            cell=np.array(structure.lattice.matrix),
+            symbols=list(structure.get_chemical_symbols()),
+            positions=structure.positions,
+            cell=structure.cell.array,
             energy=energy,
             converged=False,
             failure=NO_FORCES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
+from monty.io import zopen
 
 from ionloop.errors import ImportLabelsError
 from ionloop.reference.importers.reading import Reading, Step
@@ -29,7 +31,9 @@ def read_extxyz(path: Path) -> Reading:
         If it can't be read, has no frame or one that isn't periodic.
     """
     try:
-        frames = ase.io.read(path, index=":", format="extxyz")
+        with zopen(path, mode="rt", encoding="utf-8") as stream:
+            # ASE jumps back and forth, which makes it take minutes on a gzipped file.
+            frames = ase.io.read(StringIO(str(stream.read())), index=":", format="extxyz")
     except Exception as error:
         msg = f"{path}: can't be read as extended xyz: {type(error).__name__}: {error}"
         raise ImportLabelsError(msg) from error
