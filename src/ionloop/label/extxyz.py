@@ -41,8 +41,8 @@ def _block(label: Label) -> str:
         f"Properties={properties}",
         f"REF_energy={label.energy!r}",
     ]
-    if label.stress is not None:  # nine numbers are read by columns
-        info.append(f'REF_stress="{_numbers(np.array(label.stress).T.ravel())}"')
+    if label.stress is not None:  # nine numbers by rows, as MACE takes them
+        info.append(f'REF_stress="{_numbers(np.array(label.stress).ravel())}"')
     info += [f"{key}={_quoted(value)}" for key, value in _facts(label, frame).items()]
     if frame.charge:  # the background's energy is no property of the material
         info.append("config_energy_weight=0.0 config_stress_weight=0.0")
