@@ -134,8 +134,10 @@ def _document(path: Path, what: str) -> dict[str, Any]:
         If it isn't there or is none.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        # YAML would take JSON's 1e-06 for text.
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         msg = f"{path}: expected {what} as JSON or YAML, got {type(error).__name__}"
         raise ImportLabelsError(msg) from error
     if not isinstance(found, dict) or not found:

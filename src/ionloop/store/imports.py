@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from jobflow import JobStore
-from jobflow.schemas.job_store import JobStoreDocument
 from monty.json import jsanitize
 
 from ionloop.document import DATA_FIELDS
@@ -40,15 +39,15 @@ def store_shard(shard: LabelShard, name: str, store: JobStore | None = None) -> 
     store.connect()
     content = "/".join([shard.settings_hash, *shard.frame_hashes])
     uuid = str(uuid5(NAMESPACE_URL, f"ionloop-import:{content}"))
-    document = JobStoreDocument(
-        uuid=uuid,
-        index=1,
-        output=jsanitize(shard, strict=True, enum_values=True, allow_bson=True),
-        completed_at=datetime.now(UTC).replace(tzinfo=None).isoformat(),
-        metadata={"stage": STAGE, "settings_hash": shard.settings_hash},
-        hosts=[],
-        name=name,
-    )
+    document = {
+        "uuid": uuid,
+        "index": 1,
+        "output": jsanitize(shard, strict=True, enum_values=True, allow_bson=True),
+        "completed_at": datetime.now(UTC).replace(tzinfo=None).isoformat(),
+        "metadata": {"stage": STAGE, "settings_hash": shard.settings_hash},
+        "hosts": [],
+        "name": name,
+    }
     store.remove_docs({"uuid": uuid})
     store.update(document, key=["uuid", "index"], save={"data": DATA_FIELDS})
     return uuid

@@ -92,6 +92,8 @@ def compare(expected: Mapping[str, Any], stated: Stated) -> Comparison:
         Empty where the file proves that the settings are the same.
     """
     here, there = dict(expected), dict(stated.settings)
+    if "code" in here and "code" in there and here["code"] != there["code"]:
+        return Comparison([f"code: expected {here['code']}, got {there['code']}"], [])
     differing, unproven = _compare_kpoints(here.pop("k_points", None), stated)
     there.pop("k_points", None)
     if "kinds" in here and "kinds" in there:
