@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from jobflow import JobStore
@@ -49,5 +50,6 @@ def store_shard(shard: LabelShard, name: str, store: JobStore | None = None) -> 
         "name": name,
     }
     store.remove_docs({"uuid": uuid})
-    store.update(document, key=["uuid", "index"], save={"data": DATA_FIELDS})
+    save: Any = {"data": DATA_FIELDS}
+    store.update(document, key=["uuid", "index"], save=save)
     return uuid

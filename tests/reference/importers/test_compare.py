@@ -53,6 +53,7 @@ def test_what_the_file_says_is_the_same_and_the_rest_unproven():
         ({"functional": "pbe"}, None),
         ({"incar": {**STATED["incar"], "ENCUT": 400.0}}, "incar.ENCUT: expected 520.0, got 400.0"),
         ({"incar": {**STATED["incar"], "ENCUT": 520}}, None),
+        ({"incar": {**STATED["incar"], "ENCUT": "5.2e2"}}, None),
         ({"incar": {**STATED["incar"], "LREAL": "auto"}}, "incar.LREAL: expected False, got auto"),
         ({"incar": {**STATED["incar"], "IVDW": 11}}, "incar.IVDW: expected nothing, got 11"),
         ({"incar": {**STATED["incar"], "NSW": 99}}, None),
