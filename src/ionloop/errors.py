@@ -21,6 +21,10 @@ class ReferenceSetupError(IonloopError):
     """A reference calculation can't start: a program, file or setting is missing."""
 
 
+class ImportLabelsError(IonloopError):
+    """Existing data can't be taken as labels: unreadable, incomplete, of unknown settings."""
+
+
 class LabelError(IonloopError):
     """Too few labels of a batch were admitted."""
 

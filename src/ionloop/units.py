@@ -15,6 +15,8 @@ BOHR_ANGSTROM: float = _c.physical_constants["Bohr radius"][0] * 1e10
 HARTREE_PER_BOHR_EV_PER_ANGSTROM: float = HARTREE_EV / BOHR_ANGSTROM
 #: GPa in eV/Å³.
 GPA_EV_PER_A3: float = 1e9 * 1e-30 / _c.e
+#: Kilobar in eV/Å³.
+KBAR_EV_PER_A3: float = 0.1 * GPA_EV_PER_A3
 
 
 def diffusivity_to_cm2_per_s(d_a2_per_fs: float) -> float:

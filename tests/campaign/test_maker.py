@@ -330,3 +330,24 @@ def test_plain_drops_what_monty_would_rebuild():
     assert plain({"@module": "m", "a": [{"@class": "c", "b": (1, 2)}], 3: None}) == {
         "a": [{"b": [1, 2]}], "3": None,
     }  # fmt: skip
+
+
+def test_imported_labels_are_adopted_before_generation_0_labels(tiny, step):
+    """Their shard leads the list; later generations find it there and adopt nothing again."""
+    maker = tiny.maker()
+    maker.imported = ["uuid-of-import"]
+    built = maker.make(*tiny.structures(), campaign_id="c")
+    by_name = jobs(built)
+    adopt, label = by_name["label imported"], by_name["label train generation 0"]
+    assert adopt.function_args[0] == ["uuid-of-import"]
+    assert adopt.function_args[2] == maker.reference.settings_hash
+    assert adopt.metadata == {"campaign_id": "c", "generation": 0, "stage": "label"}
+    assert adopt.uuid in label.input_uuids
+    assert label.function_args[5] == [adopt.uuid]
+    assert by_name["train member 0 generation 0"].function_args[2] == [adopt.uuid, label.uuid]
+    advance = by_name["advance generation 0"]
+    assert advance.function_args[1].shards == [adopt.uuid, label.uuid]
+    assert stored(advance).function_args[3].imported == ["uuid-of-import"]
+    _, added = run_step(advance, stop=False)
+    assert "label imported" not in jobs(added)
+    assert jobs(added)["label train generation 1"].function_args[5] == [adopt.uuid, label.uuid]

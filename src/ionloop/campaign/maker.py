@@ -56,6 +56,9 @@ class CampaignMaker(Maker):
         Who computes the truth.
     seed, label, train, explore, select, judge, evaluate
         The stages.
+    imported
+        uuids of label shards that ``ionloop import`` stored: they train from the start, are
+        judged by this campaign's settings and limits, and cost none of its budget.
     random_seed
         Seed of every random choice of the campaign.
     name
@@ -71,6 +74,7 @@ class CampaignMaker(Maker):
     select: SelectMaker = field(default_factory=SelectMaker)
     judge: JudgeMaker = field(default_factory=JudgeMaker)
     evaluate: EvaluateMaker = field(default_factory=EvaluateMaker)
+    imported: list[str] = field(default_factory=list)
     random_seed: int = 0
     name: str = "campaign"
 
@@ -147,10 +151,11 @@ class CampaignMaker(Maker):
         jobs: list[Job | Flow] = []
         frames, seeds = self._frames(material, state, jobs)
         reserve = self.evaluate.n_test
+        known, n_imported = self._adopted(state, metadata, jobs)
         label = self.label.make(
-            frames, self.reference, self.profile, g, "train", state.shards, metadata, reserve
+            frames, self.reference, self.profile, g, "train", known, metadata, reserve, n_imported
         )
-        shards = [*state.shards, label.uuid]
+        shards = [*known, label.uuid]
         train = self.train.make(
             g,
             shards,
@@ -218,6 +223,16 @@ class CampaignMaker(Maker):
             part.update_metadata({**metadata, "stage": stage}, dynamic=part is not step)
             jobs.append(part)
         return Flow(jobs, name=f"generation {g}")
+
+    def _adopted(
+        self, state: CampaignState, metadata: dict[str, Any], jobs: list[Job | Flow]
+    ) -> tuple[list[str], int | OutputReference]:
+        """Shards known before a generation labels, and the number of labels to wait for."""
+        if state.generation > 0 or not self.imported:
+            return state.shards, 0
+        adopt = self.label.adopt(self.imported, self.reference, self.profile, metadata)
+        jobs.append(adopt)
+        return [*state.shards, adopt.uuid], adopt.output.n_admitted
 
     def _frames(
         self, material: Material, state: CampaignState, jobs: list[Job | Flow]

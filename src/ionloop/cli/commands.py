@@ -11,6 +11,7 @@ import typer
 from ionloop.cli.console import failure_lines, out, run_command, status_table
 from ionloop.cli.database import db_app
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
+from ionloop.cli.importing import import_labels
 
 app = typer.Typer(
     help="Active learning of interatomic potentials for solid electrolytes.",
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(db_app, name="db")
+app.command("import")(import_labels)
 
 CampaignArgument = Annotated[
     str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)

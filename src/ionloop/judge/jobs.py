@@ -35,7 +35,7 @@ def judge_generation(  # noqa: PLR0913
         bands,
         calibration,
         n_labels=sum(shard.n_admitted for shard in batches),
-        n_spent=sum(len(shard.frame_hashes) for shard in batches),
+        n_spent=sum(shard.n_asked for shard in batches),
         n_selected=sum(selected.values()),
     )
     return judge([*history, metrics], budget, limits, reserve)

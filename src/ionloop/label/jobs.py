@@ -13,7 +13,8 @@ from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.errors import LabelError
 from ionloop.frame import Frame
 from ionloop.label.budget import affordable, by_origin
-from ionloop.label.schema import Label, LabelShard
+from ionloop.label.imports import adopt
+from ionloop.label.schema import IMPORTED, Label, LabelShard
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference, differing_settings
 from ionloop.reference.quality import judge_point
@@ -42,12 +43,14 @@ def label_frames(  # noqa: PLR0913
     shards: list[str],
     metadata: dict,
     reserve: int = 0,
+    n_imported: int = 0,
 ) -> Response:
     """Spread frames over static jobs, and collect what comes back.
 
     ``frames`` may be the uuid of a job whose output has them; ``shards`` are the uuids of
     earlier batches: their frames aren't asked again, and count as spent. Of the budget that
-    is left, ``reserve`` labels are kept back.
+    is left, ``reserve`` labels are kept back. Imported frames aren't asked again either, and
+    cost nothing; their number ``n_imported`` is what makes the job wait for them.
 
     Raises
     ------
@@ -56,8 +59,11 @@ def label_frames(  # noqa: PLR0913
     """
     check_same_settings(reference, shards)
     asked: list[Frame] = fetch_outputs([frames], "frames")[0] if isinstance(frames, str) else frames
-    known = {h for shard in fetch_outputs(shards, "frame_hashes") for h in shard}
-    fresh, left_out = affordable(new_frames(asked, known), profile.budget, len(known), reserve)
+    hashes, purposes = fetch_outputs(shards, "frame_hashes"), fetch_outputs(shards, "purpose")
+    known = {h for shard in hashes for h in shard}
+    spent = sum(len(h) for h, why in zip(hashes, purposes, strict=True) if why != IMPORTED)
+    logger.info("%d frames known, %d of them imported", len(known), n_imported)
+    fresh, left_out = affordable(new_frames(asked, known), profile.budget, spent, reserve)
     size = reference.frames_per_job
     chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
     statics = []
@@ -178,4 +184,20 @@ def make_shard(
         counts=dict(by_origin(label.frame for label in admitted)),
         settings_hash=settings_hash,
         wall_s=sum(label.wall_s for label in labels),
+    )
+
+
+@job(data=DATA_FIELDS, output_schema=LabelShard)
+def adopt_labels(
+    shards: list[str], settings: dict[str, Any], settings_hash: str, profile: Profile
+) -> LabelShard:
+    """Take imported shards into the campaign, by its own settings and limits.
+
+    Raises
+    ------
+    LabelError
+        If a shard isn't there, has other settings, or none of its labels is admitted.
+    """
+    return adopt(
+        dict(zip(shards, fetch_outputs(shards), strict=True)), settings, settings_hash, profile
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jobflow import Job, JobConfig, Maker, OutputReference
 
 from ionloop.frame import Frame
-from ionloop.label.jobs import label_frames
+from ionloop.label.jobs import adopt_labels, label_frames
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference
 
@@ -34,13 +34,35 @@ class LabelMaker(Maker):
         shards: list[str],
         metadata: dict,
         reserve: int = 0,
+        n_imported: int | OutputReference = 0,
     ) -> Job:
         """Make the job; its output, after the labels, is a ``LabelShard``.
 
-        ``reserve`` labels of the campaign's budget are kept back for later batches.
+        ``reserve`` labels of the campaign's budget are kept back for later batches; the job
+        waits for ``n_imported``, the number of labels that the campaign was given.
         """
         tags = {**metadata, "stage": "label"}
-        batch = label_frames(frames, reference, profile, generation, purpose, shards, tags, reserve)
+        batch = label_frames(
+            frames,
+            reference,
+            profile,
+            generation,
+            purpose,
+            shards,
+            tags,
+            reserve,
+            n_imported=n_imported,
+        )
         batch.name = f"{self.name} {purpose} generation {generation}"
         batch.config = JobConfig(expose_store=True)
         return batch
+
+    def adopt(
+        self, shards: list[str], reference: Reference, profile: Profile, metadata: dict
+    ) -> Job:
+        """Make the job that takes imported shards into a campaign; its output is one shard."""
+        one = adopt_labels(shards, reference.settings, reference.settings_hash, profile)
+        one.name = f"{self.name} imported"
+        one.config = JobConfig(expose_store=True)
+        one.update_metadata({**metadata, "stage": "label"})
+        return one

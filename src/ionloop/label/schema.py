@@ -5,6 +5,9 @@ from pydantic import Field
 from ionloop.document import Document
 from ionloop.frame import Frame
 
+#: Purpose of a shard that the campaign's reference didn't compute.
+IMPORTED = "imported"
+
 
 class Label(Document):
     """The reference's answer for one frame."""
@@ -27,7 +30,7 @@ class LabelShard(Document):
     """The labels of one batch: one generation's, or a test set's."""
 
     generation: int = Field(description="Generation that the batch belongs to.")
-    purpose: str = Field(description="'train' or 'test'.")
+    purpose: str = Field(description="'train', 'test' or 'imported'.")
     labels: list[Label] = Field(description="Admitted labels.")
     quarantined: list[Label] = Field(description="Refused labels, with reasons.")
     frame_hashes: list[str] = Field(description="Hashes of all frames that were asked.")
@@ -41,3 +44,8 @@ class LabelShard(Document):
     settings_hash: str = Field(description="The one settings hash of the batch.")
     settings: dict | None = Field(None, description="What the settings hash was made of.")
     wall_s: float = Field(description="Sum of the calculations' wall times, s.")
+
+    @property
+    def n_asked(self) -> int:
+        """Labels of the campaign's budget that the batch cost; imported ones are a gift."""
+        return 0 if self.purpose == IMPORTED else len(self.frame_hashes)

@@ -90,7 +90,7 @@ def select_frames(  # noqa: PLR0913
     found = [*(f for e in replicas for f in e.frames), *bands.frames]
     tagged = [f.model_copy(update={"generation": generation}) for f in found]
     strained = strained_candidates(tagged, plan, calibration.sigma_hi, rng)
-    room = profile.budget.left(len(known), reserve)
+    room = profile.budget.left(sum(shard.n_asked for shard in batches), reserve)
     selection = choose(
         [*tagged, *strained],
         known,

@@ -1,0 +1,1 @@
+"""Existing calculations of other people, read as frames and their answers."""

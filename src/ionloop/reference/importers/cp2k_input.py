@@ -1,0 +1,255 @@
+"""CP2K's input and restart files: the settings, the cell and the first positions.
+
+CP2K's output at low print level names neither cell nor basis sets, and at any level the
+cell to 0.001 Å only, so that an output without its input is no label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.calculators.cp2k import InputSection, parse_input
+from ase.geometry import cellpar_to_cell
+
+from ionloop.errors import ImportLabelsError
+from ionloop.reference.cp2k_output import read_text
+from ionloop.units import BOHR_ANGSTROM
+
+#: Functionals by CP2K's name, and by PBE's PARAMETRIZATION.
+FUNCTIONALS = {"PBESOL": "PBEsol", "REVPBE": "revPBE", "ORIG": "PBE", "PADE": "LDA"}
+#: Sections whose text is part of the settings, where they are there and not switched off.
+WHOLE = {"vdw": "DFT/XC/VDW_POTENTIAL", "hybrid": "DFT/XC/HF", "smearing": "DFT/SCF/SMEAR",
+         "k_points": "DFT/KPOINTS"}  # fmt: skip
+LENGTHS = {"": 1.0, "ANGSTROM": 1.0, "BOHR": BOHR_ANGSTROM}
+
+
+@dataclass(frozen=True)
+class Cp2kInputFile:
+    """An input or restart file, parsed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    root
+        Its sections.
+    """
+
+    path: Path
+    root: InputSection
+
+    @classmethod
+    def read(cls, path: Path) -> Cp2kInputFile:
+        """Parse a file.
+
+        Raises
+        ------
+        ImportLabelsError
+            If it uses directives but @SET.
+        """
+        return cls(path, parse_input("\n".join(_expanded(path))))
+
+    def section(self, name: str) -> InputSection | None:
+        """Return a section by its path, as ``FORCE_EVAL/DFT``; None if it isn't there."""
+        found: InputSection | None = self.root
+        for part in name.split("/"):
+            parts = [s for s in found.subsections if s.name == part] if found else []
+            found = parts[0] if parts else None
+        return found
+
+    def value(self, name: str, default: str | None = None) -> str | None:
+        """Return a keyword's value by its path, in any case."""
+        folder, _, keyword = name.rpartition("/")
+        return keyword_of(self.section(folder), keyword, default)
+
+    def number(self, name: str, default: float) -> float | str:
+        """Return a number; one in units that aren't CP2K's own stays text."""
+        text = str(self.value(name, str(default)))
+        try:
+            return float(re.sub(r"^\[ry\]\s*", "", text, flags=re.IGNORECASE))
+        except ValueError:
+            return " ".join(text.split())
+
+
+def keyword_of(section: InputSection | None, name: str, default: str | None) -> str | None:
+    """Return the value of a section's keyword."""
+    for line in section.keywords if section else []:
+        word, _, rest = line.partition(" ")
+        if word.upper() == name:
+            return str(rest.strip() or "T")
+    return default
+
+
+def _expanded(path: Path) -> Iterator[str]:
+    """Yield a file's lines without comments, with @SET's variables put in."""
+    variables: dict[str, str] = {}
+    for raw in (read_text(path) or "").splitlines():
+        line = re.sub(r"\s*[#!].*$", "", raw).replace("\t", " ")
+        line = re.sub(r"\$\{?(\w+)\}?", lambda m: variables.get(m[1].upper(), m[0]), line).strip()
+        if line.upper().startswith("@SET"):
+            _, name, value = line.split(None, 2)
+            variables[name.upper()] = value
+        elif line.startswith("@"):
+            msg = f"{path}: {line.split()[0]} isn't understood; give the run's .restart file"
+            raise ImportLabelsError(msg)
+        else:
+            yield line
+
+
+def settings_of(given: Cp2kInputFile, version: str) -> dict[str, Any]:
+    """Return what decides a label, with CP2K's defaults, in the shape of our own settings.
+
+    Parameters
+    ----------
+    given
+        The input.
+    version
+        CP2K's version, of the output.
+    """
+    xc = "FORCE_EVAL/DFT/XC"
+    found: dict[str, Any] = {
+        "code": "cp2k",
+        "version": version,
+        "functional": _functional(given),
+        "cutoff": given.number("FORCE_EVAL/DFT/MGRID/CUTOFF", 280.0),
+        "rel_cutoff": given.number("FORCE_EVAL/DFT/MGRID/REL_CUTOFF", 40.0),
+        "n_grids": int(float(given.number("FORCE_EVAL/DFT/MGRID/NGRIDS", 4))),
+        "eps_default": given.number("FORCE_EVAL/DFT/QS/EPS_DEFAULT", 1e-10),
+        "eps_scf": given.number("FORCE_EVAL/DFT/SCF/EPS_SCF", 1e-5),
+        "smoothing": False,
+        "kinds": _kinds(given),
+    }
+    grid = tuple(
+        str(given.value(f"{xc}/XC_GRID/{key}", "NONE")).upper()
+        for key in ("XC_SMOOTH_RHO", "XC_DERIV")
+    )
+    if grid == ("NN10", "SPLINE2_SMOOTH"):
+        found["smoothing"] = True
+    elif grid != ("NONE", "NONE"):
+        found["smoothing"] = " ".join(grid)
+    if (method := str(given.value("FORCE_EVAL/DFT/QS/METHOD", "GPW")).upper()) != "GPW":
+        found["method"] = method
+    for key in ("UKS", "UNRESTRICTED_KOHN_SHAM", "LSD", "SPIN_POLARIZED"):
+        if is_true(given.value(f"FORCE_EVAL/DFT/{key}")):
+            found["spin_polarized"] = True
+            found["multiplicity"] = str(given.value("FORCE_EVAL/DFT/MULTIPLICITY", "0"))
+    for key, name in WHOLE.items():
+        section = given.section(f"FORCE_EVAL/{name}")
+        if section is not None and str(section.params).upper() not in ("F", "OFF", "FALSE"):
+            found[key] = sorted(" ".join(line.split()).upper() for line in section.write())
+    return found
+
+
+def is_true(text: str | None) -> bool:
+    """Whether a logical keyword is on."""
+    return str(text or "F").strip().strip(".").upper() in ("T", "TRUE", "ON", "YES")
+
+
+def _functional(given: Cp2kInputFile) -> str:
+    section = given.section("FORCE_EVAL/DFT/XC/XC_FUNCTIONAL")
+    if section is None:
+        return "none"
+    name = (section.params or "").strip()
+    if name and name.upper() not in ("NO_SHORTCUT", "T"):
+        return FUNCTIONALS.get(name.upper(), name.upper())
+    parts = []
+    for part in section.subsections:
+        kind = keyword_of(part, "PARAMETRIZATION", None)
+        parts.append(FUNCTIONALS.get(kind.upper(), kind.upper()) if kind else part.name)
+    return "+".join(parts) or "none"
+
+
+def _kinds(given: Cp2kInputFile) -> dict[str, dict[str, str]]:
+    """Return basis and potential by element."""
+    subsys = given.section("FORCE_EVAL/SUBSYS")
+    table = {}
+    for kind in [s for s in subsys.subsections if s.name == "KIND"] if subsys else []:
+        element = element_of(keyword_of(kind, "ELEMENT", None) or kind.params or "")
+        basis = (keyword_of(kind, "BASIS_SET", "") or "").split()
+        table[element] = {
+            "basis": basis[-1] if basis else "",
+            "potential": ((keyword_of(kind, "POTENTIAL", "") or "").split() or [""])[-1],
+        }
+    return dict(sorted(table.items()))
+
+
+def element_of(name: str) -> str:
+    """Return the element of a kind's name, as Li of ``Li_1``.
+
+    Raises
+    ------
+    ImportLabelsError
+        If it has none.
+    """
+    if found := re.match("[A-Za-z]{1,2}", name.strip()):
+        return found[0].capitalize()
+    msg = f"expected an element, got {name!r}; name kinds by their elements"
+    raise ImportLabelsError(msg)
+
+
+def cell_of(given: Cp2kInputFile) -> np.ndarray:
+    """Return the lattice vectors as rows, shape [3, 3], Å.
+
+    Raises
+    ------
+    ImportLabelsError
+        If the input has none, or repeats its cell.
+    """
+    cell = given.section("FORCE_EVAL/SUBSYS/CELL")
+    vectors = [keyword_of(cell, key, None) for key in "ABC"]
+    lengths = keyword_of(cell, "ABC", None)
+    copies = (keyword_of(cell, "MULTIPLE_UNIT_CELL", "1 1 1") or "").split()
+    if copies != ["1", "1", "1"]:
+        msg = f"{given.path}: MULTIPLE_UNIT_CELL isn't understood; give the run's .restart file"
+        raise ImportLabelsError(msg)
+    if all(vectors):
+        return np.array([_lengths(str(v), given.path) for v in vectors])
+    if lengths is None:
+        msg = f"{given.path}: expected a CELL with A, B, C or ABC, got none"
+        raise ImportLabelsError(msg)
+    angles = keyword_of(cell, "ALPHA_BETA_GAMMA", "90 90 90") or ""
+    parameters = [*_lengths(lengths, given.path), *(float(x) for x in angles.split()[-3:])]
+    return np.array(cellpar_to_cell(parameters))
+
+
+def _lengths(text: str, path: Path) -> list[float]:
+    """Return three lengths, Å."""
+    found = re.match(r"(?:\[(\w+)\])?\s*(.*)", text)
+    unit = (found[1] or "").upper() if found else "?"
+    if found is None or unit not in LENGTHS:
+        msg = f"{path}: expected lengths in angstrom or bohr, got {text!r}"
+        raise ImportLabelsError(msg)
+    return [float(x) * LENGTHS[unit] for x in found[2].split()[:3]]
+
+
+def coordinates_of(given: Cp2kInputFile, cell: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return symbols and Cartesian positions, shape [n, 3], Å.
+
+    Raises
+    ------
+    ImportLabelsError
+        If the input has no coordinates that are understood.
+    """
+    coord = given.section("FORCE_EVAL/SUBSYS/COORD")
+    name = given.value("FORCE_EVAL/SUBSYS/TOPOLOGY/COORD_FILE_NAME")
+    scaled, unit = False, ""
+    if coord is not None:
+        scaled = is_true(keyword_of(coord, "SCALED", "F"))
+        unit = (keyword_of(coord, "UNIT", "") or "").strip("[]").upper()
+        rows = [k.split() for k in coord.keywords if k.split()[0].upper() not in ("SCALED", "UNIT")]
+    elif name is not None and (text := read_text(given.path.parent / Path(name).name)):
+        rows = [line.split() for line in text.splitlines()[2:] if line.split()]
+    else:
+        msg = f"{given.path}: expected coordinates in COORD or an xyz file, got none"
+        raise ImportLabelsError(msg)
+    if unit not in LENGTHS:
+        msg = f"{given.path}: expected coordinates in angstrom or bohr, got {unit}"
+        raise ImportLabelsError(msg)
+    positions = np.array([row[1:4] for row in rows], float).reshape(-1, 3)
+    positions = positions @ cell if scaled else positions * LENGTHS[unit]
+    return [element_of(row[0]) for row in rows], positions

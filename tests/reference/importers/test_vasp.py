@@ -1,0 +1,190 @@
+"""vasprun.xml and OUTCAR: the right energy, sign, order and settings; no step that isn't DFT."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+from ase.io import read
+from pymatgen.io.vasp.outputs import Vasprun
+from scipy import constants
+
+from ionloop.errors import ImportLabelsError
+from ionloop.reference.importers.outcar import NO_POSITIONS, STARS, read_outcar
+from ionloop.reference.importers.vasp import MACHINE_LEARNED, read_vasprun
+from ionloop.reference.importers.vasp_settings import mesh_settings, spacing_mesh
+
+KBAR = 1e8 * 1e-30 / constants.e
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "vasprun.xml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_vasprun_is_exact(write, vasp_files):
+    run = vasp_files.Run()
+    reading = read_vasprun(write(run.xml()))
+    assert [step.energy for step in reading.steps] == list(run.energies)
+    for i, step in enumerate(reading.steps):
+        assert step.symbols == ["Li", "Cl"]
+        assert (step.forces == run.forces(i)).all()
+        np.testing.assert_allclose(step.positions, run.fractions(i) @ run.cell, rtol=1e-15)
+        np.testing.assert_allclose(step.stress, -KBAR * run.stress, rtol=4e-16)
+        assert step.converged
+        assert step.n_scf == run.n_scf[i]
+    assert (reading.charge, reading.temperature, reading.engine) == (0, 600.0, "vasp 6.4.2")
+
+
+def test_pymatgens_own_step_energy_is_the_entropy_term(write, vasp_files):
+    """Fails once pymatgen mends ``ionic_steps``; then it may be used."""
+    run = Vasprun(
+        write(vasp_files.Run().xml()), parse_dos=False, parse_eigen=False, parse_potcar_file=False
+    )
+    assert run.ionic_steps[-1]["e_0_energy"] == pytest.approx(0.0312)
+
+
+def test_gzip_and_a_cut_file_keep_what_is_whole(tmp_path, vasp_files):
+    text = vasp_files.Run(energies=(-7.0, -7.1, -7.2), n_scf=(5, 5, 5)).xml(cut=900)
+    assert text.count("<calculation>") == 3 > text.count("</calculation>")
+    path = tmp_path / "vasprun.xml.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert [step.energy for step in read_vasprun(path).steps] == [-7.0, -7.1]
+
+
+def test_a_file_cut_in_its_header_is_one_error(write, vasp_files):
+    text = vasp_files.Run().xml()
+    with pytest.raises(ImportLabelsError, match=r"can't be read as a vasprun\.xml"):
+        read_vasprun(write(text[:600]))
+    with pytest.raises(ImportLabelsError, match=r"can't be read as a vasprun\.xml"):
+        read_vasprun(write(text[: text.index("<calculation>") + 300]))
+
+
+def test_electronic_steps_at_the_limit_arent_converged(write, vasp_files):
+    run = vasp_files.Run(energies=(-7.0, -7.1, -7.2), n_scf=(60, 59, 60))
+    expected = [False, True, False]
+    assert [s.converged for s in read_vasprun(write(run.xml())).steps] == expected
+    # VASP 5 writes that EDIFF is reached when it gave up; VASP 6 says so.
+    assert [s.converged for s in read_outcar(write(run.outcar(), "OUTCAR")).steps] == expected
+    six = vasp_files.Run().outcar(scf_end="EDIFF was not reached (unconverged)")
+    assert not any(s.converged for s in read_outcar(write(six, "OUTCAR")).steps)
+
+
+def test_an_enthalpy_gives_its_energy_back(write, vasp_files):
+    run = vasp_files.Run(tags={"PSTRESS": ("", "50.0")})
+    volume = abs(np.linalg.det(run.cell))
+    pv = 50.0 * 1e-22 / 1.60217733e-19 * volume  # VASP's own electron volt
+    assert read_vasprun(write(run.xml())).steps[0].energy == pytest.approx(-7.0 - pv, abs=1e-12)
+
+
+def test_steps_of_the_machine_learned_force_field_are_no_labels(write, vasp_files):
+    text = vasp_files.Run(n_scf=(5, 0)).xml()
+    reading = read_vasprun(write(text))
+    assert ([s.energy for s in reading.steps], reading.skipped) == ([-7.0], {MACHINE_LEARNED: 1})
+    outcar = vasp_files.Run().outcar()
+    at = outcar.rindex("  FREE ENERGIE")
+    learned = outcar[:at] + "  ML" + outcar[at + 1 :]
+    reading = read_outcar(write(learned, "OUTCAR"))
+    assert ([s.energy for s in reading.steps], reading.skipped) == ([-7.0], {MACHINE_LEARNED: 1})
+
+
+def test_outcar_says_what_vasprun_says(write, vasp_files):
+    run = vasp_files.Run(tags={"LREAL": ("string", "Auto"), "IVDW": ("int", "11")})
+    xml = read_vasprun(write(run.xml()))
+    out = read_outcar(write(run.outcar(), "OUTCAR"))
+    assert out.settings == xml.settings
+    assert xml.settings["incar"]["IVDW"] == 11
+    assert out.unknown == []
+    assert (out.charge, out.temperature, out.mesh) == (xml.charge, xml.temperature, xml.mesh)
+    for one, other in zip(out.steps, xml.steps, strict=True):
+        assert (one.energy, one.n_scf) == (other.energy, other.n_scf)
+        assert (one.forces == other.forces).all()
+        np.testing.assert_allclose(one.positions, other.positions, atol=1e-8)
+        np.testing.assert_allclose(one.stress, other.stress, rtol=1e-15)
+
+
+def test_stress_of_an_outcar_by_ase(write, vasp_files):
+    """ASE's order of six numbers; its electron volt is of 2014, 1e-8 away."""
+    path = write(vasp_files.Run().outcar(), "OUTCAR")
+    theirs = read(path, index=-1, format="vasp-out").get_stress(voigt=False)
+    np.testing.assert_allclose(read_outcar(path).steps[-1].stress, theirs, rtol=2e-8)
+
+
+def test_vasp_5_keeps_silent_and_an_incar_beside_it_speaks(write, vasp_files):
+    text = vasp_files.Run(version="5.4.4").outcar(echo=False)
+    path = write(text, "OUTCAR")
+    assert read_outcar(path).unknown == ["incar.ADDGRID", "incar.IVDW", "incar.LUSE_VDW"]
+    write("IVDW = 12 ! D3\nADDGRID = .TRUE.; LWAVE = F\n", "INCAR")
+    reading = read_outcar(path)
+    assert reading.unknown == []
+    assert (reading.settings["incar"]["IVDW"], reading.settings["incar"]["ADDGRID"]) == (12, True)
+
+
+def test_steps_without_numbers_are_passed_over(write, vasp_files):
+    text = vasp_files.Run().outcar()
+    stars = text.replace("     1.12500000", " **************")
+    assert stars != text
+    assert read_outcar(write(stars, "OUTCAR")).skipped == {STARS: 1}
+    at = text.rindex(" POSITION")
+    silent = text[:at] + text[text.rindex("  FREE ENERGIE") :]
+    assert read_outcar(write(silent, "OUTCAR")).skipped == {NO_POSITIONS: 1}
+    with pytest.raises(ImportLabelsError, match="can't be read as an OUTCAR: ParseError"):
+        read_outcar(write("nothing", "OUTCAR"))
+
+
+def test_charge_is_of_the_electrons(write, vasp_files):
+    run = vasp_files.Run(tags={"NELECT": ("", "9.0")})
+    assert read_vasprun(write(run.xml())).charge == -1
+    run = vasp_files.Run(tags={"NELECT": ("", "8.5")})
+    with pytest.raises(ImportLabelsError, match=r"expected a whole charge, got -0\.5000 e"):
+        read_vasprun(write(run.xml()))
+
+
+@pytest.mark.parametrize(
+    ("tags", "key", "value"),
+    [
+        ({"GGA": ("string", "PS")}, "functional", "PBEsol"),
+        ({"METAGGA": ("string", "R2SCAN")}, "functional", "r2SCAN"),
+        ({"LREAL": ("string", "Auto")}, "incar.LREAL", "auto"),
+        ({"ISPIN": ("int", "2")}, "incar.ISPIN", 2),
+        ({"IVDW": ("int", "11")}, "incar.IVDW", 11),
+    ],
+)
+def test_settings_follow_the_physics(write, vasp_files, tags, key, value):
+    plain = read_vasprun(write(vasp_files.Run().xml())).settings
+    found = read_vasprun(write(vasp_files.Run(tags=tags).xml())).settings
+    assert found != plain
+    part, _, rest = key.partition(".")
+    assert (found[part][rest] if rest else found[part]) == value
+
+
+def test_how_a_run_went_about_it_isnt_a_setting(write, vasp_files):
+    plain = read_vasprun(write(vasp_files.Run().xml())).settings
+    tags = {"NSW": ("int", "500"), "NELM": ("int", "99"), "IBRION": ("int", "2")}
+    assert read_vasprun(write(vasp_files.Run(tags=tags).xml())).settings == plain
+
+
+def test_a_mesh_of_kspacing_is_told_from_a_stated_one(write, vasp_files):
+    run = vasp_files.Run(tags={"KSPACING": ("", "0.5")})
+    mesh = tuple(spacing_mesh(run.cell, 0.5))
+    run = vasp_files.Run(tags=run.tags, mesh=mesh)
+    made = {"spacing": 0.5, "mesh": None, "shift": "none"}
+    assert read_vasprun(write(run.xml())).settings["k_points"] == made
+    assert read_outcar(write(run.outcar(), "OUTCAR")).settings["k_points"] == made
+    other = vasp_files.Run(tags=run.tags, mesh=(2, 2, 2))  # a KPOINTS file overrode it
+    stated = {"spacing": None, "mesh": [2, 2, 2], "shift": [0.0, 0.0, 0.0]}
+    assert read_vasprun(write(other.xml())).settings["k_points"] == stated
+
+
+def test_meshes_off_gamma_and_gamma_alone():
+    shifted = np.array([[0.125, 0.125, 0.5]])
+    found, used = mesh_settings([4, 4, 1], shifted, None, gamma=True)
+    assert (found["shift"], used) == ([0.5, 0.5, 0.5], [4, 4, 1])
+    assert mesh_settings(None, np.zeros((1, 3)), None, gamma=True)[1] == [1, 1, 1]
+    listed = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0]])
+    assert mesh_settings(None, listed, None, gamma=True) == ({"points": listed.tolist()}, None)
