@@ -12,7 +12,7 @@ from jobflow import Flow
 from ionloop.campaign.maker import CampaignMaker
 from ionloop.profile import Budget, Profile, read_structure
 from ionloop.reference.vasp import VaspReference
-from ionloop.reference.vasp_settings import VaspSettings
+from ionloop.reference.vasp.settings import VaspSettings
 from ionloop.seed.defects import remove_neutral_set
 from ionloop.seed.maker import SeedMaker
 

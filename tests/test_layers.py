@@ -24,7 +24,7 @@ STAGES = [
 #: What stands above the stages, in import order.
 TOP = ["store", "engine", "testing", "cli"]
 #: Modules of a stage that are Makers under another name than ``maker.py``.
-MAKERS = {"reference.forcefield", "reference.cp2k"}
+MAKERS = {"reference.forcefield", "reference.cp2k", "reference.vasp"}
 #: Imports against the order of the stages, each with its reason.
 EXCEPTIONS = {
     ("reference", "seed.schema"): "Reference.neb takes a Hop, which is a document of seed",

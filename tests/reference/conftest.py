@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -16,6 +13,7 @@ from ionloop.frame import Frame, Origin
 from ionloop.seed.defects import remove_neutral_set
 from ionloop.seed.paths import vacancy_hops
 from ionloop.seed.schema import Hop
+from ionloop.testing.potcars import write_potcars
 
 
 @pytest.fixture(scope="session")
@@ -47,26 +45,6 @@ def li3ocl_hop(li3ocl: Structure, li3ocl_vacancies: Structure) -> Hop:
 
 # --- VASP's stand-in ---
 
-SUPPORT = Path(__file__).parents[1] / "support"
-
-
-@pytest.fixture(scope="session")
-def stand_in() -> ModuleType:
-    """The stand-in's module: its potential, to compare with."""
-    spec = importlib.util.spec_from_file_location("vasp_std", SUPPORT / "vasp_std.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def write_potcars() -> Callable[..., Path]:
-    """Writes made-up POTCARs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SUPPORT))
-        import potcars
-    return potcars.write_potcars
-
 
 @dataclass
 class StandIn:
@@ -86,14 +64,12 @@ class StandIn:
 
 
 @pytest.fixture
-def vasp(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_potcars: Callable[..., Path]
-) -> StandIn:
+def vasp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """A machine with VASP, made-up POTCARs, and a custodian that looks often."""
     from pymatgen.core import SETTINGS
 
     monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(write_potcars(tmp_path / "psp")))
-    monkeypatch.setenv("IONLOOP_VASP_CMD", f"{sys.executable} {SUPPORT / 'vasp_std.py'}")
+    monkeypatch.setenv("IONLOOP_VASP_CMD", f"{sys.executable} -m ionloop.testing.vasp_std")
     monkeypatch.setenv("VASP_STAND_IN_LOG", str(tmp_path / "runs.log"))
-    monkeypatch.setattr("ionloop.reference.vasp_runs.POLL_S", 0.1)
+    monkeypatch.setattr("ionloop.reference.vasp.runs.POLL_S", 0.1)
     return StandIn(tmp_path / "runs.log", monkeypatch)

@@ -17,7 +17,7 @@ from scipy import constants
 
 from ionloop.errors import ImportLabelsError
 from ionloop.reference.cp2k import Cp2kReference
-from ionloop.reference.cp2k_fixes import quiet_command
+from ionloop.reference.cp2k.fixes import quiet_command
 from ionloop.reference.importers.compare import Stated, compare
 from ionloop.reference.importers.cp2k import evaluations, read_cp2k
 from ionloop.reference.importers.cp2k_input import (

@@ -17,7 +17,7 @@ import numpy as np
 from monty.os.path import zpath
 
 from ionloop.errors import ImportLabelsError
-from ionloop.reference.cp2k_output import read_text
+from ionloop.reference.folders import read_text
 from ionloop.reference.importers.cp2k_input import (
     Cp2kInputFile,
     cell_of,

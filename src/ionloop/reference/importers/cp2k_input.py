@@ -17,7 +17,7 @@ from ase.calculators.cp2k import InputSection, parse_input
 from ase.geometry import cellpar_to_cell
 
 from ionloop.errors import ImportLabelsError
-from ionloop.reference.cp2k_output import read_text
+from ionloop.reference.folders import read_text
 from ionloop.units import BOHR_ANGSTROM
 
 #: Functionals by CP2K's name, and by PBE's PARAMETRIZATION.

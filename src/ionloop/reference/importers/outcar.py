@@ -22,7 +22,7 @@ from ase.io.vasp_parsers import vasp_outcar_parsers as ase_outcar
 from monty.io import zopen
 
 from ionloop.errors import ImportLabelsError
-from ionloop.reference.cp2k_output import read_text
+from ionloop.reference.folders import read_text
 from ionloop.reference.importers import outcar_settings
 from ionloop.reference.importers.reading import Reading, Step
 from ionloop.reference.importers.vasp import MACHINE_LEARNED

@@ -13,7 +13,7 @@ import ase.io
 from monty.io import zopen
 
 from ionloop.errors import ImportLabelsError
-from ionloop.reference.cp2k_output import read_text
+from ionloop.reference.folders import read_text
 from ionloop.reference.importers.reading import Reading, Step
 
 #: What is wrong with every frame.

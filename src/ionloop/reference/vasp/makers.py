@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,23 +17,22 @@ from pymatgen.core import Structure
 
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
-from ionloop.reference.cp2k_makers import geometry
-from ionloop.reference.cp2k_output import REQUEST_FILE, read_text
+from ionloop.reference.folders import drop_half_zipped, fresh_folder, geometry, same_request
 from ionloop.reference.schema import SinglePoint
-from ionloop.reference.vasp_inputs import (
+from ionloop.reference.vasp.inputs import (
     IonicVaspSet,
     in_frame_order,
     known_warnings,
     vasp_structure,
 )
-from ionloop.reference.vasp_output import (
+from ionloop.reference.vasp.output import (
     VaspRun,
     found_settings,
     label_failure,
     stress_of,
 )
-from ionloop.reference.vasp_runs import Kind, run_arguments
-from ionloop.reference.vasp_settings import VaspSettings, describe
+from ionloop.reference.vasp.runs import Kind, run_arguments
+from ionloop.reference.vasp.settings import VaspSettings, describe
 
 logger = logging.getLogger(__name__)
 
@@ -65,26 +62,6 @@ def run_here(maker: BaseVaspMaker, kind: Kind, what: Structure | list[Structure]
 
 def _is_atomate2s(kind: type) -> bool:
     return kind.__module__.startswith("atomate2.") and "make" in kind.__dict__
-
-
-def same_request(folder: Path, request: dict[str, Any]) -> bool:
-    """Say whether a folder was made for this very request."""
-    asked = read_text(folder / REQUEST_FILE)
-    return asked is not None and json.loads(asked) == request
-
-
-def fresh_folder(folder: Path, request: dict[str, Any]) -> None:
-    """Make an empty folder that says what it is for."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / REQUEST_FILE).write_text(json.dumps(request))
-
-
-def drop_half_zipped(folder: Path) -> None:
-    """Remove zips of files that are still there: a kill while zipping leaves both."""
-    for zipped in folder.glob("*.gz"):
-        if zipped.with_suffix("").exists():
-            zipped.unlink()
 
 
 def engine_of(run: VaspRun, dft: VaspSettings) -> str:

@@ -23,27 +23,25 @@ from pymatgen.core import Structure
 from ionloop.document import DATA_FIELDS
 from ionloop.errors import ExplorationError
 from ionloop.reference.base import differing_settings, hash_settings
+from ionloop.reference.folders import drop_half_zipped, fresh_folder, same_request
 from ionloop.reference.neb import COLLAPSE_FRACTION, BandSettings
 from ionloop.reference.schema import Band
-from ionloop.reference.vasp_inputs import (
+from ionloop.reference.vasp.inputs import (
     IonicVaspNebSet,
     IonicVaspRelaxSet,
     in_frame_order,
     known_warnings,
     vasp_structure,
 )
-from ionloop.reference.vasp_makers import (
-    drop_half_zipped,
+from ionloop.reference.vasp.makers import (
     finished,
-    fresh_folder,
     locked_kwargs,
     plain_document,
     run_here,
-    same_request,
 )
-from ionloop.reference.vasp_output import VaspRun, electronic_failure, found_settings
-from ionloop.reference.vasp_runs import Kind, read_contcar
-from ionloop.reference.vasp_settings import VaspSettings, describe
+from ionloop.reference.vasp.output import VaspRun, electronic_failure, found_settings
+from ionloop.reference.vasp.runs import Kind, read_contcar
+from ionloop.reference.vasp.settings import VaspSettings, describe
 from ionloop.seed.schema import Hop
 
 ACCURATE = "reached required accuracy"
@@ -96,7 +94,7 @@ def image_folders(folder: Path) -> list[Path]:
 class VaspRelaxMaker(RelaxMaker):
     """atomate2's Maker of relaxations, for the ends of a band.
 
-    The fields are those of :class:`~ionloop.reference.vasp_makers.VaspStaticMaker`.
+    The fields are those of :class:`~ionloop.reference.vasp.makers.VaspStaticMaker`.
     """
 
     name: str = "vasp relax"
@@ -131,7 +129,7 @@ class VaspRelaxMaker(RelaxMaker):
 class VaspImagesMaker(NebFromImagesMaker):
     """atomate2's Maker of bands.
 
-    The fields are those of :class:`~ionloop.reference.vasp_makers.VaspStaticMaker`.
+    The fields are those of :class:`~ionloop.reference.vasp.makers.VaspStaticMaker`.
     """
 
     name: str = "vasp neb"

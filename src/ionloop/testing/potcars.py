@@ -9,6 +9,7 @@ ENMAX = {"Li": 499.0, "O": 400.0, "Cl": 262.5, "Na": 260.0}
 
 
 def potcar_text(element: str, symbol: str, tail: str = "made up for a test") -> str:
+    """Return a POTCAR's text."""
     title = f"PAW_PBE {symbol} 01Jan2000"
     return f"""  {title}
  {VALENCE[element]:18.14f}

@@ -15,7 +15,7 @@ from pymatgen.core import SETTINGS, Structure
 from pymatgen.io.vasp.inputs import PotcarSingle
 
 from ionloop.errors import ReferenceSetupError
-from ionloop.reference.vasp_settings import VaspSettings, mesh_of
+from ionloop.reference.vasp.settings import VaspSettings, mesh_of
 
 #: POTCARs of elements that `VaspSettings.potcars` doesn't name: VASP's own recommendations,
 #: with the semicore electrons of mobile and of d0 cations, whose ions come close to anions.

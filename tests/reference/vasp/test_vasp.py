@@ -27,11 +27,13 @@ from ionloop.profile import Profile
 from ionloop.reference.quality import judge_point
 from ionloop.reference.schema import SinglePoint
 from ionloop.reference.vasp import VaspReference
-from ionloop.reference.vasp_inputs import IonicVaspSet, vasp_structure
-from ionloop.reference.vasp_output import VaspRun, found_settings
-from ionloop.reference.vasp_potcars import bind
-from ionloop.reference.vasp_runs import MAX_RESTARTS, handlers
-from ionloop.reference.vasp_settings import VaspSettings, mesh_of
+from ionloop.reference.vasp.inputs import IonicVaspSet, vasp_structure
+from ionloop.reference.vasp.output import VaspRun, found_settings
+from ionloop.reference.vasp.potcars import bind
+from ionloop.reference.vasp.runs import MAX_RESTARTS, handlers
+from ionloop.reference.vasp.settings import VaspSettings, mesh_of
+from ionloop.testing import vasp_std
+from ionloop.testing.potcars import write_potcars
 from ionloop.train.dataset import to_training_atoms
 from ionloop.units import GPA_EV_PER_A3
 
@@ -92,7 +94,7 @@ def test_the_hash_follows_physics_not_names(vasp) -> None:
     assert len(hashes) == len(changes) + 1
 
 
-def test_the_hash_follows_the_potcars(vasp, tmp_path: Path, write_potcars) -> None:
+def test_the_hash_follows_the_potcars(vasp, tmp_path: Path) -> None:
     before = bound()
     other = write_potcars(tmp_path / "other")
     potcar = other / "POT_GGA_PAW_PBE_54" / "POTCAR.Li_sv"
@@ -208,11 +210,11 @@ def test_nothing_that_custodian_may_do_edits_a_label(vasp) -> None:
 # --- labels ---
 
 
-def test_a_label_is_the_potentials_own_to_the_last_digit(vasp, stand_in, tmp_path: Path) -> None:
+def test_a_label_is_the_potentials_own_to_the_last_digit(vasp, tmp_path: Path) -> None:
     frame, reference = licl(), bound()
     point = label(frame, tmp_path, reference)
     atoms = frame.to_atoms()
-    atoms.calc = stand_in.Pairs()
+    atoms.calc = vasp_std.Pairs()
     offset = 200.0 * 8 / 520.0
     assert point.energy == pytest.approx(atoms.get_potential_energy() + offset, abs=6e-9)
     np.testing.assert_allclose(point.forces, atoms.get_forces(), rtol=0, atol=6e-9)
@@ -225,9 +227,9 @@ def test_a_label_is_the_potentials_own_to_the_last_digit(vasp, stand_in, tmp_pat
     assert Path(point.directory).name == f"vasp_{frame.frame_hash}"
 
 
-def test_the_stand_ins_potential_has_right_forces_and_stress(stand_in) -> None:
+def test_the_stand_ins_potential_has_right_forces_and_stress() -> None:
     atoms = licl().to_atoms()
-    atoms.calc = stand_in.Pairs()
+    atoms.calc = vasp_std.Pairs()
     forces = calculate_numerical_forces(atoms, eps=1e-4)
     np.testing.assert_allclose(atoms.get_forces(), forces, atol=1e-6)
     stress = calculate_numerical_stress(atoms, eps=1e-5)
@@ -351,7 +353,7 @@ def test_a_calculation_killed_once_is_run_again_as_it_was(vasp, tmp_path: Path) 
 
 
 def test_what_is_finished_is_never_computed_again(vasp, tmp_path: Path) -> None:
-    from ionloop.reference.vasp_makers import VaspStaticMaker
+    from ionloop.reference.vasp.makers import VaspStaticMaker
 
     reference, frame = bound(), licl()
     maker = VaspStaticMaker(input_set_generator=IonicVaspSet(dft=reference.dft))
@@ -370,7 +372,7 @@ def test_what_is_finished_is_never_computed_again(vasp, tmp_path: Path) -> None:
 
 
 def test_a_label_out_of_wall_time_is_computed_again(vasp, tmp_path: Path) -> None:
-    from ionloop.reference.vasp_makers import VaspStaticMaker
+    from ionloop.reference.vasp.makers import VaspStaticMaker
 
     maker = VaspStaticMaker(input_set_generator=IonicVaspSet(dft=bound().dft))
     vasp.fail("walltime:1")

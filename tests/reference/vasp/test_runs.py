@@ -18,12 +18,13 @@ from ionloop.frame import Frame
 from ionloop.reference.neb import relax_band
 from ionloop.reference.schema import Band, Trajectory
 from ionloop.reference.vasp import VaspReference
-from ionloop.reference.vasp_inputs import IonicVaspMdSet
-from ionloop.reference.vasp_md import VaspMdMaker, pieces
-from ionloop.reference.vasp_neb import VaspImagesMaker, VaspRelaxMaker
-from ionloop.reference.vasp_output import read_xdatcar
-from ionloop.reference.vasp_settings import VaspSettings
+from ionloop.reference.vasp.inputs import IonicVaspMdSet
+from ionloop.reference.vasp.md import VaspMdMaker, pieces
+from ionloop.reference.vasp.neb import VaspImagesMaker, VaspRelaxMaker
+from ionloop.reference.vasp.output import read_xdatcar
+from ionloop.reference.vasp.settings import VaspSettings
 from ionloop.seed.schema import Hop
+from ionloop.testing import vasp_std
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning"),
@@ -145,7 +146,7 @@ def test_custodian_stops_md_before_the_wall_time(vasp, tmp_path: Path) -> None:
     vasp.patch.delenv("CUSTODIAN_WALLTIME_START")  # its value is put back after the test
     vasp.patch.setenv("IONLOOP_VASP_WALL_TIME_S", "60")  # less than the handler's buffer
     vasp.patch.setenv("VASP_STAND_IN_SLEEP", "0.2")
-    vasp.patch.setattr("ionloop.reference.vasp_runs.CHECK_EVERY", 1)
+    vasp.patch.setattr("ionloop.reference.vasp.runs.CHECK_EVERY", 1)
     stopped = run(
         bound().md(licl(), group="g", **RUN | {"n_steps": 200, "store_every": 1}), tmp_path
     )
@@ -194,10 +195,10 @@ def hop() -> Hop:
 
 
 @pytest.fixture(scope="module")
-def direct(hop: Hop, stand_in) -> Band:
+def direct(hop: Hop) -> Band:
     """The same band by ASE, on the same potential."""
     settings = {"engine": "ase", "settings_hash": "x", **BAND}
-    return relax_band(hop, lambda _: stand_in.Pairs(), **settings)
+    return relax_band(hop, lambda _: vasp_std.Pairs(), **settings)
 
 
 def test_a_band_is_the_potentials_own(vasp, hop: Hop, direct: Band, tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def jobs_of(flow: Flow | Job) -> list[Job]:
 
 
 def test_ends_and_bands_run_again_in_their_old_folders(vasp, hop: Hop, tmp_path: Path) -> None:
-    from ionloop.reference.vasp_inputs import IonicVaspNebSet, IonicVaspRelaxSet, vasp_structure
+    from ionloop.reference.vasp.inputs import IonicVaspNebSet, IonicVaspRelaxSet, vasp_structure
 
     vasp.patch.chdir(tmp_path)
     dft = bound(hop.start).dft

@@ -15,9 +15,9 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Incar, Potcar, UnknownPotcarWarning
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning, Vasprun
 
-from ionloop.reference.cp2k_output import read_text
-from ionloop.reference.vasp_potcars import potcar_digest
-from ionloop.reference.vasp_settings import VaspSettings, describe, plain_value
+from ionloop.reference.folders import read_text
+from ionloop.reference.vasp.potcars import potcar_digest
+from ionloop.reference.vasp.settings import VaspSettings, describe, plain_value
 from ionloop.units import GPA_EV_PER_A3
 
 END_MARK = "General timing and accounting informations"

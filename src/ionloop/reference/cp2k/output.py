@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monty.io import zopen
-from monty.os.path import zpath
 
-#: What was asked for in a folder; a finished calculation of the same request is kept.
-REQUEST_FILE = "request.json"
+from ionloop.reference.folders import read_text, same_request
+
 END_MARK = "PROGRAM ENDED AT"
-
-
-def read_text(path: Path) -> str | None:
-    """Read a text file that may be gzipped by now; None if there is none."""
-    found = Path(zpath(str(path)))
-    if not found.exists():
-        return None
-    with zopen(found, mode="rt", encoding="utf-8") as stream:
-        return str(stream.read())
 
 
 def is_finished(folder: Path, request: dict[str, Any]) -> bool:
     """Say whether CP2K ran to its end here, on this very request."""
-    asked = read_text(folder / REQUEST_FILE)
-    return (
-        asked is not None
-        and json.loads(asked) == request
-        and END_MARK in (read_text(folder / "cp2k.out") or "")
-    )
+    return same_request(folder, request) and END_MARK in (read_text(folder / "cp2k.out") or "")
 
 
 def failure_reason(output: str, version: str) -> str | None:

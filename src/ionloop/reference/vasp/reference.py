@@ -10,20 +10,20 @@ from pymatgen.core import Structure
 
 from ionloop.frame import Frame
 from ionloop.reference.base import Reference
-from ionloop.reference.vasp_inputs import IonicVaspMdSet, IonicVaspSet
-from ionloop.reference.vasp_makers import VaspStaticMaker
-from ionloop.reference.vasp_md import VaspMdMaker
-from ionloop.reference.vasp_neb import vasp_band_flow
-from ionloop.reference.vasp_potcars import bind, check_potcars
-from ionloop.reference.vasp_runs import vasp_command
-from ionloop.reference.vasp_settings import AimdSettings, VaspSettings, describe
+from ionloop.reference.vasp.inputs import IonicVaspMdSet, IonicVaspSet
+from ionloop.reference.vasp.makers import VaspStaticMaker
+from ionloop.reference.vasp.md import VaspMdMaker
+from ionloop.reference.vasp.neb import vasp_band_flow
+from ionloop.reference.vasp.potcars import bind, check_potcars
+from ionloop.reference.vasp.runs import vasp_command
+from ionloop.reference.vasp.settings import AimdSettings, VaspSettings, describe
 from ionloop.seed.schema import Hop
 from ionloop.settings import get_settings
 
 
 @dataclass
 class VaspReference(Reference):
-    """VASP with plane waves, as :mod:`~ionloop.reference.vasp_settings` says.
+    """VASP with plane waves, as :mod:`~ionloop.reference.vasp.settings` says.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class VaspReference(Reference):
         return maker.make(frame, group, store_every)
 
     def neb(self, hop: Hop, *, n_images: int, fmax: float, max_steps: int) -> Flow:  # type: ignore[override]
-        """Make a flow that relaxes a band; see :mod:`~ionloop.reference.vasp_neb`."""
+        """Make a flow that relaxes a band; see :mod:`~ionloop.reference.vasp.neb`."""
         flow = vasp_band_flow(
             hop, self.dft, n_images=n_images, fmax=fmax, max_steps=max_steps, climb=self.climb
         )

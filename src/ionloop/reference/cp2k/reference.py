@@ -7,131 +7,32 @@ import re
 import shlex
 import subprocess
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.calculators.calculator import SCFError, all_changes
-from ase.calculators.cp2k import CP2K
-from jobflow import Job, job
+from jobflow import Job
 from pymatgen.core import Structure
 
-from ionloop.document import DATA_FIELDS
 from ionloop.errors import ReferenceSetupError
 from ionloop.frame import Frame
-from ionloop.reference.base import Reference, hash_settings
-from ionloop.reference.cp2k_fixes import quiet_command
-from ionloop.reference.cp2k_inputs import (
+from ionloop.reference.base import Reference
+from ionloop.reference.cp2k.fixes import quiet_command
+from ionloop.reference.cp2k.inputs import (
     IonicMdSetGenerator,
     IonicSetGenerator,
-    shell_template,
 )
-from ionloop.reference.cp2k_makers import Cp2kMdMaker, Cp2kStaticMaker
-from ionloop.reference.cp2k_settings import Cp2kSettings, MdSettings, describe, kind_of
-from ionloop.reference.neb import relax_band
-from ionloop.reference.schema import Band
+from ionloop.reference.cp2k.makers import Cp2kMdMaker, Cp2kStaticMaker
+from ionloop.reference.cp2k.neb import cp2k_band
+from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings, describe, kind_of
 from ionloop.seed.schema import Hop
 from ionloop.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
 
-class Cp2kShell(CP2K):
-    """ASE's CP2K, which notices that the SCF didn't converge.
-
-    ``cp2k_shell`` answers with the last energy whether or not it converged; only its
-    output file says so.
-    """
-
-    def calculate(
-        self,
-        atoms: Any = None,  # noqa: ANN401
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
-    ) -> None:
-        """Compute energy and forces.
-
-        Raises
-        ------
-        ase.calculators.calculator.SCFError
-            If the SCF didn't converge.
-        """
-        path = Path(f"{self.label}.out")
-        before = path.stat().st_size if path.exists() else 0
-        super().calculate(atoms, properties, system_changes)
-        with path.open(encoding="utf-8") as stream:
-            stream.seek(before)
-            if "SCF run NOT converged" in stream.read():
-                self.results = {}
-                msg = f"SCF not converged, see {path.resolve()}; raise Cp2kSettings.max_scf"
-                raise SCFError(msg)
-
-
-def shell_calculator(frame: Frame, dft: Cp2kSettings, label: str) -> Cp2kShell:
-    """Start a ``cp2k_shell`` in the working folder, with the static labels' input.
-
-    Parameters
-    ----------
-    frame
-        Gives the elements and the charge.
-    dft
-        The settings.
-    label
-        Name of its files, unique in the folder.
-
-    Raises
-    ------
-    ReferenceSetupError
-        If the program or its data can't be found.
-    """
-    inputs = IonicSetGenerator(dft=dft).get_input_set(frame.to_structure())
-    for name in ("basis", "potential"):
-        entry = inputs.optional_files[name]
-        Path(entry["filename"]).write_text(str(entry["object"]))
-    unused = dict.fromkeys(
-        ("basis_set", "basis_set_file", "pseudo_potential", "potential_file", "xc", "cutoff")
-    )
-    return Cp2kShell(
-        command=quiet_command(get_settings().cp2k_shell_cmd),
-        label=label,
-        inp=shell_template(inputs.cp2k_input),
-        max_scf=None,
-        force_eval_method=None,
-        poisson_solver=None,
-        print_level=None,
-        stress_tensor=False,
-        **unused,
-    )
-
-
-@job(data=DATA_FIELDS)
-def cp2k_band(hop: Hop, dft: Cp2kSettings, *, n_images: int, fmax: float, max_steps: int) -> Band:
-    """Relax a hop's ends and its climbing-image band with CP2K."""
-    shells: list[Cp2kShell] = []
-
-    def make_calculator(i: int) -> Cp2kShell:
-        shells.append(shell_calculator(hop.start, dft, f"image_{i:02d}_{len(shells):02d}"))
-        return shells[-1]
-
-    try:
-        return relax_band(
-            hop,
-            make_calculator,
-            n_images=n_images,
-            fmax=fmax,
-            max_steps=max_steps,
-            engine=f"cp2k {dft.version}",
-            settings_hash=hash_settings(describe(dft)),
-            checkpoint=Path("band.extxyz"),
-        )
-    finally:
-        for shell in shells:
-            shell.close()
-
-
 @dataclass
 class Cp2kReference(Reference):
-    """CP2K with Gaussians and plane waves, as :mod:`~ionloop.reference.cp2k_settings` says.
+    """CP2K with Gaussians and plane waves, as :mod:`~ionloop.reference.cp2k.settings` says.
 
     Parameters
     ----------

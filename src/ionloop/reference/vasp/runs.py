@@ -21,7 +21,7 @@ from custodian.vasp.handlers import FrozenJobErrorHandler, WalltimeHandler
 from pymatgen.io.vasp.inputs import Poscar
 
 from ionloop.errors import ReferenceSetupError
-from ionloop.reference.vasp_output import VaspRun
+from ionloop.reference.vasp.output import VaspRun
 from ionloop.settings import get_settings
 
 logger = logging.getLogger(__name__)

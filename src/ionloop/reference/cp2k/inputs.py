@@ -16,17 +16,8 @@ from pymatgen.io.cp2k.inputs import (
     Section,
 )
 
-from ionloop.reference.cp2k_fixes import known_warnings, thermostat_keyword
-from ionloop.reference.cp2k_settings import Cp2kSettings, Kind, MdSettings, entries, kind_of
-
-# Campaigns in MongoDB name Cp2kSettings and Kind by this module, where they stood at first.
-__all__ = [
-    "Cp2kSettings",
-    "IonicMdSetGenerator",
-    "IonicSetGenerator",
-    "Kind",
-    "shell_template",
-]
+from ionloop.reference.cp2k.fixes import known_warnings, thermostat_keyword
+from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings, entries, kind_of
 
 #: Orbital transformation for MD, where extrapolated orbitals are a good start.
 ORBITAL_TRANSFORMATION: dict[str, Any] = {

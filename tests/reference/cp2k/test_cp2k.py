@@ -30,15 +30,13 @@ from pymatgen.io.cp2k.outputs import Cp2kOutput
 
 from ionloop.errors import ReferenceSetupError
 from ionloop.frame import Frame, Origin
-from ionloop.reference.cp2k import (
-    Cp2kReference,
-    shell_calculator,
-)
-from ionloop.reference.cp2k_fixes import quiet_command, readable_task_document
-from ionloop.reference.cp2k_inputs import IonicSetGenerator
-from ionloop.reference.cp2k_makers import Cp2kStaticMaker
-from ionloop.reference.cp2k_output import failure_reason, read_xyz, total_time
-from ionloop.reference.cp2k_settings import Cp2kSettings, kind_of
+from ionloop.reference.cp2k import Cp2kReference
+from ionloop.reference.cp2k.fixes import quiet_command, readable_task_document
+from ionloop.reference.cp2k.inputs import IonicSetGenerator
+from ionloop.reference.cp2k.makers import Cp2kStaticMaker
+from ionloop.reference.cp2k.output import failure_reason, read_xyz, total_time
+from ionloop.reference.cp2k.settings import Cp2kSettings, kind_of
+from ionloop.reference.cp2k.shell import shell_calculator
 from ionloop.reference.schema import SinglePoint
 from ionloop.seed.schema import Hop
 

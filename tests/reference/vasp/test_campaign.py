@@ -19,9 +19,10 @@ from ionloop.label.maker import LabelMaker
 from ionloop.label.schema import LabelShard
 from ionloop.profile import Profile
 from ionloop.reference.vasp import VaspReference
-from ionloop.reference.vasp_settings import VaspSettings
+from ionloop.reference.vasp.settings import VaspSettings
 from ionloop.seed.maker import SeedMaker
 from ionloop.seed.schema import Displacements, Hop
+from ionloop.testing import vasp_std
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning"),
@@ -30,7 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-FLOW = Path(__file__).parents[2] / "flows" / "li3ocl_vasp.py"
+FLOW = Path(__file__).parents[3] / "flows" / "li3ocl_vasp.py"
 CHARGES = {"Li": 1, "O": -2, "Cl": -1}
 
 
@@ -105,9 +106,7 @@ def test_the_ready_flow_builds(vasp) -> None:
     assert start.settings["k_points"]["mesh"] == [2, 2, 2]
 
 
-def test_seeds_and_labels_run(
-    vasp, stand_in, runner: Runner, li3ocl_frame: Frame, li3ocl_hop: Hop
-) -> None:
+def test_seeds_and_labels_run(vasp, runner: Runner, li3ocl_frame: Frame, li3ocl_hop: Hop) -> None:
     reference = VaspReference().bind(li3ocl_frame.to_structure())
     seed = SeedMaker(
         md_steps=4, store_every=1, stride=2, skip=1, n_images=1, max_steps=3, max_bands=1,
@@ -121,7 +120,7 @@ def test_seeds_and_labels_run(
     assert shard.settings == reference.settings
     for found in shard.labels:  # those of AIMD too: computed again with the labels' settings
         atoms = found.frame.to_atoms()
-        atoms.calc = stand_in.Pairs()
+        atoms.calc = vasp_std.Pairs()
         energy = atoms.get_potential_energy() + 200.0 * len(atoms) / 520.0
         assert found.energy == pytest.approx(energy, abs=1e-6)
         assert found.stress is not None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from contextlib import chdir
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,28 +19,22 @@ from ionloop.document import DATA_FIELDS
 from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
-from ionloop.reference.cp2k_fixes import plain_run, quiet_command, readable_task_document
-from ionloop.reference.cp2k_inputs import IonicMdSetGenerator, IonicSetGenerator
-from ionloop.reference.cp2k_output import (
-    REQUEST_FILE,
+from ionloop.reference.cp2k.fixes import plain_run, quiet_command, readable_task_document
+from ionloop.reference.cp2k.inputs import IonicMdSetGenerator, IonicSetGenerator
+from ionloop.reference.cp2k.output import (
     count_scf_steps,
     failure_reason,
     is_finished,
-    read_text,
     read_xyz,
     total_time,
 )
-from ionloop.reference.cp2k_settings import MdSettings, describe
+from ionloop.reference.cp2k.settings import MdSettings, describe
+from ionloop.reference.folders import drop_half_zipped, fresh_folder, geometry, read_text
 from ionloop.reference.schema import SinglePoint, Trajectory
 from ionloop.settings import get_settings
 from ionloop.units import HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
 logger = logging.getLogger(__name__)
-
-
-def geometry(frame: Frame) -> dict[str, Any]:
-    """Return what a calculation depends on: species, positions, cell and charge."""
-    return frame.model_dump(mode="json", include={"symbols", "positions", "cell", "charge"})
 
 
 def run_in(
@@ -61,9 +53,7 @@ def run_in(
     command = quiet_command(get_settings().cp2k_cmd)
     version = maker.input_set_generator.dft.version
     if not is_finished(folder, request):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / REQUEST_FILE).write_text(json.dumps(request))
+        fresh_folder(folder, request)
         ready = replace(maker, run_cp2k_kwargs={**maker.run_cp2k_kwargs, "cp2k_cmd": command})
         with chdir(folder), readable_task_document():
             try:
@@ -72,9 +62,7 @@ def run_in(
                 logger.warning("CP2K failed in %s: %s", folder, error)
                 return None
     logger.info("reusing the finished calculation in %s", folder)
-    for zipped in folder.glob("*.gz"):  # killed while zipping: the plain file is whole
-        if zipped.with_suffix("").exists():
-            zipped.unlink()
+    drop_half_zipped(folder)
     if failure_reason(read_text(folder / "cp2k.out") or "", version):
         return None
     with readable_task_document():
@@ -96,7 +84,7 @@ class Cp2kStaticMaker(StaticMaker):
     stop_children_kwargs
         A failed label is quarantined later; it stops nothing.
     run_cp2k_kwargs
-        Custodian without handlers; see :func:`~ionloop.reference.cp2k_fixes.plain_run`.
+        Custodian without handlers; see :func:`~ionloop.reference.cp2k.fixes.plain_run`.
     """
 
     name: str = "cp2k static"

@@ -12,7 +12,8 @@ Environment: VASP_STAND_IN_FAIL=mode[:n] fails (the first n runs only), VASP_STA
 collects one line a run, VASP_STAND_IN_SLEEP waits so many seconds an ionic step.
 """
 
-# ruff: noqa: T201, B007, E501
+# ruff: noqa: ANN001, ANN201, D101, D102, D103, T201, B007, E501
+# mypy: ignore-errors
 from __future__ import annotations
 
 import os

@@ -17,8 +17,8 @@ from pymatgen.io.vasp.sets import BadInputSetWarning
 
 from ionloop.errors import ReferenceSetupError
 from ionloop.frame import Frame
-from ionloop.reference.vasp_potcars import check_potcars
-from ionloop.reference.vasp_settings import AimdSettings, VaspSettings, label_incar, mesh_of
+from ionloop.reference.vasp.potcars import check_potcars
+from ionloop.reference.vasp.settings import AimdSettings, VaspSettings, label_incar, mesh_of
 
 #: The largest first number that VASP takes in RANDOM_SEED.
 RANDOM_SEED_MAX = 900_000_000

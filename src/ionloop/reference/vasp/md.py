@@ -15,20 +15,17 @@ from ionloop.document import DATA_FIELDS
 from ionloop.errors import ExplorationError, ReferenceSetupError
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
-from ionloop.reference.cp2k_makers import geometry
-from ionloop.reference.cp2k_output import read_text
+from ionloop.reference.folders import fresh_folder, geometry, read_text, same_request
 from ionloop.reference.schema import Trajectory
-from ionloop.reference.vasp_inputs import IonicVaspMdSet, sorted_order, vasp_structure
-from ionloop.reference.vasp_makers import (
-    fresh_folder,
+from ionloop.reference.vasp.inputs import IonicVaspMdSet, sorted_order, vasp_structure
+from ionloop.reference.vasp.makers import (
     locked_kwargs,
     plain_document,
     run_here,
-    same_request,
 )
-from ionloop.reference.vasp_output import VaspRun, found_settings, read_xdatcar
-from ionloop.reference.vasp_runs import MAX_RESTARTS, read_contcar
-from ionloop.reference.vasp_settings import VaspSettings, describe
+from ionloop.reference.vasp.output import VaspRun, found_settings, read_xdatcar
+from ionloop.reference.vasp.runs import MAX_RESTARTS, read_contcar
+from ionloop.reference.vasp.settings import VaspSettings, describe
 
 
 @dataclass

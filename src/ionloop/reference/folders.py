@@ -1,0 +1,50 @@
+"""Folders of calculations: what each was asked, and what may be read again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from monty.io import zopen
+from monty.os.path import zpath
+
+from ionloop.frame import Frame
+
+#: What was asked for in a folder; a finished calculation of the same request is kept.
+REQUEST_FILE = "request.json"
+
+
+def geometry(frame: Frame) -> dict[str, Any]:
+    """Return what a calculation depends on: species, positions, cell and charge."""
+    return frame.model_dump(mode="json", include={"symbols", "positions", "cell", "charge"})
+
+
+def read_text(path: Path) -> str | None:
+    """Read a text file that may be gzipped by now; None if there is none."""
+    found = Path(zpath(str(path)))
+    if not found.exists():
+        return None
+    with zopen(found, mode="rt", encoding="utf-8") as stream:
+        return str(stream.read())
+
+
+def same_request(folder: Path, request: dict[str, Any]) -> bool:
+    """Say whether a folder was made for this very request."""
+    asked = read_text(folder / REQUEST_FILE)
+    return asked is not None and json.loads(asked) == request
+
+
+def fresh_folder(folder: Path, request: dict[str, Any]) -> None:
+    """Make an empty folder that says what it is for."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / REQUEST_FILE).write_text(json.dumps(request))
+
+
+def drop_half_zipped(folder: Path) -> None:
+    """Remove zips of files that are still there: a kill while zipping leaves both."""
+    for zipped in folder.glob("*.gz"):
+        if zipped.with_suffix("").exists():
+            zipped.unlink()

@@ -1,0 +1,5 @@
+"""VASP as the reference."""
+
+from ionloop.reference.vasp.reference import VaspReference
+
+__all__ = ["VaspReference"]
