@@ -20,6 +20,14 @@ class SinglePoint(Document):
     converged: bool = Field(description="Whether the electronic problem converged.")
     failure: str | None = Field(None, description="Why there is no result, in words.")
     n_scf: int | None = Field(None, description="Electronic steps; None for a force field.")
+    scf_limit: int | None = Field(None, description="Electronic steps that were allowed.")
+    symbols: list[str] | None = Field(
+        None, description="Species as the output has them, in the frame's order; None if it can't say."
+    )
+    charge: float | None = Field(None, description="Net charge as the output has it, e.")
+    magnetization: float | None = Field(
+        None, description="Magnetization of the cell, Bohr magnetons; None if not spin-polarized."
+    )
     settings_hash: str = Field(description="Hash of the settings that computed it.")
     settings: dict | None = Field(
         None, description="What was hashed, so that a refused label can say which key differs."
