@@ -22,7 +22,8 @@ class SinglePoint(Document):
     n_scf: int | None = Field(None, description="Electronic steps; None for a force field.")
     scf_limit: int | None = Field(None, description="Electronic steps that were allowed.")
     symbols: list[str] | None = Field(
-        None, description="Species as the output has them, in the frame's order; None if it can't say."
+        None,
+        description="Species in the output, in the frame's order; None if it can't say.",
     )
     charge: float | None = Field(None, description="Net charge as the output has it, e.")
     magnetization: float | None = Field(
