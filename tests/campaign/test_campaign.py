@@ -17,6 +17,7 @@ from random import Random
 import pytest
 
 from ionloop.frame import Origin
+from ionloop.label.schema import IMPORTED, Label
 from ionloop.settings import get_settings
 from ionloop.store.connection import database
 from ionloop.store.queries import campaign_record, status
@@ -28,6 +29,8 @@ SEED = 2022
 FIRST_KILL = ("label", "train")
 SECOND_KILL = ("explore",)
 PATIENCE_S = 600.0
+#: Labels that the campaign is given.
+N_IMPORTED = 6
 
 
 def start_cli(*args: str) -> subprocess.Popen:
@@ -56,13 +59,27 @@ def kill_during(process: subprocess.Popen, stage: str, delay: float) -> str:
 
 
 @pytest.fixture
-def campaign(ionloop_db) -> CampaignRecord:
+def given(ionloop_db, tmp_path, monkeypatch) -> tuple[str, list[Label]]:
+    """Labels that were there before the campaign: their uuid, and themselves."""
+    monkeypatch.syspath_prepend(str(TINY.parent))
+    import tiny_campaign
+
+    labels = tiny_campaign.write_labels(tmp_path / "before.extxyz", N_IMPORTED)
+    process = start_cli("import", str(tmp_path / "before.extxyz"), "--json")
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said
+    return json.loads(said)["uuid"], labels
+
+
+@pytest.fixture
+def campaign(given) -> CampaignRecord:
     """The tiny campaign after its end, read from MongoDB."""
     dice = Random(SEED)
     moments = [
         (dice.choice(stages), dice.uniform(0.0, 2.0)) for stages in (FIRST_KILL, SECOND_KILL)
     ]
-    process = start_cli("run", str(TINY), "--local", "--workers", "2", "--set", "campaign_id=c")
+    options = ("--set", "campaign_id=c", "--set", f"imported=[{given[0]}]")
+    process = start_cli("run", str(TINY), "--local", "--workers", "2", *options)
     for stage, delay in moments:
         kill_during(process, stage, delay)
         process = start_cli("resume", "c", "--workers", "2")
@@ -73,8 +90,9 @@ def campaign(ionloop_db) -> CampaignRecord:
 
 
 @pytest.mark.timeout(1800)
-def test_a_twice_killed_campaign_ends_as_if_it_had_not(campaign, tmp_path, record_property):
+def test_a_twice_killed_campaign_ends_as_if_it_had_not(campaign, given, tmp_path, record_property):
     check_workflow()
+    check_imported(campaign, given[1])
     check_labels(campaign)
     check_hops(campaign, record_property)
     check_science(campaign)
@@ -100,6 +118,18 @@ def check_workflow() -> None:
     assert all(ended[fw["fw_id"]] == 1 for fw in jobs)
 
 
+def check_imported(record: CampaignRecord, given: list[Label]) -> None:
+    """What was there before is trained on to the last digit, and asked of nobody."""
+    (adopted,) = [shard for shard in record.shards if shard.purpose == IMPORTED]
+    asked = {h for shard in record.shards if shard.purpose != IMPORTED for h in shard.frame_hashes}
+    assert asked.isdisjoint(adopted.frame_hashes)
+    here = {label.frame_hash: label for label in adopted.labels}
+    assert set(here) == {label.frame_hash for label in given}
+    for label in given:
+        assert here[label.frame_hash].energy == label.energy
+        assert here[label.frame_hash].forces == label.forces
+
+
 def check_labels(record: CampaignRecord) -> None:
     """No frame was computed twice: neither in MongoDB nor in the folders of the runs."""
     train = [shard for shard in record.shards if shard.purpose == "train"]
@@ -108,7 +138,8 @@ def check_labels(record: CampaignRecord) -> None:
     assert len(test) == 1
     admitted = [label.frame_hash for shard in train for label in shard.labels]
     assert len(admitted) == len(set(admitted)) == sum(shard.n_admitted for shard in train)
-    asked = list(chain.from_iterable(shard.frame_hashes for shard in record.shards))
+    computed = [shard for shard in record.shards if shard.purpose != IMPORTED]
+    asked = list(chain.from_iterable(shard.frame_hashes for shard in computed))
     assert len(asked) == len(set(asked)) <= record.start.profile["budget"]["labels_max"]
     assert all(x.frame.frame_hash == x.frame_hash for shard in train for x in shard.labels)
     runs = get_settings().home_dir / "runs" / "c"
@@ -117,7 +148,7 @@ def check_labels(record: CampaignRecord) -> None:
     ]
     assert len(journals) == len(asked)
     energies = [json.loads(line)["energy"] for line in journals]
-    stored = [x.energy for shard in record.shards for x in (*shard.labels, *shard.quarantined)]
+    stored = [x.energy for shard in computed for x in (*shard.labels, *shard.quarantined)]
     assert sorted(energies) == pytest.approx(sorted(stored))
     assert status("c").n_labels == sum(shard.n_admitted for shard in record.shards)
 
@@ -157,7 +188,8 @@ def check_science(record: CampaignRecord) -> None:
     assert judgement.stop
     assert "stopped: generation 1 is the last of 2 (Budget.generations_max)" in judgement.reasons
     train = [s for s in record.shards if s.purpose == "train"]
-    assert judgement.metrics.n_labels == sum(s.n_admitted for s in train)
+    trained = [*train, *(s for s in record.shards if s.purpose == IMPORTED)]
+    assert judgement.metrics.n_labels == sum(s.n_admitted for s in trained)
     evaluation = record.evaluation
     assert evaluation is not None
     assert evaluation.generation == 1

@@ -5,8 +5,11 @@ Its model is far too poor for physics; what it shows is that every part works to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from jobflow import Flow
 from pymatgen.core import Structure
 
@@ -14,9 +17,14 @@ from ionloop.campaign.maker import CampaignMaker
 from ionloop.evaluate.maker import EvaluateMaker
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.schema import ExploreSettings
+from ionloop.frame import Frame, Origin
+from ionloop.label.extxyz import write_extxyz
+from ionloop.label.schema import Label
 from ionloop.profile import Budget, Profile
-from ionloop.reference.forcefield import ForceFieldReference
+from ionloop.reference.forcefield import ForceFieldReference, single_point
+from ionloop.reference.quality import judge_point
 from ionloop.seed.defects import remove_neutral_set
+from ionloop.seed.displace import rattle
 from ionloop.seed.maker import SeedMaker
 from ionloop.seed.schema import Displacements
 from ionloop.train.maker import CommitteeMaker
@@ -94,6 +102,33 @@ def tiny_mace(**fields: object) -> Hyperparameters:
     return Hyperparameters(**own)
 
 
-def build(campaign_id: str = "tiny", random_seed: int = 0, frames_per_job: int = 4) -> Flow:
+def build(
+    campaign_id: str = "tiny",
+    random_seed: int = 0,
+    frames_per_job: int = 4,
+    imported: Sequence[str] = (),
+) -> Flow:
     """Make the flow."""
-    return maker(random_seed, frames_per_job).make(*structures(), campaign_id=campaign_id)
+    campaign = replace(maker(random_seed, frames_per_job), imported=list(imported))
+    return campaign.make(*structures(), campaign_id=campaign_id)
+
+
+def write_labels(path: Path, n: int) -> list[Label]:
+    """Label rattled frames by the campaign's own reference, as calculations of long ago."""
+    campaign, (_, start) = maker(), structures()
+    frame = Frame.from_structure(start, origin=Origin.RATTLE, group="before")
+    rng = np.random.default_rng(5)
+    frames = [rattle(frame, 0.08, rng, group=f"before-{i}") for i in range(n)]
+    reference = campaign.reference
+    calculator = reference.teacher.calculator()
+    labels = [
+        judge_point(
+            asked,
+            single_point(asked, calculator, reference),
+            reference.settings_hash,
+            campaign.profile,
+        )
+        for asked in frames
+    ]
+    write_extxyz(labels, path)
+    return labels
