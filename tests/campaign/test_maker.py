@@ -12,8 +12,9 @@ from jobflow.core.flow import get_flow
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
 
-from ionloop.campaign.maker import CampaignMaker, new_campaign_id, plain
+from ionloop.campaign.maker import CampaignMaker
 from ionloop.campaign.schema import Advance, CampaignStart, CampaignState
+from ionloop.campaign.start import new_campaign_id, plain
 from ionloop.errors import EngineError, ProfileError, StructureError
 from ionloop.judge.schema import HopRate, Judgement, Metrics
 

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jobflow import Flow, Job, Maker, OutputReference
-from pydantic import BaseModel
 from pymatgen.core import Structure
 
 from ionloop.campaign.budget import check_budget
+from ionloop.campaign.evaluation import evaluation_flow
 from ionloop.campaign.jobs import advance, start_campaign
-from ionloop.campaign.schema import CampaignStart, CampaignState, Material
+from ionloop.campaign.schema import CampaignState, Material
+from ionloop.campaign.start import material_of, new_campaign_id, start_document
 from ionloop.errors import EngineError, ProfileError
 from ionloop.evaluate.maker import EvaluateMaker
 from ionloop.explore.maker import ExploreMaker
-from ionloop.frame import Frame, Origin
 from ionloop.judge.maker import JudgeMaker
 from ionloop.label.maker import LabelMaker
 from ionloop.profile import Profile
-from ionloop.randomness import derive_seed
 from ionloop.reference.base import Reference
 from ionloop.seed.maker import SeedMaker
-from ionloop.seed.paths import vacancy_hops
 from ionloop.select.maker import SelectMaker
 from ionloop.train.maker import CommitteeMaker
-
-#: Packages whose versions decide results.
-PACKAGES = (
-    "ionloop",
-    "ase",
-    "atomate2",
-    "custodian",
-    "FireWorks",
-    "jobflow",
-    "mace-torch",
-    "numpy",
-    "pymatgen",
-    "torch",
-)
 
 
 @dataclass
@@ -108,41 +89,14 @@ class CampaignMaker(Maker):
         return bound._flow(host, structure, campaign_id)  # noqa: SLF001
 
     def _flow(self, host: Structure, structure: Structure, campaign_id: str) -> Flow:
-        material = self._material(host, structure)
+        material = material_of(self.profile, host, structure)
         check_budget(self.profile, self.seed, len(material.hops), self.evaluate.n_test)
-        start = start_campaign(self._start(campaign_id, material))
+        start = start_campaign(start_document(self, campaign_id, material))
         start.name = f"start {campaign_id}"
         start.update_metadata({"campaign_id": campaign_id, "generation": 0, "stage": "start"})
         state = CampaignState(campaign_id=campaign_id, generation=0)
         first = self.generation(material, state)
         return Flow([start, first], name=f"{self.name} {campaign_id}")
-
-    def _material(self, host: Structure, structure: Structure) -> Material:
-        charge = self.profile.charge
-        fields: dict[str, Any] = {"origin": Origin.AIMD, "group": "start", "charge": charge}
-        found = vacancy_hops(
-            host, structure, self.profile.mobile_ion, self.profile.hop_distance_max, charge=charge
-        )
-        return Material(
-            host=Frame.from_structure(host, **{**fields, "charge": 0}),
-            start=Frame.from_structure(structure, **fields),
-            hops=found.hops,
-            hops_left_out=found.left_out,
-        )
-
-    def _start(self, campaign_id: str, material: Material) -> CampaignStart:
-        return CampaignStart(
-            campaign_id=campaign_id,
-            profile=self.profile.model_dump(mode="json"),
-            campaign=plain(self.as_dict()),
-            reference=self.reference.name,
-            settings=plain(self.reference.settings),
-            settings_hash=self.reference.settings_hash,
-            hops={hop.path_class: hop.multiplicity for hop in material.hops},
-            hops_left_out=material.hops_left_out,
-            versions={package: _version(package) for package in PACKAGES},
-            random_seed=self.random_seed,
-        )
 
     def generation(self, material: Material, state: CampaignState) -> Flow:
         """Make one turn of the loop; its last job adds what comes next."""
@@ -268,94 +222,4 @@ class CampaignMaker(Maker):
 
     def evaluation(self, material: Material, state: CampaignState) -> Flow:
         """Make the evaluation of the last committee, on trajectories of its own."""
-        if not (state.calibration and state.band_set and state.seeds):
-            msg = f"{state.campaign_id}: expected a finished generation to evaluate, got none"
-            raise EngineError(msg)
-        metadata = {"campaign_id": state.campaign_id, "generation": state.generation}
-        ev = self.evaluate
-        runs = self.explore.runs(
-            material.start,
-            material.host,
-            state.members,
-            state.calibration,
-            self.profile,
-            state.generation,
-            temperatures=self.profile.transport_temperatures,
-            n_steps=ev.md_steps,
-            replicas=ev.replicas,
-            random_seed=self.random_seed,
-            first_member=None,
-            prefix="test",
-            settings=self.explore.settings.for_properties(),
-        )
-        pick = ev.test_frames([run.output for run in runs], self.random_seed)
-        label = self.label.make(
-            pick.output.frames,
-            self.reference,
-            self.profile,
-            state.generation,
-            "test",
-            state.shards,
-            metadata,
-        )
-        truths = self._reference_runs(material) if self.reference.cheap else []
-        measure = ev.make(
-            generation=state.generation,
-            start=material.start,
-            host=material.host,
-            members=state.members,
-            bands=state.band_set,
-            seeds=state.seeds,
-            shard=label.output,
-            model_runs=[run.output for run in runs],
-            reference_runs=[run.output for run in truths],
-            reference_name=self.reference.name,
-            profile=self.profile,
-            hop_distance=max(hop.distance for hop in material.hops),
-            random_seed=self.random_seed,
-        )
-        flow = Flow([*runs, pick, label, *truths, measure], name="evaluation")
-        flow.update_metadata({**metadata, "stage": "evaluate"})
-        return flow
-
-    def _reference_runs(self, material: Material) -> list[Job]:
-        """Make the reference's own MD at the transport temperatures."""
-        jobs = []
-        for i, temperature in enumerate(self.profile.transport_temperatures):
-            run = self.reference.md(
-                material.start,
-                temperature=temperature,
-                n_steps=self.evaluate.reference_md_steps,
-                time_step=self.explore.settings.time_step,
-                # D needs no finer frames, and these runs are long.
-                store_every=5 * self.explore.settings.store_every,
-                seed=derive_seed(self.random_seed, "reference", i),
-                group=f"reference-{i}-{temperature:g}K",
-            )
-            run.name = f"reference MD {temperature:g} K"
-            jobs.append(run)
-        return jobs
-
-
-def new_campaign_id(name: str) -> str:
-    """Make a name that sorts by time, as in ``Li3OCl-20260102-030405-1a2b``."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{name}-{stamp}-{secrets.token_hex(2)}"
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401
-    """Drop what monty rebuilds objects by: this copy is for reading only."""
-    if isinstance(value, BaseModel):
-        return plain(value.model_dump(mode="json"))
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items() if not str(k).startswith("@")}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return value
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+        return evaluation_flow(self, material, state)
