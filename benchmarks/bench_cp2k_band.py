@@ -234,7 +234,7 @@ def main() -> None:
             name, f"{r.barrier:.3f}", str(r.converged), str(r.force_calls), str(r.scf_steps),
             f"{r.wall_s:.0f}", f"{r.cpu_s:.0f}", f"{r.cpu_s / base:.2f}",
         )  # fmt: skip
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":
