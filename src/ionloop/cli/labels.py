@@ -24,7 +24,7 @@ SHORT = 10
 class ListByDefault(TyperGroup):
     """``ionloop labels CAMPAIGN`` is ``ionloop labels list CAMPAIGN``."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own
         """Put the name of the command in front where none is given."""
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["list", *args]

@@ -211,7 +211,7 @@ def _decide(
     )
 
 
-def _replace(one: StoredShard, shard: LabelShard, store: JobStore) -> None:
+def _replace(one: StoredShard, shard: LabelShard, store: Any) -> None:  # noqa: ANN401 - untyped
     """Put a changed shard in the place of a stored one.
 
     Heavy parts go to GridFS first, by a store whose documents stay in memory: a job that
