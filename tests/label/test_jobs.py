@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 from ase.build import bulk
-from jobflow import CURRENT_JOB, JobStore, run_locally
+from jobflow import CURRENT_JOB, JobStore, OutputReference, run_locally
 from maggma.stores import MemoryStore
+from monty.json import jsanitize
 
 from ionloop.frame import Frame, Origin
+from ionloop.label.decisions import decisions_uuid
+from ionloop.label.imports import Imported, imported_shard
 from ionloop.label.jobs import collect_labels, label_frames, new_frames
 from ionloop.label.maker import LabelMaker
-from ionloop.label.schema import Batch, LabelShard
+from ionloop.label.schema import Batch, Decisions, LabelShard, Readmission
 from ionloop.profile import Budget, Profile
 from ionloop.reference.forcefield import ForceFieldReference
+from ionloop.reference.quality import judge_point
 from ionloop.reference.schema import SinglePoint
 
 # jobflow 0.4.0 enters folders with monty's cd.
@@ -225,6 +229,36 @@ def batch_of(chunks: list[list[Frame]]) -> Batch:
         generation=0, purpose="train", chunks=chunks, jobs=[f"j{i}" for i in range(len(chunks))],
         settings_hash="s", expects_stress=False,
     )  # fmt: skip
+
+
+def test_an_imported_label_that_was_taken_back_is_adopted(batches: Batches) -> None:
+    """The decision stands in the store, under the campaign's name."""
+    reference = ForceFieldReference()
+    points = [
+        SinglePoint(
+            energy=-1.0, forces=[[force, 0.0, 0.0]] * 8, converged=True, engine="e", wall_s=1.0,
+            settings_hash=reference.settings_hash, directory="/runs/0",
+        )
+        for force in (0.1, 99.0)
+    ]  # fmt: skip
+    labels = [
+        judge_point(rattled(n), point, reference.settings_hash, profile())
+        for n, point in enumerate(points)
+    ]
+    imported = imported_shard(Imported(labels, reference.settings, reference.settings_hash))
+    trace = Readmission(
+        frame_hash=labels[1].frame_hash, generation=0, reason="r", by="me", at="now"
+    )
+    decided = Decisions(campaign_id="c", readmissions=[trace]).model_dump(mode="json")
+    given = jsanitize(imported, strict=True, enum_values=True)
+    for uuid, output in (("given", given), (decisions_uuid("c"), decided)):
+        batches.store.update({"uuid": uuid, "index": 1, "output": output})
+    adopt = LabelMaker().adopt(["given"], reference, profile(), {"campaign_id": "c"})
+    run_locally(adopt, store=batches.store, root_dir=batches.folder, log=False)
+    shard = OutputReference(adopt.uuid).resolve(batches.store)
+    assert (shard.n_admitted, shard.n_readmitted, shard.n_quarantined) == (2, 1, 0)
+    assert shard.labels[1].readmitted.overruled[0].startswith("force above the ceiling: 99.00")
+    assert shard.frame_hashes == [label.frame_hash for label in labels]
 
 
 # --- the cap on labels ---
