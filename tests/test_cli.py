@@ -74,13 +74,22 @@ def test_a_profile_that_contradicts_itself_is_one_line(main, ionloop_home, tmp_p
 
 
 @pytest.mark.parametrize(
-    "args", [["bogus"], ["run"], ["resume", "--workers", "none"], ["status", "-x"]]
+    "args",
+    [
+        ["bogus"],
+        ["run"],
+        ["resume", "--workers", "none"],
+        ["status", "-x"],
+        ["labels", "-x"],
+        ["labels", "readmit"],
+        ["labels", "readmit", "c"],
+    ],
 )
 def test_wrong_usage_is_one_line(main, args):
     bad(main, *args)
 
 
-@pytest.mark.parametrize("command", ["status", "resume", "report"])
+@pytest.mark.parametrize("command", ["status", "resume", "report", "labels"])
 def test_an_unknown_campaign_is_one_line(main, campaign, command):
     assert "unknown campaign 'nothing'; the latest are c" in bad(main, command, "nothing")
 

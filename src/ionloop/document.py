@@ -7,10 +7,13 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
 
 #: Keys whose values go to the ``data`` store (GridFS), never into a task document.
 DATA_FIELDS = ["labels", "quarantined", "frames", "bands", "model_file", "blob"]
@@ -88,11 +91,30 @@ def fetch_outputs(uuids: Sequence[str], *attributes: str) -> list[Any]:
     RuntimeError
         If the running job wasn't given its store.
     """
-    from jobflow import CURRENT_JOB, OutputReference
+    from jobflow import OutputReference
+
+    store = _exposed_store()
+    path = tuple(("a", name) for name in attributes)
+    return [OutputReference(uuid, path).resolve(store) for uuid in uuids]
+
+
+def fetch_if_stored(uuid: str) -> dict[str, Any] | None:
+    """Read from inside a job what may not have been written, as plain JSON; None if so.
+
+    Raises
+    ------
+    RuntimeError
+        If the running job wasn't given its store.
+    """
+    found = _exposed_store().query_one({"uuid": uuid}, properties=["output"])
+    return None if found is None else dict(found["output"])
+
+
+def _exposed_store() -> JobStore:
+    from jobflow import CURRENT_JOB
 
     store = CURRENT_JOB.store
     if store is None:
         msg = "expected a job with JobConfig(expose_store=True), got one without a store"
         raise RuntimeError(msg)
-    path = tuple(("a", name) for name in attributes)
-    return [OutputReference(uuid, path).resolve(store) for uuid in uuids]
+    return store

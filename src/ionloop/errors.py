@@ -26,7 +26,11 @@ class ImportLabelsError(IonloopError):
 
 
 class LabelError(IonloopError):
-    """Too few labels of a batch were admitted."""
+    """Labels can't be used: of other settings, not admitted, not known."""
+
+
+class BatchPausedError(LabelError):
+    """Too few labels of a batch were admitted: the campaign waits for a decision."""
 
 
 class TrainingError(IonloopError):

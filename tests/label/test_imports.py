@@ -69,18 +69,37 @@ def test_a_good_file_is_admitted_as_it_is_and_is_one_group():
 def test_the_gates_reasons_hold():
     wild = step(1)
     wild.forces[3, 0] = 99.0
+    size = np.linalg.norm(wild.forces[3])
     bad = [step(2, converged=False), wild, step(3, forces=None), step(4, energy=float("nan"))]
     imported = judged(reading(step(0), *bad))
     assert [label.reasons for label in imported.labels] == [
-        [], ["SCF not converged"], ["force above the ceiling"], ["no energy or forces"],
-        ["not a number"],
+        [], ["SCF not converged"],
+        [f"force above the ceiling: {size:.2f} eV/Å on atom 3 (Cl), 30 allowed"],
+        ["no energy or forces"], ["not a number: energy"],
     ]  # fmt: skip
     shard = imported_shard(imported)
+    assert shard.reasons == dict.fromkeys(
+        ["SCF not converged", "force above the ceiling", "no energy or forces", "not a number"], 1
+    )
     assert (shard.n_admitted, shard.n_quarantined, shard.n_asked) == (1, 4, 0)
     assert shard.frame_hashes == [imported.labels[0].frame_hash]
     with pytest.raises(ImportLabelsError, match="1 of 5 labels admitted, expected a share of at"):
         check_share(shard, 0.8, {})
     check_share(shard, 0.2, {})
+
+
+def test_a_batch_of_files_is_judged_for_jumps_of_magnetization():
+    moments = (0.0, 0.1, 3.0)
+    files = [reading(step(i, magnetization=m), name=f"f{i}") for i, m in enumerate(moments)]
+    imported = judged(*files)
+    assert [label.reasons for label in imported.labels] == [
+        [], [], ["magnetization jump: 3.00 Bohr magnetons, the batch's median is 0.10"],
+    ]  # fmt: skip
+    # One file after another, nobody could tell; the campaign that takes them judges them again.
+    shards = {f.path.name: imported_shard(judged(f)) for f in files}
+    assert [shard.n_admitted for shard in shards.values()] == [1, 1, 1]
+    taken = adopt(shards, SETTINGS, hash_settings(SETTINGS), PROFILE)
+    assert (taken.n_admitted, taken.reasons) == (2, {"magnetization jump": 1})
 
 
 def test_other_settings_are_quarantined_and_the_key_is_named():

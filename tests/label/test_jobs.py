@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 from ase.build import bulk
-from jobflow import JobStore, run_locally
+from jobflow import CURRENT_JOB, JobStore, OutputReference, run_locally
 from maggma.stores import MemoryStore
+from monty.json import jsanitize
 
-from ionloop.errors import LabelError
 from ionloop.frame import Frame, Origin
-from ionloop.label.jobs import make_shard, new_frames
+from ionloop.label.decisions import decisions_uuid
+from ionloop.label.imports import Imported, imported_shard
+from ionloop.label.jobs import collect_labels, label_frames, new_frames
 from ionloop.label.maker import LabelMaker
-from ionloop.label.schema import Label, LabelShard
+from ionloop.label.schema import Batch, Decisions, LabelShard, Readmission
 from ionloop.profile import Budget, Profile
 from ionloop.reference.forcefield import ForceFieldReference
 from ionloop.reference.quality import judge_point
+from ionloop.reference.schema import SinglePoint
 
 # jobflow 0.4.0 enters folders with monty's cd.
 pytestmark = pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning")
@@ -151,8 +154,9 @@ def test_a_refused_label_is_kept_apart_with_its_reason(batches: Batches) -> None
     assert (shard.n_admitted, shard.n_quarantined) == (2, 1)
     (refused,) = shard.quarantined
     assert refused.frame == too_close()
-    assert "atoms too close" in refused.reasons
+    assert "atoms too close" in refused.kinds
     assert shard.reasons["atoms too close"] == 1
+    assert shard.failed_jobs == []  # a second run would find them as close
     assert shard.counts == {"rattle": 2}
 
 
@@ -161,15 +165,100 @@ def test_a_static_job_that_raises_is_survived(batches: Batches) -> None:
     frames = [*(rattled(n) for n in range(4)), with_unknown_element(), rattled(4)]
     shard = batches.shard(batches.label(frames, profile(min_success_fraction=0.6)))
     assert (shard.n_admitted, shard.n_quarantined) == (4, 2)
-    assert shard.reasons == {"job failed: no output": 2}
+    assert shard.reasons == {"job failed": 2}
     assert [label.frame.group for label in shard.quarantined] == ["na", "g4"]
+    assert len(shard.failed_jobs) == 1
+    stored = {doc["name"]: doc["uuid"] for doc in batches.docs("^label train 0")}
+    assert sorted(stored) == ["label train 0.0", "label train 0.1"]
+    assert not {*shard.failed_jobs} & {*stored.values()}
 
 
-def test_too_few_labels_stop_the_batch(batches: Batches) -> None:
+def test_too_few_labels_stop_the_batch_and_none_is_lost(batches: Batches) -> None:
     frames = [*(rattled(n) for n in range(2)), with_unknown_element(), rattled(4)]
-    batches.label(frames, profile(min_success_fraction=0.51))
+    uuid = batches.label(frames, profile(min_success_fraction=0.51))
     assert batches.docs("^label train 0.0")
-    assert not batches.docs("^collect")
+    (doc,) = batches.docs("^collect")
+    assert (doc["output"]["n_admitted"], doc["output"]["n_quarantined"]) == (2, 2)
+    assert not batches.docs("^check")
+    assert batches.store.query_one({"uuid": uuid, "index": 2}) is None  # nothing goes on
+
+
+class Stressless(ForceFieldReference):
+    """A reference that promises no stress."""
+
+    has_stress = False
+
+
+@pytest.mark.parametrize(("kind", "promised"), [(ForceFieldReference, True), (Stressless, False)])
+def test_the_references_promise_of_stress_is_held_to(
+    batches: Batches, monkeypatch, kind: type[ForceFieldReference], promised: bool
+) -> None:
+    monkeypatch.setattr(CURRENT_JOB, "store", batches.store)
+    flow = label_frames.original([rattled(1)], kind(), profile(), 0, "train", [], {}).replace
+    *_, collect, _ = flow.jobs
+    batch = collect.function_args[0]
+    assert batch.expects_stress is promised
+    point = SinglePoint(
+        energy=-1.0, forces=[[0.0] * 3] * 8, converged=True, settings_hash=batch.settings_hash,
+        engine="e", wall_s=1.0, directory="/runs/0",
+    )  # fmt: skip
+    shard = collect_labels.original(batch, [[point]], profile())
+    assert shard.reasons == ({"no stress": 1} if promised else {})
+    assert shard.failed_jobs == (batch.jobs if promised else [])
+
+
+def test_a_spin_state_of_its_own_is_found_in_the_batch(batches: Batches) -> None:
+    frames = [rattled(n) for n in range(4)]
+    points = [
+        SinglePoint(
+            energy=-1.0, forces=[[0.0] * 3] * 8, converged=True, settings_hash="s", engine="e",
+            wall_s=1.0, directory="/runs/0", magnetization=moment,
+        )
+        for moment in (0.0, 0.01, 2.0, 0.0)
+    ]  # fmt: skip
+    batch = batch_of([[frame] for frame in frames])
+    shard = collect_labels.original(batch, [[point] for point in points], profile())
+    assert shard.reasons == {"magnetization jump": 1}
+    assert [label.frame for label in shard.quarantined] == [frames[2]]
+    assert [label.magnetization for label in shard.labels] == [0.0, 0.01, 0.0]
+    assert shard.failed_jobs == []
+
+
+def batch_of(chunks: list[list[Frame]]) -> Batch:
+    return Batch(
+        generation=0, purpose="train", chunks=chunks, jobs=[f"j{i}" for i in range(len(chunks))],
+        settings_hash="s", expects_stress=False,
+    )  # fmt: skip
+
+
+def test_an_imported_label_that_was_taken_back_is_adopted(batches: Batches) -> None:
+    """The decision stands in the store, under the campaign's name."""
+    reference = ForceFieldReference()
+    points = [
+        SinglePoint(
+            energy=-1.0, forces=[[force, 0.0, 0.0]] * 8, converged=True, engine="e", wall_s=1.0,
+            settings_hash=reference.settings_hash, directory="/runs/0",
+        )
+        for force in (0.1, 99.0)
+    ]  # fmt: skip
+    labels = [
+        judge_point(rattled(n), point, reference.settings_hash, profile())
+        for n, point in enumerate(points)
+    ]
+    imported = imported_shard(Imported(labels, reference.settings, reference.settings_hash))
+    trace = Readmission(
+        frame_hash=labels[1].frame_hash, generation=0, reason="r", by="me", at="now"
+    )
+    decided = Decisions(campaign_id="c", readmissions=[trace]).model_dump(mode="json")
+    given = jsanitize(imported, strict=True, enum_values=True)
+    for uuid, output in (("given", given), (decisions_uuid("c"), decided)):
+        batches.store.update({"uuid": uuid, "index": 1, "output": output})
+    adopt = LabelMaker().adopt(["given"], reference, profile(), {"campaign_id": "c"})
+    run_locally(adopt, store=batches.store, root_dir=batches.folder, log=False)
+    shard = OutputReference(adopt.uuid).resolve(batches.store)
+    assert (shard.n_admitted, shard.n_readmitted, shard.n_quarantined) == (2, 1, 0)
+    assert shard.labels[1].readmitted.overruled[0].startswith("force above the ceiling: 99.00")
+    assert shard.frame_hashes == [label.frame_hash for label in labels]
 
 
 # --- the cap on labels ---
@@ -197,51 +286,6 @@ def test_frames_that_are_known_take_no_room(batches: Batches) -> None:
     shard = batches.shard(batches.label([rattled(n) for n in (1, 2, 2, 3)], limits, [first]))
     assert shard.frame_hashes == [rattled(3).frame_hash]
     assert shard.left_out == {}
-
-
-# --- the share of success, exactly ---
-
-
-def judged(n_good: int, *failures: str) -> list[Label]:
-    good = [judge_point(rattled(n), None, "s", profile()) for n in range(n_good)]
-    good = [label.model_copy(update={"reasons": []}) for label in good]
-    bad = [
-        judge_point(rattled(50 + n), None, "s", profile()).model_copy(
-            update={"reasons": [reason], "directory": f"/runs/{n}"}
-        )
-        for n, reason in enumerate(failures)
-    ]
-    return [*good, *bad]
-
-
-def test_the_error_names_the_most_frequent_reason() -> None:
-    labels = judged(1, "atoms too close", "SCF not converged", "SCF not converged")
-    message = (
-        r"1 of 4 labels admitted, expected a share of at least 0\.8; most frequent reason: "
-        r"SCF not converged \(2 times\), first in /runs/1; jobs that died are run again by "
-        r"`ionloop resume`; if the calculations themselves fail, start a new campaign with mended "
-        r"settings or a lower Profile\.min_success_fraction$"
-    )
-    with pytest.raises(LabelError, match=message):
-        make_shard(labels, "s", profile(), 0, "train")
-
-
-def test_the_share_is_a_limit_that_may_be_met() -> None:
-    labels = judged(4, "SCF not converged")
-    assert make_shard(labels, "s", profile(min_success_fraction=0.8), 0, "train").n_admitted == 4
-    with pytest.raises(LabelError, match="4 of 5"):
-        make_shard(labels, "s", profile(min_success_fraction=0.81), 0, "train")
-
-
-def test_a_refused_test_batch_leaves_the_evaluation_alive(caplog) -> None:
-    shard = make_shard(judged(1, *["SCF not converged"] * 4), "s", profile(), 2, "test")
-    assert (shard.n_admitted, shard.n_quarantined) == (1, 4)
-    assert "1 of 5 test labels admitted" in caplog.text
-
-
-def test_no_frames_are_no_failure() -> None:
-    shard = make_shard([], "s", profile(min_success_fraction=1), 0, "train")
-    assert (shard.n_admitted, shard.frame_hashes) == (0, [])
 
 
 def test_new_frames_keep_their_order_and_the_known_set() -> None:

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ionloop.frame import Frame
+from ionloop.label.schema import OVERRULED, RETRIED, Label, Refusal, kind_of
 from ionloop.profile import Profile
 from ionloop.reference import quality
-from ionloop.reference.quality import closest_contact, judge_point
+from ionloop.reference.quality import closest_contact, judge_point, refuse_jumps
 from ionloop.reference.schema import SinglePoint
 
 PROFILE = Profile(name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1})
@@ -73,11 +74,14 @@ def test_a_good_point_is_admitted_as_it_is() -> None:
         ({"forces": [[0.0, 0.0, 0.0]] * 7}, ["forces of another number of atoms"]),
         ({"forces": [[0.0, 0.0]] * 8}, ["forces of another number of atoms"]),
         ({"forces": [[0.0, 0.0, 0.0]] * 7 + [[0.0]]}, ["forces of another number of atoms"]),
-        ({"energy": math.nan}, ["not a number"]),
-        ({"forces": spoilt(math.nan)}, ["not a number"]),
-        ({"forces": spoilt(-math.inf)}, ["not a number"]),
-        ({"stress": [[math.nan] * 3] * 3}, ["not a number"]),
-        ({"forces": spoilt(30.01)}, ["force above the ceiling"]),
+        ({"energy": math.nan}, ["not a number: energy"]),
+        ({"forces": spoilt(math.nan)}, ["not a number: forces"]),
+        ({"forces": spoilt(-math.inf)}, ["not a number: forces"]),
+        ({"stress": [[math.nan] * 3] * 3}, ["not a number: stress"]),
+        (
+            {"forces": spoilt(30.01)},
+            ["force above the ceiling: 30.01 eV/Å on atom 3 (Cl), 30 allowed"],
+        ),
         ({"forces": spoilt(29.99)}, []),
         (
             {"energy": None, "forces": None, "converged": False, "failure": "walltime"},
@@ -85,8 +89,31 @@ def test_a_good_point_is_admitted_as_it_is() -> None:
         ),
         (
             {"converged": False, "settings_hash": "wrong", "forces": spoilt(99)},
-            ["SCF not converged", "other settings", "force above the ceiling"],
+            [
+                "SCF not converged",
+                "other settings",
+                "force above the ceiling: 99.00 eV/Å on atom 3 (Cl), 30 allowed",
+            ],
         ),
+        ({"converged": False, "n_scf": 60}, ["SCF not converged: after 60 steps"]),
+        (
+            {"converged": False, "n_scf": 60, "scf_limit": 60},
+            ["SCF not converged: after 60 steps of 60"],
+        ),
+        ({"n_scf": 60, "scf_limit": 60}, ["electronic steps at the limit: 60 of 60"]),
+        ({"n_scf": 61, "scf_limit": 60}, ["electronic steps at the limit: 61 of 60"]),
+        ({"n_scf": 59, "scf_limit": 60}, []),
+        ({"n_scf": 60}, []),
+        ({"symbols": ["Li", "Cl"] * 4}, []),
+        (
+            {"symbols": ["Li"] * 4 + ["Cl"] * 4},
+            ["species in another order: expected Cl as atom 1, got Li"],
+        ),
+        ({"symbols": ["Li"] * 7}, ["species in another order: expected 8 atoms, got 7"]),
+        ({"charge": 0.009}, []),
+        ({"charge": -0.011}, ["another charge than the frame's: expected +0 e, got -0.011 e"]),
+        ({"charge": 1.0}, ["another charge than the frame's: expected +0 e, got +1 e"]),
+        ({"charge": math.nan}, ["another charge than the frame's: expected +0 e, got +nan e"]),
     ],
 )
 def test_each_reason_and_only_that(fields: dict, expected: list[str]) -> None:
@@ -96,7 +123,89 @@ def test_each_reason_and_only_that(fields: dict, expected: list[str]) -> None:
 def test_the_ceiling_is_of_the_force_not_of_its_components() -> None:
     forces = spoilt(20.0)
     forces[3][0] = 25.0  # 32 eV/Å together
-    assert reasons(forces=forces) == ["force above the ceiling"]
+    assert reasons(forces=forces) == [
+        "force above the ceiling: 32.02 eV/Å on atom 3 (Cl), 30 allowed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stress", "expected"),
+    [
+        (None, ["no stress"]),
+        ([[1.0] * 3] * 2, ["no stress"]),
+        ([[1.0] * 2] * 3, ["no stress"]),
+        (np.eye(3).tolist(), []),
+    ],
+)
+def test_a_stress_that_was_promised_must_be_there(stress, expected) -> None:
+    """Without a promise its absence is no fault, and without forces it isn't the point."""
+    made = point(stress=stress)
+    assert judge_point(FRAME, made, "right", PROFILE, expects_stress=True).reasons == expected
+    assert judge_point(FRAME, made, "right", PROFILE).reasons == []
+    nothing = point(stress=None, forces=None)
+    found = judge_point(FRAME, nothing, "right", PROFILE, expects_stress=True).reasons
+    assert found == ["no energy or forces"]
+
+
+def test_a_charged_frame_wants_its_own_charge() -> None:
+    frame = FRAME.model_copy(update={"charge": -1})
+    assert reasons(frame, charge=-1.0) == []
+    assert reasons(frame, charge=0.0) == [
+        "another charge than the frame's: expected -1 e, got +0 e"
+    ]
+
+
+# --- the batch ---
+
+
+def with_moments(*moments: float | None, frame: Frame = FRAME) -> list[Label]:
+    return [judge_point(frame, point(magnetization=m), "right", PROFILE) for m in moments]
+
+
+def refused(labels: list[Label]) -> list[int]:
+    return [i for i, label in enumerate(refuse_jumps(labels)) if label.reasons]
+
+
+def test_a_magnetization_that_jumps_is_refused_with_both_values() -> None:
+    (label,) = [x for x in refuse_jumps(with_moments(0.02, 2.0, 0.0, -0.01)) if x.reasons]
+    assert label.reasons == ["magnetization jump: 2.00 Bohr magnetons, the batch's median is 0.01"]
+
+
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        ((2.0, 2.0, 0.0, 2.1), [2]),
+        ((1.0, 1.49, 1.0), []),
+        ((1.0, 1.51, 1.0), [1]),
+        ((2.0, -2.0, -2.0, 2.0), []),  # all spins turned over
+        ((None, None, 3.0), []),
+        ((0.0, 2.0), [0, 1]),  # nobody knows which: a person must look
+        ((5.0,), []),
+        ((), []),
+    ],
+)
+def test_jumps_are_from_the_median_of_sizes(moments, expected) -> None:
+    assert refused(with_moments(*moments)) == expected
+
+
+def test_refused_labels_have_no_say_in_the_median() -> None:
+    bad = [judge_point(FRAME, point(magnetization=2.0, converged=False), "right", PROFILE)] * 3
+    found = refuse_jumps([*bad, *with_moments(0.0, 0.0)])
+    assert [label.reasons for label in found] == [["SCF not converged"]] * 3 + [[], []]
+
+
+def test_cells_of_another_make_are_another_matter() -> None:
+    """A larger cell or a charged one has a magnetization of its own."""
+    double = as_frame(bulk("LiCl", "rocksalt", a=5.14, cubic=True).repeat((2, 1, 1)))
+    charged = FRAME.model_copy(update={"charge": 1})
+    large = point(magnetization=4.0, forces=[[0.1, 0.0, 0.0]] * 16)
+    others = [judge_point(double, large, "right", PROFILE), *with_moments(1.0, frame=charged)]
+    assert refused([*with_moments(0.0, 0.0), *others]) == []
+
+
+def test_every_kind_of_reason_is_counted_under_itself() -> None:
+    assert {kind_of(kind.because("a: b; 3.1")) for kind in Refusal} == set(Refusal)
+    assert not RETRIED & (OVERRULED - {Refusal.NO_STRESS})
 
 
 def test_a_job_that_died_is_no_label() -> None:
@@ -109,7 +218,8 @@ def test_a_job_that_died_is_no_label() -> None:
 
 def test_atoms_too_close() -> None:
     """Li and Cl with radii 1.28 and 1.02 Å are too close below 0.6 of 2.30 Å: 1.38 Å."""
-    for distance, expected in ((1.37, ["atoms too close"]), (1.39, [])):
+    close = ["atoms too close: 0.596 of the sum of covalent radii, 0.6 allowed"]
+    for distance, expected in ((1.37, close), (1.39, [])):
         frame = FRAME.model_copy(deep=True)
         frame.positions[1] = [distance, 0, 0]
         frame.positions[0] = [0, 0, 0]

@@ -69,6 +69,8 @@ def test_every_part_is_there(page):
         "buck/coul/long 7.0",
         "LAMMPS 2 Apr 2025",
         "median wall time",
+        "Quarantined labels: 2 (force 41.2 eV/Å above the ceiling",
+        "/scratch/label",
     ):
         assert words.lower() in page.text.lower(), words
 
@@ -101,6 +103,15 @@ def test_an_unfinished_campaign_says_what_is_missing(unfinished):
     )
     assert "No Arrhenius plot: the campaign hasn't been evaluated yet." in page.text
     assert "212 ± 40" in page.text
+
+
+def test_labels_that_were_taken_back_are_said_to_be(record):
+    assert "readmitted by hand:" not in Page(render(record)).text
+    for shard in record.shards:
+        shard.quarantined, shard.n_quarantined, shard.reasons = [], 0, {}
+    assert "Quarantined labels:" not in Page(render(record)).text
+    record.shards[0].n_readmitted = 2
+    assert "Labels readmitted by hand: 2." in Page(render(record)).text
 
 
 def test_a_campaign_that_only_started_has_a_report(newborn):

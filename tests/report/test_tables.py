@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ionloop.label.schema import Readmission
 from ionloop.report import tables
 
 
@@ -84,11 +85,33 @@ def test_quarantine_lists_labels_or_counts_of_reasons(record):
     whole = tables.quarantine(record.shards)
     assert [(r.generation, r.origin) for r in whole] == [(1, "hop"), (2, "hop")]
     assert "above the ceiling" in whole[0].reason
+    assert whole[0].folder == "/scratch/label"
     for shard in record.shards:
         shard.quarantined = []
     counted = tables.quarantine(record.shards)
     assert [(r.generation, r.frame) for r in counted] == [(1, "1 frame"), (2, "1 frame")]
     assert counted[0].reason == whole[0].reason
+
+
+def test_refusals_are_counted_by_kind_over_all_batches(record):
+    """Readmitted labels count by what had spoken against them."""
+    shards = record.shards
+    header, rows = tables.refusals(shards)
+    assert header == ["reason", "quarantined", "of all labels", "readmitted by hand"]
+    (only,) = rows
+    asked = sum(s.n_admitted + s.n_quarantined for s in shards)
+    assert only == [shards[1].quarantined[0].reasons[0], "2", f"{2 / asked:.1%}", "0"]
+    shards[0].reasons = {"SCF not converged": 3, "SCF not converged: after 60 steps": 1}
+    trace = Readmission(
+        frame_hash="h", generation=1, reason="r", by="me", at="now",
+        overruled=["atoms too close: 0.5", "atoms too close: 0.4", "no stress"],
+    )  # fmt: skip
+    shards[1].labels[0].readmitted = trace
+    assert [[row[0], row[1], row[3]] for row in tables.refusals(shards)[1]] == [
+        ["SCF not converged", "4", "0"], [only[0], "2", "0"], ["atoms too close", "0", "1"],
+        ["no stress", "0", "1"],
+    ]  # fmt: skip
+    assert tables.refusals([]) == (header, [])
 
 
 def test_costs_compare_with_the_cheapest(record):

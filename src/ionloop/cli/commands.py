@@ -12,6 +12,7 @@ from ionloop.cli.console import failure_lines, out, run_command, status_table
 from ionloop.cli.database import db_app
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
 from ionloop.cli.importing import import_labels
+from ionloop.cli.labels import labels_app
 
 app = typer.Typer(
     help="Active learning of interatomic potentials for solid electrolytes.",
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(db_app, name="db")
+app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 
 CampaignArgument = Annotated[
@@ -56,12 +58,29 @@ def run(
 
 
 @app.command()
-def resume(campaign: CampaignArgument = None, *, workers: WorkersOption = None) -> None:
-    """Go on with a campaign that was submitted, killed or has failed jobs."""
+def resume(
+    campaign: CampaignArgument = None,
+    *,
+    workers: WorkersOption = None,
+    min_success: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="From now on, go on with this share of admitted labels a batch.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Go on with a campaign that was submitted, killed, paused or has failed jobs."""
+    from ionloop.store.labels import change_share
     from ionloop.store.queries import resolve_campaign
 
     ensure_database()
-    exit_unless_finished(drive(resolve_campaign(campaign), workers))
+    campaign_id = resolve_campaign(campaign)
+    if min_success is not None:
+        change_share(campaign_id, min_success)
+    exit_unless_finished(drive(campaign_id, workers))
 
 
 @app.command()

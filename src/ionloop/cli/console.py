@@ -77,15 +77,18 @@ def report_end(final: CampaignStatus) -> None:
         err.print(line, markup=False)
     if final.state == "finished":
         out.print(f"{final.campaign_id} finished: {final.n_labels} labels", highlight=False)
+    elif final.state == "paused":
+        err.print(f"{final.campaign_id} paused: it waits for a decision, see the line above")
     else:
         err.print(f"{final.campaign_id} {final.state}; mend it, then: ionloop resume")
 
 
 def failure_lines(found: CampaignStatus) -> list[str]:
-    """Return a line a failed job, those that the campaign bears last."""
-    rows = [("failed", f) for f in found.failures]
-    rows += [("warning: failed, the campaign went on without it", f) for f in found.tolerated]
-    return [f"{what}: {f.name}: {f.message} ({f.directory})" for what, f in rows]
+    """Return a line a failed job: those that the campaign bears first, why it waits last."""
+    rows = [("warning: failed, the campaign went on without it", f) for f in found.tolerated]
+    rows += [("failed", f) for f in found.failures if not f.pauses]
+    lines = [f"{what}: {f.name}: {f.message} ({f.directory})" for what, f in rows]
+    return lines + [f"paused: {f.message}" for f in found.failures if f.pauses]
 
 
 def one_line(error: Exception) -> str:

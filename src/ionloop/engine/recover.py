@@ -12,6 +12,9 @@ That document is therefore the commit, and four things may be left half-done:
   its class adds no jobs: the launch is completed without running it again.
 - any other launch that a dead worker left running: it is run again in its old folder,
   where the job finds its own checkpoints.
+
+A resume also runs failed jobs again; and where a batch of labels is below its share, the
+jobs of its failed labels, though they ended without an error of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any
 from fireworks import FWAction, LaunchPad
 
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, workflow_of
-from ionloop.store.queries import stored_output
+from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
 
 logger = logging.getLogger(__name__)
 
@@ -193,8 +196,12 @@ def _rerun(lp: LaunchPad, fw_id: int, launch_id: int | None) -> None:
 
 
 def _rerun_failed(lp: LaunchPad, campaign_id: str, report: Recovery) -> None:
-    """Run failed jobs again, unless a job that bears missing inputs has gone on without them."""
+    """Run failed jobs again, unless a job that bears missing inputs has gone on without them.
+
+    Where a batch of labels paused the campaign, the jobs of its failed labels run again too.
+    """
     links = workflow_of(lp, campaign_id)["links"]
+    pausing = {f.fw_id for f in failures(campaign_id, lp.db) if f.pauses}
     query = {**campaign_query(campaign_id), "state": "FIZZLED"}
     for fw_id in lp.fireworks.distinct("fw_id", query):
         fw = lp.fireworks.find_one({"fw_id": fw_id, "state": "FIZZLED"}, ["launches"])
@@ -203,5 +210,37 @@ def _rerun_failed(lp: LaunchPad, campaign_id: str, report: Recovery) -> None:
         children = links.get(str(fw_id), [])
         going_on = {"fw_id": {"$in": children}, "state": {"$in": ["RUNNING", "COMPLETED"]}}
         if lp.fireworks.find_one(going_on, {"_id": 1}) is None:
-            _rerun(lp, fw_id, fw["launches"][-1] if fw["launches"] else None)
-            report.rerun.append(fw_id)
+            again = _retry(lp, campaign_id, fw_id) if fw_id in pausing else []
+            if not again:
+                _rerun(lp, fw_id, fw["launches"][-1] if fw["launches"] else None)
+            report.rerun += again or [fw_id]
+
+
+def _retry(lp: LaunchPad, campaign_id: str, gate_id: int) -> list[int]:
+    """Run the failed jobs of a paused batch again, each in its old folder.
+
+    There a job finds the labels that are good. What collects them and the gate behind it
+    follow, since they are children. Nothing runs again if the batch has its share by now.
+    """
+    links = workflow_of(lp, campaign_id)["links"]
+    parents = [int(parent) for parent, children in links.items() if gate_id in children]
+    uuid = "spec._tasks.job.uuid"
+    again: list[int] = []
+    for shard in lp.fireworks.distinct(uuid, {"fw_id": {"$in": parents}}):
+        jobs = jobs_to_retry(shard, campaign_id, lp.db)
+        if jobs:
+            mark_outdated([shard, *jobs], lp.db)
+        query = {**campaign_query(campaign_id), uuid: {"$in": jobs}}
+        for fw in lp.fireworks.find(query, ["fw_id", "launches"]).sort("fw_id", 1):
+            _rerun_there(lp, fw)
+            again.append(fw["fw_id"])
+    return again
+
+
+def _rerun_there(lp: LaunchPad, fw: dict[str, Any]) -> None:
+    """Run a job that has ended once more in its folder; FireWorks recovers unfinished ones only."""
+    launch = lp.launches.find_one({"launch_id": fw["launches"][-1]}, ["launch_dir"])
+    if launch is not None:
+        there = {"$set": {"spec._launch_dir": launch["launch_dir"]}}
+        lp.fireworks.update_one({"fw_id": fw["fw_id"]}, there)
+    lp.rerun_fw(fw["fw_id"])

@@ -9,18 +9,18 @@ from typing import Any
 
 from ionloop.errors import ImportLabelsError, LabelError
 from ionloop.frame import Origin
-from ionloop.label.schema import IMPORTED, Label, LabelShard
+from ionloop.label.budget import by_origin
+from ionloop.label.schema import IMPORTED, Label, LabelShard, Refusal
+from ionloop.label.shards import count_kinds, example
 from ionloop.profile import Profile
 from ionloop.reference.base import hash_settings
 from ionloop.reference.importers.compare import Comparison, Stated, compare, merge
 from ionloop.reference.importers.reading import Reading
-from ionloop.reference.quality import judge_point
+from ionloop.reference.quality import judge_point, refuse_jumps
 from ionloop.reference.schema import SinglePoint
 
 #: Settings of files that say nothing of theirs, and for which nobody else does.
 NOBODY = {"code": "unknown", "stated": "by nobody, imported on trust"}
-#: How the gate refuses a label of other settings.
-OTHER = "other settings"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def judge_readings(readings: Sequence[Reading], terms: Terms) -> Imported:
         for reading in readings
         for label in _labels(reading, settings_hash, differing.get(str(reading.path)), terms)
     ]
-    kept = without_duplicates(labels)
+    kept = refuse_jumps(without_duplicates(labels))
     return Imported(
         labels=kept,
         settings=expected,
@@ -173,8 +173,8 @@ def _labels(
         frame = reading.frame(i, terms.origin, str(reading.path))
         label = judge_point(frame, reading.point(i, own), settings_hash, terms.profile)
         if differing:
-            told = f"{OTHER}: {'; '.join(differing[:5])}"
-            reasons = [told if reason == OTHER else reason for reason in label.reasons]
+            told = Refusal.SETTINGS.because("; ".join(differing[:5]))
+            reasons = [told if r == Refusal.SETTINGS else r for r in label.reasons]
             label = label.model_copy(update={"reasons": reasons})
         labels.append(label)
     return labels
@@ -207,8 +207,8 @@ def imported_shard(imported: Imported) -> LabelShard:
         frame_hashes=[label.frame_hash for label in admitted],
         n_admitted=len(admitted),
         n_quarantined=len(refused),
-        reasons=dict(Counter(reason for label in refused for reason in label.reasons)),
-        counts=dict(Counter(label.frame.origin.value for label in admitted)),
+        reasons=count_kinds(refused),
+        counts=dict(by_origin(label.frame for label in admitted)),
         settings_hash=imported.settings_hash,
         settings=imported.settings,
         wall_s=sum(label.wall_s for label in admitted),
@@ -226,9 +226,9 @@ def check_share(shard: LabelShard, minimum: float, skipped: Mapping[str, int]) -
     n = shard.n_admitted + shard.n_quarantined
     if n and shard.n_admitted and shard.n_admitted / n >= minimum:
         return
+    frequent = Counter({**shard.reasons, **skipped}).most_common(3)
     why = "; ".join(
-        f"{count} times: {reason}"
-        for reason, count in Counter({**shard.reasons, **skipped}).most_common(3)
+        f"{count} times: {example(shard.quarantined, kind)[0]}" for kind, count in frequent
     )
     msg = (
         f"{shard.n_admitted} of {n} labels admitted, expected a share of at least {minimum:g}; "
@@ -275,13 +275,13 @@ def adopt(
             raise LabelError(msg)
         labels += [_judged_again(label, settings_hash, profile) for label in shard.labels]
         labels += shard.quarantined
-    kept = imported_shard(Imported(without_duplicates(labels), dict(settings), settings_hash))
+    judged = refuse_jumps(without_duplicates(labels))
+    kept = imported_shard(Imported(judged, dict(settings), settings_hash))
     if not kept.n_admitted:
-        common = Counter(kept.reasons).most_common(1)
+        why = "".join(f": {example(judged, kind)[0]}" for kind in [*kept.reasons][:1])
         msg = (
-            f"expected imported labels, got {len(labels)} of which none is admitted"
-            f"{f': {common[0][0]}' if common else ''}; import others, or leave "
-            "CampaignMaker.imported empty"
+            f"expected imported labels, got {len(labels)} of which none is admitted{why}; "
+            "import others, or leave CampaignMaker.imported empty"
         )
         raise LabelError(msg)
     return kept
@@ -296,7 +296,7 @@ def _judged_again(label: Label, settings_hash: str, profile: Profile) -> Label:
     judged = judge_point(label.frame, point, settings_hash, profile)
     reasons = [*judged.reasons]
     if foreign := sorted(set(label.frame.symbols) - set(profile.formal_charges)):
-        reasons.append(f"elements that the profile doesn't know: {', '.join(foreign)}")
+        reasons.append(Refusal.ELEMENTS.because(", ".join(foreign)))
     if label.frame.charge != profile.charge:
-        reasons.append("another charge than the campaign's cells")
+        reasons.append(Refusal.CELL_CHARGE.because())
     return judged.model_copy(update={"reasons": reasons})

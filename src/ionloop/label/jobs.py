@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from jobflow import Flow, JobConfig, OnMissing, Response, job
+from jobflow import Flow, JobConfig, OnMissing, OutputReference, Response, job
 
-from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_if_stored, fetch_outputs
 from ionloop.errors import LabelError
 from ionloop.frame import Frame
-from ionloop.label.budget import affordable, by_origin
+from ionloop.label.budget import affordable
+from ionloop.label.decisions import decisions_uuid, readmit
 from ionloop.label.imports import adopt
-from ionloop.label.schema import IMPORTED, Label, LabelShard
+from ionloop.label.schema import IMPORTED, Batch, Decisions, Label, LabelShard
+from ionloop.label.shards import hold_to_share, make_shard
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference, differing_settings
-from ionloop.reference.quality import judge_point
+from ionloop.reference.quality import judge_point, refuse_jumps
 from ionloop.reference.schema import SinglePoint
 
 logger = logging.getLogger(__name__)
@@ -71,19 +72,24 @@ def label_frames(  # noqa: PLR0913
         static = reference.static(chunk)
         static.name = f"label {purpose} {generation}.{i}"
         statics.append(static)
-    collect = collect_labels(
-        chunks,
-        [static.output for static in statics],
-        reference.settings_hash,
-        profile,
-        generation,
-        purpose,
-        left_out,
-        reference.settings,
+    batch = Batch(
+        campaign_id=metadata.get("campaign_id"),
+        generation=generation,
+        purpose=purpose,
+        chunks=chunks,
+        jobs=[static.uuid for static in statics],
+        left_out=left_out,
+        settings_hash=reference.settings_hash,
+        settings=reference.settings,
+        expects_stress=reference.has_stress,
     )
-    collect.config = JobConfig(on_missing_references=OnMissing.NONE)
+    collect = collect_labels(batch, [static.output for static in statics], profile)
+    collect.config = JobConfig(on_missing_references=OnMissing.NONE, expose_store=True)
     collect.name = f"collect labels {purpose} {generation}"
-    flow = Flow([*statics, collect], output=collect.output)
+    gate = check_batch(collect.uuid, collect.output.n_admitted, batch.campaign_id)
+    gate.config = JobConfig(expose_store=True)
+    gate.name = f"check labels {purpose} {generation}"
+    flow = Flow([*statics, collect, gate], output=gate.output)
     flow.update_metadata(metadata)
     return Response(replace=flow)
 
@@ -113,83 +119,58 @@ def check_same_settings(reference: Reference, shards: list[str]) -> None:
 
 
 @job(data=DATA_FIELDS, output_schema=LabelShard)
-def collect_labels(  # noqa: PLR0913
-    chunks: list[list[Frame]],
-    results: list[list[SinglePoint] | None],
-    settings_hash: str,
-    profile: Profile,
-    generation: int,
-    purpose: str,
-    left_out: dict[str, int],
-    settings: dict[str, Any] | None = None,
+def collect_labels(
+    batch: Batch, results: list[list[SinglePoint] | None], profile: Profile
 ) -> LabelShard:
-    """Judge every result; raise if too few are admitted.
+    """Judge every result, and keep all of them: what is refused must be found again."""
+    labels: list[Label] = []
+    for chunk, points in zip(batch.chunks, results, strict=True):
+        answers: Sequence[SinglePoint | None] = points or [None] * len(chunk)
+        labels += [
+            judge_point(
+                frame,
+                point,
+                batch.settings_hash,
+                profile,
+                batch.settings,
+                expects_stress=batch.expects_stress,
+            )
+            for frame, point in zip(chunk, answers, strict=True)
+        ]
+    shard = make_shard(refuse_jumps(labels), batch, profile)
+    return readmit(shard, decisions_of(batch.campaign_id).readmissions)
 
-    ``left_out`` counts by origin the frames that the budget left no label for; ``settings``
-    are what ``settings_hash`` was made of.
+
+@job
+def check_batch(shard: str, n_admitted: int, campaign_id: str | None) -> OutputReference:
+    """Hand a shard on, or pause the campaign: this job fails until someone decides.
+
+    ``n_admitted``, of the shard that has the uuid ``shard``, is what makes the job wait.
 
     Raises
     ------
-    LabelError
-        If the admitted share is below ``profile.min_success_fraction``.
+    BatchPausedError
+        If the admitted share is below the campaign's.
     """
-    labels = []
-    for chunk, points in zip(chunks, results, strict=True):
-        answers: Sequence[SinglePoint | None] = points or [None] * len(chunk)
-        labels += [
-            judge_point(frame, point, settings_hash, profile, settings)
-            for frame, point in zip(chunk, answers, strict=True)
-        ]
-    shard = make_shard(labels, settings_hash, profile, generation, purpose)
-    return shard.model_copy(update={"left_out": left_out, "settings": settings})
+    found: LabelShard = fetch_outputs([shard])[0]
+    logger.info("%d of %d labels admitted", n_admitted, n_admitted + found.n_quarantined)
+    hold_to_share(found, decisions_of(campaign_id), campaign_id)
+    return OutputReference(shard)
 
 
-def make_shard(
-    labels: Sequence[Label],
-    settings_hash: str,
-    profile: Profile,
-    generation: int,
-    purpose: str,
-) -> LabelShard:
-    """Part admitted from quarantined labels, count them, and hold the batch to its share.
-
-    A test batch isn't held to it: what else the evaluation finds would be lost.
-    """
-    admitted = [label for label in labels if not label.reasons]
-    refused = [label for label in labels if label.reasons]
-    reasons = Counter(reason for label in refused for reason in label.reasons)
-    few = len(admitted) < profile.min_success_fraction * len(labels)
-    if few and purpose == "test":
-        logger.warning("%d of %d test labels admitted: %s", len(admitted), len(labels), reasons)
-    elif few:
-        common, n = reasons.most_common(1)[0]
-        folder = next(label.directory for label in refused if common in label.reasons)
-        msg = (
-            f"{len(admitted)} of {len(labels)} labels admitted, expected a share of at least "
-            f"{profile.min_success_fraction:g}; most frequent reason: {common} ({n} times), first "
-            f"in {folder or 'an unknown folder'}; jobs that died are run again "
-            "by `ionloop resume`; if the calculations themselves fail, start a new campaign with "
-            "mended settings or a lower Profile.min_success_fraction"
-        )
-        raise LabelError(msg)
-    return LabelShard(
-        generation=generation,
-        purpose=purpose,
-        labels=admitted,
-        quarantined=refused,
-        frame_hashes=[label.frame_hash for label in labels],
-        n_admitted=len(admitted),
-        n_quarantined=len(refused),
-        reasons=dict(reasons),
-        counts=dict(by_origin(label.frame for label in admitted)),
-        settings_hash=settings_hash,
-        wall_s=sum(label.wall_s for label in labels),
-    )
+def decisions_of(campaign_id: str | None) -> Decisions:
+    """Read from inside a job what people decided about a campaign's labels."""
+    found = fetch_if_stored(decisions_uuid(campaign_id)) if campaign_id else None
+    return Decisions(**found) if found else Decisions(campaign_id=campaign_id or "")
 
 
 @job(data=DATA_FIELDS, output_schema=LabelShard)
 def adopt_labels(
-    shards: list[str], settings: dict[str, Any], settings_hash: str, profile: Profile
+    shards: list[str],
+    settings: dict[str, Any],
+    settings_hash: str,
+    profile: Profile,
+    campaign_id: str | None = None,
 ) -> LabelShard:
     """Take imported shards into the campaign, by its own settings and limits.
 
@@ -198,6 +179,6 @@ def adopt_labels(
     LabelError
         If a shard isn't there, has other settings, or none of its labels is admitted.
     """
-    return adopt(
-        dict(zip(shards, fetch_outputs(shards), strict=True)), settings, settings_hash, profile
-    )
+    found = dict(zip(shards, fetch_outputs(shards), strict=True))
+    adopted = adopt(found, settings, settings_hash, profile)
+    return readmit(adopted, decisions_of(campaign_id).readmissions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobflow import Job, JobConfig, Maker, OutputReference
+from jobflow import Job, JobConfig, Maker, OnMissing, OutputReference
 
 from ionloop.frame import Frame
 from ionloop.label.jobs import adopt_labels, label_frames
@@ -55,13 +55,22 @@ class LabelMaker(Maker):
         )
         batch.name = f"{self.name} {purpose} generation {generation}"
         batch.config = JobConfig(expose_store=True)
+        # What jobflow puts behind a replacing flow bears missing inputs: it would go on after a
+        # batch that pauses the campaign.
+        batch.update_config({"on_missing_references": OnMissing.ERROR}, name_filter="store_inputs")
         return batch
 
     def adopt(
         self, shards: list[str], reference: Reference, profile: Profile, metadata: dict
     ) -> Job:
         """Make the job that takes imported shards into a campaign; its output is one shard."""
-        one = adopt_labels(shards, reference.settings, reference.settings_hash, profile)
+        one = adopt_labels(
+            shards,
+            reference.settings,
+            reference.settings_hash,
+            profile,
+            metadata.get("campaign_id"),
+        )
         one.name = f"{self.name} imported"
         one.config = JobConfig(expose_store=True)
         one.update_metadata({**metadata, "stage": "label"})

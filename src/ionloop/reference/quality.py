@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -10,7 +12,7 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.neighborlist import neighbor_list
 
 from ionloop.frame import Frame
-from ionloop.label.schema import Label
+from ionloop.label.schema import Label, Refusal
 from ionloop.profile import Profile
 from ionloop.reference.base import differing_settings
 from ionloop.reference.schema import SinglePoint
@@ -19,6 +21,10 @@ from ionloop.reference.schema import SinglePoint
 CONTACT_RANGE = 3.5
 #: Above this number of atoms a cell list is faster than all pairs.
 ALL_PAIRS_MAX = 400
+#: A charge that an output states with rounding, e.
+SAME_CHARGE = 0.01
+#: A magnetization that jumped is off by an electron's spin; half of it tells, Bohr magnetons.
+SAME_MOMENT = 0.5
 
 
 def judge_point(
@@ -27,6 +33,8 @@ def judge_point(
     settings_hash: str,
     profile: Profile,
     settings: dict[str, Any] | None = None,
+    *,
+    expects_stress: bool = False,
 ) -> Label:
     """Turn a calculation into a label, with the reasons that speak against it.
 
@@ -42,6 +50,8 @@ def judge_point(
         Limits: force ceiling, closest contact.
     settings
         What ``settings_hash`` was made of; a label of other settings is told by the key.
+    expects_stress
+        Whether a label without stress is refused.
 
     Returns
     -------
@@ -56,7 +66,7 @@ def judge_point(
             engine="unknown",
             wall_s=0.0,
             directory="",
-            reasons=["job failed: no output"],
+            reasons=[Refusal.JOB_FAILED.because("no output")],
         )
     return Label(
         frame=frame,
@@ -64,6 +74,7 @@ def judge_point(
         energy=point.energy,
         forces=point.forces,
         stress=point.stress,
+        magnetization=point.magnetization,
         settings_hash=point.settings_hash,
         engine=point.engine,
         wall_s=point.wall_s,
@@ -71,41 +82,120 @@ def judge_point(
         reasons=[
             *_electronic(point),
             *_settings(point, settings_hash, settings),
+            *_system(frame, point),
             *_numbers(frame, point, profile.force_ceiling),
+            *_stress(point, expects_stress=expects_stress),
             *_contacts(frame, profile.min_distance_fraction),
         ],
     )
 
 
+def refuse_jumps(labels: Sequence[Label]) -> list[Label]:
+    """Refuse labels of a batch whose electrons settled in another spin state than the others'.
+
+    A label is compared with the median over the admitted labels of the same composition and
+    charge. Signs don't count: a cell may turn all its spins over.
+
+    Returns
+    -------
+    list[Label]
+        All labels, in their order.
+    """
+    moments: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for label in labels:
+        if not label.reasons and label.magnetization is not None:
+            moments[_cell(label)].append(abs(label.magnetization))
+    medians = {cell: float(np.median(found)) for cell, found in moments.items()}
+    return [_without_jump(label, medians) for label in labels]
+
+
+def _cell(label: Label) -> tuple[str, ...]:
+    return (str(label.frame.charge), *sorted(label.frame.symbols))
+
+
+def _without_jump(label: Label, medians: dict[tuple[str, ...], float]) -> Label:
+    if label.reasons or label.magnetization is None:
+        return label
+    median = medians[_cell(label)]
+    if abs(abs(label.magnetization) - median) <= SAME_MOMENT:
+        return label
+    reason = Refusal.MAGNETIZATION.because(
+        f"{label.magnetization:.2f} Bohr magnetons, the batch's median is {median:.2f}"
+    )
+    return label.model_copy(update={"reasons": [reason]})
+
+
 def _electronic(point: SinglePoint) -> list[str]:
     if point.failure:
-        return [f"calculation failed: {point.failure}"]
-    return [] if point.converged else ["SCF not converged"]
+        return [Refusal.FAILED.because(point.failure)]
+    steps = "" if point.n_scf is None else f"after {point.n_scf} steps"
+    if steps and point.scf_limit is not None:
+        steps = f"{steps} of {point.scf_limit}"
+    if not point.converged:
+        return [Refusal.UNCONVERGED.because(steps)]
+    if point.n_scf is None or point.scf_limit is None or point.n_scf < point.scf_limit:
+        return []
+    return [Refusal.STEPS.because(f"{point.n_scf} of {point.scf_limit}")]
 
 
 def _settings(point: SinglePoint, settings_hash: str, settings: dict[str, Any] | None) -> list[str]:
     if point.settings_hash == settings_hash:
         return []
     if settings is None or point.settings is None:
-        return ["other settings"]
-    return [f"other settings: {'; '.join(differing_settings(settings, point.settings)[:5])}"]
+        return [Refusal.SETTINGS.because()]
+    keys = differing_settings(settings, point.settings)[:5]
+    return [Refusal.SETTINGS.because("; ".join(keys))]
+
+
+def _system(frame: Frame, point: SinglePoint) -> list[str]:
+    """Say whether other atoms or another number of electrons were computed than asked."""
+    reasons = []
+    found = frame.symbols if point.symbols is None else point.symbols
+    if len(found) != len(frame.symbols):
+        detail = f"expected {len(frame.symbols)} atoms, got {len(found)}"
+        reasons.append(Refusal.SPECIES.because(detail))
+    elif found != frame.symbols:
+        pairs = enumerate(zip(frame.symbols, found, strict=True))
+        i, (asked, got) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        reasons.append(Refusal.SPECIES.because(f"expected {asked} as atom {i}, got {got}"))
+    charge = frame.charge if point.charge is None else point.charge
+    if not abs(charge - frame.charge) <= SAME_CHARGE:  # so that NaN is refused too
+        detail = f"expected {frame.charge:+d} e, got {charge:+g} e"
+        reasons.append(Refusal.CHARGE.because(detail))
+    return reasons
 
 
 def _numbers(frame: Frame, point: SinglePoint, ceiling: float) -> list[str]:
     if point.energy is None or point.forces is None:
-        return ["no energy or forces"]
+        return [Refusal.NO_RESULT.because()]
     if [len(force) for force in point.forces] != [3] * len(frame.symbols):
-        return ["forces of another number of atoms"]
+        return [Refusal.SHAPE.because()]
     forces = np.array(point.forces, float)
-    stress = np.array(point.stress or 0.0, float)
-    if not (np.isfinite(point.energy) and np.isfinite(forces).all() and np.isfinite(stress).all()):
-        return ["not a number"]
-    largest = float(np.linalg.norm(forces, axis=1).max())
-    return ["force above the ceiling"] if largest > ceiling else []
+    stress = np.array([x for row in point.stress or [] for x in row], float)
+    numbers = {"energy": np.array(point.energy), "forces": forces, "stress": stress}
+    if bad := [name for name, value in numbers.items() if not np.isfinite(value).all()]:
+        return [Refusal.NOT_A_NUMBER.because(", ".join(bad))]
+    sizes = np.linalg.norm(forces, axis=1)
+    if sizes.max() <= ceiling:
+        return []
+    i = int(sizes.argmax())
+    detail = f"{sizes[i]:.2f} eV/Å on atom {i} ({frame.symbols[i]}), {ceiling:g} allowed"
+    return [Refusal.CEILING.because(detail)]
+
+
+def _stress(point: SinglePoint, *, expects_stress: bool) -> list[str]:
+    if point.energy is None or point.forces is None or not expects_stress:
+        return []  # nothing came at all, or nothing was asked
+    shape = [] if point.stress is None else [len(row) for row in point.stress]
+    return [] if shape == [3, 3, 3] else [Refusal.NO_STRESS.because()]
 
 
 def _contacts(frame: Frame, fraction: float) -> list[str]:
-    return ["atoms too close"] if closest_contact(frame) < fraction else []
+    found = closest_contact(frame)
+    if found >= fraction:
+        return []
+    detail = f"{found:.3f} of the sum of covalent radii, {fraction:g} allowed"
+    return [Refusal.CONTACT.because(detail)]
 
 
 def closest_contact(frame: Frame) -> float:

@@ -128,6 +128,7 @@ def render(record: Record) -> str:
         numbers=tables.key_numbers(record),
         labels=tables.label_counts(record.shards),
         refused=tables.quarantine(record.shards),
+        refusals=tables.refusals(record.shards),
         refused_max=tables.QUARANTINE_MAX,
         error_bins=tables.error_bins(record.evaluation),
         energy_errors=tables.energy_errors(record.evaluation),
@@ -169,6 +170,7 @@ def outcome(record: Record) -> list[str]:
             f"Easiest hop: barrier {mev(easiest.model)} meV by the model, "
             f"{mev(easiest.reference)} meV by the reference{doubt}."
         )
+    sentences += _quarantine(record)
     if record.evaluation is None:
         return [*sentences, "The last committee hasn't been evaluated yet."]
     for name, transport in (
@@ -194,6 +196,19 @@ def outcome(record: Record) -> list[str]:
         doubt = "" if energy.admissible else f" (not admissible by itself: {energy.reason})"
         sentences.append(f"{text} eV{doubt}.")
         sentences += _hop_energy(name, transport)
+    return sentences
+
+
+def _quarantine(record: Record) -> list[str]:
+    """Say how many labels were refused and taken back, if any were."""
+    found = summarize(record)
+    sentences = []
+    if found.quarantined:
+        kinds = tables.refusal_counts(record.shards).most_common(3)
+        why = ", ".join(f"{kind}: {n}" for kind, n in kinds)
+        sentences.append(f"Quarantined labels: {found.quarantined} ({why}).")
+    if found.readmitted:
+        sentences.append(f"Labels readmitted by hand: {found.readmitted}.")
     return sentences
 
 

@@ -39,6 +39,8 @@ class Summary:
     converged: bool
     generations: int
     labels: int
+    quarantined: int
+    readmitted: int
     barrier_model_mev: str
     barrier_reference_mev: str
     ea_model_ev: str
@@ -71,6 +73,8 @@ def summarize(record: Record) -> Summary:
         converged=last is not None and last.judgement.converged,
         generations=len({a.generation for a in record.advances}),
         labels=sum(s.n_admitted for s in record.shards),
+        quarantined=sum(s.n_quarantined for s in record.shards),
+        readmitted=sum(s.n_readmitted for s in record.shards),
         barrier_model_mev=mev(barrier.model if barrier and barrier.model_converged else None),
         barrier_reference_mev=mev(
             barrier.reference if barrier and barrier.reference_converged else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ionloop.evaluate.schema import Cost, Estimate, Evaluation
 from ionloop.evaluate.scorecard import reference_band
-from ionloop.label.schema import LabelShard
+from ionloop.label.schema import LabelShard, kind_of
 from ionloop.report.summary import Record, barriers_of
 
 QUARANTINE_MAX = 200
@@ -37,6 +38,7 @@ class Refused:
     frame: str
     origin: str
     reason: str
+    folder: str
 
 
 def with_error(value: float | None, error: float | None) -> str:
@@ -136,14 +138,15 @@ def _estimate(quantity: str, calculator: str, found: Estimate, note: str = "") -
 def label_counts(shards: Sequence[LabelShard]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table of labels by batch and origin."""
     origins = sorted({origin for s in shards for origin in s.counts})
-    header = ["generation", "purpose", *origins, "admitted", "quarantined", "beyond the budget",
-              "wall time / s"]  # fmt: skip
+    header = ["generation", "purpose", *origins, "admitted", "of them readmitted", "quarantined",
+              "beyond the budget", "wall time / s"]  # fmt: skip
     rows = [
         [
             str(s.generation),
             s.purpose,
             *(str(s.counts.get(origin, 0)) for origin in origins),
             str(s.n_admitted),
+            str(s.n_readmitted),
             str(s.n_quarantined),
             str(sum(s.left_out.values())),
             f"{s.wall_s:.0f}",
@@ -165,15 +168,49 @@ def quarantine(shards: Sequence[LabelShard]) -> list[Refused]:
                     x.frame_hash,
                     x.frame.origin.value,
                     "; ".join(x.reasons),
+                    x.directory,
                 )
                 for x in s.quarantined
             ]
         else:
             rows += [
-                Refused(s.generation, s.purpose, f"{n} frames" if n > 1 else "1 frame", DASH, why)
+                Refused(
+                    s.generation, s.purpose, f"{n} frames" if n > 1 else "1 frame", DASH, why, ""
+                )
                 for why, n in s.reasons.items()
             ]
     return rows
+
+
+def refusals(shards: Sequence[LabelShard]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of the table of quarantined labels by kind of reason.
+
+    The most frequent comes first; a label with two reasons counts for both. Labels that were
+    readmitted count by what had spoken against them.
+    """
+    refused = refusal_counts(shards)
+    taken = Counter(
+        kind
+        for s in shards
+        for x in s.labels
+        if x.readmitted
+        for kind in dict.fromkeys(map(kind_of, x.readmitted.overruled))
+    )
+    asked = sum(s.n_admitted + s.n_quarantined for s in shards)
+    rows = [
+        [kind, str(refused[kind]), f"{refused[kind] / asked:.1%}", str(taken[kind])]
+        for kind, _ in (refused + taken).most_common()
+    ]
+    return ["reason", "quarantined", "of all labels", "readmitted by hand"], rows
+
+
+def refusal_counts(shards: Sequence[LabelShard]) -> Counter[str]:
+    """Count quarantined labels by kind of reason."""
+    counts: Counter[str] = Counter()
+    for s in shards:
+        for reason, n in s.reasons.items():  # early shards counted each wording for itself
+            counts[kind_of(reason)] += n
+    return counts
 
 
 def error_bins(evaluation: Evaluation | None) -> list[list[str]]:

@@ -7,11 +7,13 @@ from typing import Any
 
 from pymongo.database import Database
 
-from ionloop.errors import StoreError
+from ionloop.errors import BatchPausedError, StoreError
 from ionloop.store.connection import OUTPUTS, database
 from ionloop.store.schema import CampaignStatus, Failure, StageCount
 
 _ACTIVE = ("READY", "RESERVED", "RUNNING")
+#: How the last line of a traceback begins where a job waits for a decision.
+_PAUSE = f"{BatchPausedError.__module__}.{BatchPausedError.__qualname__}: "
 
 
 def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
@@ -51,12 +53,18 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
 
 
 def _overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
-    """Name the state; failures that nothing waits for don't hold a campaign up."""
+    """Name the state; failures that nothing waits for don't hold a campaign up.
+
+    A campaign whose only failures are batches below their share is paused.
+    """
     if jobs.get("RUNNING"):
         return "running"
     if set(jobs) <= {"COMPLETED", "FIZZLED"} and not holding:
         return "finished"
-    return "waiting" if any(jobs.get(state) for state in _ACTIVE) else "failed"
+    if any(jobs.get(state) for state in _ACTIVE):
+        return "waiting"
+    paused = bool(holding) and all(failure.pauses for failure in holding)
+    return "paused" if paused else "failed"
 
 
 def stage_counts(campaign_id: str, db: Database[dict[str, Any]]) -> list[StageCount]:
@@ -111,16 +119,18 @@ def failures(campaign_id: str, db: Database[dict[str, Any]]) -> list[Failure]:
         )
     )
     launches = _launches(db, [launch for fw in failed for launch in fw["launches"][-1:]])
-    return [
-        Failure(
-            fw_id=fw["fw_id"],
-            name=fw["name"],
-            message=_last_line(launch),
-            directory=launch.get("launch_dir", ""),
-        )
-        for fw in failed
-        for launch in [launches.get(fw["fw_id"], {})]
-    ]
+    return [_failure(fw, launches.get(fw["fw_id"], {})) for fw in failed]
+
+
+def _failure(fw: dict[str, Any], launch: dict[str, Any]) -> Failure:
+    message = _last_line(launch)
+    return Failure(
+        fw_id=fw["fw_id"],
+        name=fw["name"],
+        message=message.removeprefix(_PAUSE),
+        directory=launch.get("launch_dir", ""),
+        pauses=message.startswith(_PAUSE),
+    )
 
 
 def tolerated(

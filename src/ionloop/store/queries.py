@@ -8,12 +8,16 @@ from pymongo.database import Database
 
 from ionloop.errors import StoreError
 from ionloop.store.connection import database
-from ionloop.store.progress import status
-from ionloop.store.records import campaign_record, parse, stored_output
+from ionloop.store.labels import jobs_to_retry
+from ionloop.store.progress import failures, status
+from ionloop.store.records import campaign_record, mark_outdated, parse, stored_output
 
 __all__ = [
     "campaign_ids",
     "campaign_record",
+    "failures",
+    "jobs_to_retry",
+    "mark_outdated",
     "parse",
     "resolve_campaign",
     "status",

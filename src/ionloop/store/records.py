@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 from jobflow import JobStore
@@ -23,6 +23,9 @@ from ionloop.store.schema import CampaignRecord, JobRecord
 from ionloop.train.schema import Calibration, Member
 
 D = TypeVar("D", bound=Document)
+
+#: Marks an output whose job runs again: another one replaces it.
+OUTDATED = "outdated"
 
 #: Heavy fields that a record holds; the others stay in GridFS. An evaluation has none, but
 #: early ones kept a number called ``model`` there, and are read whole.
@@ -153,10 +156,11 @@ def stored_output(
     """Return a job's output document if it and all its parts in GridFS are stored.
 
     jobflow writes the document first and its heavy parts after it, so that a job that
-    was killed between the two has a document that points nowhere.
+    was killed between the two has a document that points nowhere. What a job had stored
+    before it was told to run again doesn't count either.
     """
     db = database() if db is None else db
-    doc = db[OUTPUTS].find_one({"uuid": uuid, "index": index})
+    doc = db[OUTPUTS].find_one({"uuid": uuid, "index": index, OUTDATED: {"$exists": False}})
     if doc is None:
         return None
     wanted = {get(doc, [*path, "blob_uuid"]) for path in find_key(doc, "blob_uuid")}  # type: ignore[arg-type]
@@ -166,3 +170,8 @@ def stored_output(
         )
     )
     return doc if wanted <= have else None
+
+
+def mark_outdated(uuids: Sequence[str], db: Database[dict[str, Any]]) -> None:
+    """Mark outputs whose jobs are about to run again, so that none is taken for the new one."""
+    db[OUTPUTS].update_many({"uuid": {"$in": list(uuids)}}, {"$set": {OUTDATED: True}})

@@ -19,6 +19,9 @@ class Failure(Document):
     name: str = Field(description="Name of the job.")
     message: str = Field(description="Last line of its traceback.")
     directory: str = Field(description="Folder where it ran.")
+    pauses: bool = Field(
+        default=False, description="Whether it waits for a decision: nothing is broken."
+    )
 
 
 class StageCount(Document):
@@ -34,7 +37,7 @@ class CampaignStatus(Document):
 
     campaign_id: str
     name: str = Field(description="Name of the flow.")
-    state: str = Field(description="'finished', 'failed', 'running' or 'waiting'.")
+    state: str = Field(description="'finished', 'failed', 'paused', 'running' or 'waiting'.")
     created_on: datetime = Field(description="When it was submitted, UTC.")
     updated_on: datetime = Field(description="When a job last changed its state, UTC.")
     jobs: dict[str, int] = Field(description="Jobs by FireWorks state.")

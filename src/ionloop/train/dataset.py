@@ -31,8 +31,13 @@ def held_out(labels: Sequence[Label], generation: int) -> tuple[list[Label], lis
 
 
 def trained_from(label: Label) -> int:
-    """Return the first generation that may train on a label; random frames wait for one."""
-    return label.frame.generation + (label.frame.origin is Origin.RANDOM)
+    """Return the first generation that may train on a label.
+
+    Random frames wait for one, and readmitted labels for the one after the decision: what
+    earlier generations trained on stays as it was.
+    """
+    own = label.frame.generation + (label.frame.origin is Origin.RANDOM)
+    return max(own, label.readmitted.generation if label.readmitted else 0)
 
 
 def split_by_group(

@@ -108,6 +108,19 @@ def test_outcar_says_what_vasprun_says(write, vasp_files):
         np.testing.assert_allclose(one.stress, other.stress, rtol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("words", "moment"), [("", None), ("  -2.0104", -2.0104), (" 0.3 0.0 -0.4", 0.5)]
+)
+def test_an_outcar_says_the_magnetization_of_each_step(write, vasp_files, words, moment):
+    """The last electronic step's counts; without spin polarization the line ends early."""
+    text = vasp_files.Run().outcar()
+    line = " number of electron       8.0000000 magnetization"
+    text = text.replace("  in kB ", f"{line}       9.0000000\n{line}{words}\n  in kB ")
+    found = [step.magnetization for step in read_outcar(write(text, "OUTCAR")).steps]
+    assert found == [pytest.approx(moment)] * len(found)
+    assert read_outcar(write(vasp_files.Run().outcar(), "OUTCAR")).steps[0].magnetization is None
+
+
 def test_stress_of_an_outcar_by_ase(write, vasp_files):
     """ASE's order of six numbers; its electron volt is of 2014, 1e-8 away."""
     path = write(vasp_files.Run().outcar(), "OUTCAR")

@@ -134,7 +134,9 @@ def test_a_batch_goes_on_without_the_failed_and_stops_below_the_share(
     label = runner.label(frames_of(li3ocl_frame, 2), reference, min_success_fraction=0.5)
     runner.run(label)
     shard = runner.shard(label)
-    assert shard.reasons == {"other settings: incar.ALGO: expected normal, got fast": 1}
+    assert shard.reasons == {"other settings": 1}
+    reason = "other settings: incar.ALGO: expected normal, got fast"
+    assert shard.quarantined[0].reasons == [reason]
     assert (shard.n_admitted, shard.n_quarantined) == (1, 1)
     assert "vasp_" in shard.quarantined[0].directory
     vasp.fail("unconverged")

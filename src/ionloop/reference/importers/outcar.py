@@ -10,6 +10,7 @@ ASE's parts read cell, positions and forces; the rest has traps of its own:
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -141,7 +142,20 @@ def _step(chunk: list[str], parts: _Parts, symbols: list[str], limit: int | None
         stress=stress,
         converged=within and any(SCF_END in line for line in chunk),
         n_scf=n_scf or None,
+        magnetization=_magnetization(chunk),
     )
+
+
+def _magnetization(chunk: list[str]) -> float | None:
+    """Return the step's last magnetization, Bohr magnetons; None without spin polarization.
+
+    Of non-collinear spins, whose line has three numbers, the size.
+    """
+    for line in reversed(chunk):
+        if found := re.search(r"number of electron\s+\S+\s+magnetization((?:\s+\S+)*)", line):
+            moment = [_number(word) for word in found[1].split()]
+            return None if not moment else moment[0] if len(moment) == 1 else math.hypot(*moment)
+    return None
 
 
 def _number(text: str) -> float:

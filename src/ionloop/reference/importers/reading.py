@@ -36,6 +36,8 @@ class Step:
         Why the step is no answer, in words.
     n_scf
         Electronic steps, where the file says.
+    magnetization
+        Magnetization of the cell, Bohr magnetons, where the file says.
     own
         What the file says of this very frame: fields of :class:`~ionloop.frame.Frame`,
         and ``settings_hash``.
@@ -50,6 +52,7 @@ class Step:
     converged: bool = True
     failure: str | None = None
     n_scf: int | None = None
+    magnetization: float | None = None
     own: dict[str, Any] = field(default_factory=dict)
 
 
@@ -120,6 +123,7 @@ class Reading:
             converged=step.converged,
             failure=step.failure,
             n_scf=step.n_scf,
+            magnetization=step.magnetization,
             settings_hash=settings_hash,
             engine=self.engine,
             wall_s=0.0,
