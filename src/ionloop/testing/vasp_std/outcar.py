@@ -39,8 +39,17 @@ def header(inputs: Inputs, electrons: float, n_bands: int, version: str, built: 
     )
 
 
+def loop_end(mark: str, electrons: float, moment: float) -> str:
+    """Write how the electronic loop ended, with electrons and magnetization (Bohr magnetons)."""
+    return (
+        f"------------------------ aborting loop {mark} -------------------------\n"
+        f" number of electron {electrons:15.7f} magnetization {moment:15.7f}\n"
+        f" E-fermi :   1.0000     XC(G=0):  -5.0000     alpha+bet : -4.0000\n"
+    )
+
+
 def step(
-    atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray | None, mark: str
+    atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray | None, loop: str
 ) -> str:
     """Write an ionic step.
 
@@ -54,8 +63,8 @@ def step(
         Forces, shape [n, 3], eV/Å.
     stress
         Stress, shape [3, 3], eV/Å³, ASE's sign; None if it isn't computed.
-    mark
-        How the electronic loop ended.
+    loop
+        What :func:`loop_end` says.
     """
     rows = "".join(
         f" {row(place, '12.5f')}   {row(force, '13.6f')}\n"
@@ -68,8 +77,7 @@ def step(
     line = " " + "-" * 83 + "\n"
     drift = "      0.000000" * 3
     return (
-        f"------------------------ aborting loop {mark} -------------------------\n"
-        f" E-fermi :   1.0000     XC(G=0):  -5.0000     alpha+bet : -4.0000\n{in_kb}"
+        f"{loop}{in_kb}"
         f" POSITION                                       TOTAL-FORCE (eV/Angst)\n"
         f"{line}{rows}{line}    total drift:                          {drift}\n"
         f"  free  energy   TOTEN  = {energy:18.8f} eV\n"

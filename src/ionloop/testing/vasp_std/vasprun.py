@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
+from ionloop.testing.vasp_std.incar import expand
 from ionloop.testing.vasp_std.inputs import Inputs, kinds_of
 
 #: kB of 1 eV/Å³.
@@ -87,7 +88,7 @@ def tag(key: str, value: str) -> str:
     return f'  <i name="{key}"> {numbers[0]:16.8f}</i>\n'
 
 
-def parameters(inputs: Inputs, electrons: float, n_bands: int) -> str:
+def parameters(inputs: Inputs, n_atoms: int, electrons: float, n_bands: int) -> str:
     """Write the parameters as VASP took them, defaults filled in."""
     tags = inputs.tags
     values = {
@@ -116,6 +117,9 @@ def parameters(inputs: Inputs, electrons: float, n_bands: int) -> str:
         "LORBIT": "0",
         "GGA": tags.get("GGA", "--"),
     }
+    if inputs.integer("ISPIN", 1) == 2:
+        moments = expand(inputs.tags.get("MAGMOM", f"{n_atoms}*1"))
+        values["MAGMOM"] = " ".join(f"{x:.8f}" for x in moments[:n_atoms])
     return "".join(tag(key, value) for key, value in values.items())
 
 
@@ -149,7 +153,7 @@ def header(
     mesh = inputs.mesh_of(atoms.cell.array)
     incar = "".join(tag(key, value) for key, value in inputs.tags.items())
     points = vectors([[0.0] * 3], "kpointlist", "  ") + vectors([[1.0]], "weights", "  ")
-    taken = parameters(inputs, electrons, n_bands)
+    taken = parameters(inputs, len(atoms), electrons, n_bands)
     atominfo = ATOMS.format(n_atoms=len(symbols), n_kinds=len(kinds), rows=rows, types=types)
     return (
         f"{GENERATOR.format(version=version)} <incar>\n{incar} </incar>\n"
@@ -166,3 +170,36 @@ def energies(energy: float, indent: str, kinetic: float | None = None) -> str:
         names |= {"total": energy + kinetic}
     rows = "".join(f'{indent} <i name="{name}"> {x:16.8f} </i>\n' for name, x in names.items())
     return f"{indent}<energy>\n{rows}{indent}</energy>\n"
+
+
+#: Fermi energy, eV: in the middle of the made-up gap.
+FERMI = 1.0
+
+
+def bands(electrons: float, n_bands: int, n_spins: int) -> str:
+    """Write made-up eigenvalues with a gap, and a density of states of three points."""
+    levels = [-5.0 + 4.0 * i / n_bands for i in range(n_bands)]
+    filled = [min(max(electrons / 2 - i, 0.0), 1.0) for i in range(n_bands)]
+    rows = "".join(
+        f"       <r> {level + (0.0 if occupied else 4.0):10.4f} {occupied:8.4f} </r>\n"
+        for level, occupied in zip(levels, filled, strict=True)
+    )
+    spins = range(1, n_spins + 1)
+    points = "".join(
+        f'     <set comment="spin {k}">\n      <set comment="kpoint 1">\n{rows}      </set>\n'
+        "     </set>\n"
+        for k in spins
+    )
+    states = "".join(
+        f'     <set comment="spin {k}">\n'
+        + "".join(f"      <r> {e:10.4f} {0.1:8.4f} {electrons:12.4f} </r>\n" for e in (-5, 0, 5))
+        + "     </set>\n"
+        for k in spins
+    )
+    columns = "    <field>energy</field>\n    <field>total</field>\n    <field>integrated</field>\n"
+    return (
+        "  <eigenvalues>\n   <array>\n    <field>eigene</field>\n    <field>occ</field>\n"
+        f"    <set>\n{points}    </set>\n   </array>\n  </eigenvalues>\n"
+        f'  <dos>\n   <i name="efermi"> {FERMI:16.8f} </i>\n   <total>\n    <array>\n{columns}'
+        f"    <set>\n{states}    </set>\n    </array>\n   </total>\n  </dos>\n"
+    )

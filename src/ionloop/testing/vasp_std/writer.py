@@ -78,13 +78,16 @@ class Writer:
         self.put("vasprun.xml", head)
         built = "" if self.fault.has("no_vtst") else outcar.VTST
         self.put("OUTCAR", outcar.header(self.inputs, self.electrons, self.n_bands, version, built))
-        cell = "".join(f"  {row(vector, '12.6f')}\n" for vector in self.atoms.cell.array)
-        self.put("XDATCAR", f"stand-in\n           1\n{cell}{self._kinds('')}")
+        self.put("XDATCAR", self._cell_lines(self.atoms))
 
     def put(self, name: str, text: str) -> None:
         """Write, and let the kernel have it: a kill loses nothing that was written."""
         self.files[name].write(text)
         self.files[name].flush()
+
+    def _cell_lines(self, atoms: Atoms) -> str:
+        cell = "".join(f"  {row(vector, '12.6f')}\n" for vector in atoms.cell.array)
+        return f"stand-in\n           1\n{cell}{self._kinds('')}"
 
     def _kinds(self, indent: str) -> str:
         kinds, counts = kinds_of(self.atoms.get_chemical_symbols())
@@ -113,17 +116,21 @@ class Writer:
         wanted = self.inputs.isif and not self.fault.has("nostress")
         stress = atoms.get_stress(voigt=False) if wanted else None
         self.put("vasprun.xml", self._ionic(atoms, energy, forces, stress, kinetic))
-        self.put("OUTCAR", outcar.step(atoms, energy, forces, stress, mark))
+        moment = 3.0 * self.fault.has("moment")
+        loop = outcar.loop_end(mark, self.electrons, moment)
+        self.put("OUTCAR", outcar.step(atoms, energy, forces, stress, loop))
         hot = kinetic is not None
         temperature = f"T= {(kinetic or 0.0) / (1.5 * units.kB * len(atoms)):6.0f}. " if hot else ""
-        moment = f" mag= {3.0 * self.fault.has('moment'):9.4f}"
+        spin = f" mag= {moment:9.4f}" if self.inputs.integer("ISPIN", 1) == 2 else ""
         self.put(
             "OSZICAR",
             f"{self.n_steps:4d} {temperature}F= {energy:.8E} E0= {energy:.8E}  d E ={0.0:.6E}"
-            f"{moment if self.inputs.integer('ISPIN', 1) == 2 else ''}\n",
+            f"{spin}\n",
         )
         scaled = atoms.get_scaled_positions(wrap=True)
         rows = "".join(f"  {row(r, '11.8f')}\n" for r in scaled)
+        if self.inputs.isif == 3 and self.n_steps > 1:  # the cell moves: each step has its own
+            self.put("XDATCAR", self._cell_lines(atoms))
         self.put("XDATCAR", f"Direct configuration={self.n_steps:6d}\n{rows}")
         self.contcar(atoms)
         self.last = atoms.copy()
@@ -174,7 +181,10 @@ class Writer:
             text += vasprun.vectors(forces, "forces", "  ")
         if stress is not None:
             text += vasprun.vectors(-stress * vasprun.KILOBAR, "stress", "  ")
-        return f"{text}{vasprun.energies(energy, '  ', kinetic)} </calculation>\n"
+        text += vasprun.energies(energy, "  ", kinetic)
+        if self.inputs.ibrion != 0 or self.n_steps == 1:
+            text += vasprun.bands(self.electrons, self.n_bands, self.inputs.integer("ISPIN", 1))
+        return f"{text} </calculation>\n"
 
     def contcar(self, atoms: Atoms) -> None:
         """Write where the atoms are, and in dynamics their velocities (Å/fs)."""
