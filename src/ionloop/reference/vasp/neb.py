@@ -113,7 +113,7 @@ def idpp_images(images: list[Structure]) -> list[Structure]:
     """
     ends = [images[0].to_ase_atoms(), images[-1].to_ase_atoms()]
     chain = [ends[0], *(ends[0].copy() for _ in images[1:-1]), ends[1]]
-    NEB(chain).interpolate(method="idpp", mic=True)
+    NEB(chain, method="improvedtangent").interpolate("idpp", mic=True)
     return [
         images[0],
         *(
