@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,8 @@ from ase.build import bulk
 from jobflow import Flow, Job, JobStore, run_locally
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder, jsanitize
+from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.io.vasp import Poscar
 
 from ionloop.errors import ExplorationError, ReferenceSetupError
 from ionloop.frame import Frame
@@ -20,8 +24,8 @@ from ionloop.reference.schema import Band, Trajectory
 from ionloop.reference.vasp import VaspReference
 from ionloop.reference.vasp.inputs import IonicVaspMdSet
 from ionloop.reference.vasp.md import VaspMdMaker, pieces
-from ionloop.reference.vasp.neb import VaspImagesMaker, VaspRelaxMaker
-from ionloop.reference.vasp.output import read_xdatcar
+from ionloop.reference.vasp.neb import VaspImagesMaker, VaspRelaxMaker, idpp_images
+from ionloop.reference.vasp.output import VaspRun, read_xdatcar
 from ionloop.reference.vasp.settings import VaspSettings
 from ionloop.seed.schema import Hop
 from ionloop.testing import vasp_std
@@ -282,6 +286,84 @@ def test_ends_and_bands_run_again_in_their_old_folders(vasp, hop: Hop, tmp_path:
     n_runs = vasp.n_runs
     assert neb_make(band, images).energies == first.energies
     assert vasp.n_runs == n_runs
+
+
+def test_a_band_starts_around_atoms_not_through_them() -> None:
+    atoms = bulk("LiCl", "rocksalt", a=5.14, cubic=True)
+    atoms.positions[0] = [2.0, 1.2, 1.0]
+    end = atoms.copy()
+    end.positions[0] = [2.0, 1.2, 1.0 - 2.4]  # past the Li at the cell's corner, across a face
+    start, last = (AseAtomsAdaptor.get_structure(a) for a in (atoms, end))
+    straight = start.interpolate(last, nimages=4, autosort_tol=0)
+    images = idpp_images(straight)
+    assert images[0] is straight[0]
+    assert images[-1] is straight[-1]
+    assert [i.species for i in images] == [i.species for i in straight]
+    nearest = [
+        min(min(np.delete(i.distance_matrix[0], 0)) for i in chain[1:-1])
+        for chain in (straight, images)
+    ]
+    assert nearest[1] > nearest[0] + 0.05
+    assert [i.lattice for i in images] == [i.lattice for i in straight]
+
+
+def wall_time(vasp, seconds: int) -> None:
+    """A queue whose time is over in so many seconds, and a custodian that looks often."""
+    vasp.patch.setenv("CUSTODIAN_WALLTIME_START", "x")
+    vasp.patch.delenv("CUSTODIAN_WALLTIME_START")  # its value is put back after the test
+    vasp.patch.setenv("IONLOOP_VASP_WALL_TIME_S", str(seconds))
+    vasp.patch.setenv("VASP_STAND_IN_SLEEP", "0.3")
+    vasp.patch.setattr("ionloop.reference.vasp.runs.CHECK_EVERY", 1)
+
+
+def test_custodian_stops_a_band_before_the_wall_time(vasp, hop: Hop, tmp_path: Path) -> None:
+    from ionloop.reference.vasp.inputs import IonicVaspNebSet, vasp_structure
+
+    vasp.patch.chdir(tmp_path)
+    dft = bound(hop.start).dft
+    band = VaspImagesMaker(
+        input_set_generator=IonicVaspNebSet(dft=dft, charge=-1, fmax=0.08, max_steps=60)
+    )
+    ends = [vasp_structure(hop.start), vasp_structure(hop.end)]
+    images = ends[0].interpolate(ends[1], nimages=2, autosort_tol=0)
+    make = VaspImagesMaker.make.original
+    with vasp.patch.context() as patch:
+        wall_time(replace(vasp, patch=patch), 60)  # less than the handler's buffer
+        with pytest.raises(ExplorationError, match="stopped by a STOPCAR: out of wall time"):
+            make(band, images)
+    os.environ.pop("CUSTODIAN_WALLTIME_START", None)
+    first = VaspRun(tmp_path / "vasp_neb" / "01")
+    assert first.stopped
+    assert 1 <= len(first.vasprun.ionic_steps) < 30
+    stood = first.vasprun.ionic_steps[-1]["structure"]
+    done = make(band, images)  # the job runs again
+    second = VaspRun(tmp_path / "vasp_neb" / "01")
+    assert vasp.n_runs == 2
+    assert second.ended
+    assert not second.stopped
+    step = second.vasprun.ionic_steps[0]["structure"].frac_coords - stood.frac_coords
+    assert np.abs(step - np.rint(step)).max() < 0.02  # where it stood, not where it began
+    assert list((tmp_path / "vasp_neb" / "failed.1" / "01").glob("OUTCAR*"))
+    assert make(band, images).energies == done.energies
+    assert vasp.n_runs == 2
+
+
+def test_a_band_finds_where_it_stood_in_what_was_put_aside(vasp, hop: Hop, tmp_path: Path) -> None:
+    """A kill after the old attempt was put aside, before the new one has images of its own."""
+    from ionloop.reference.attempts import new_attempt
+    from ionloop.reference.vasp.neb import last_positions
+
+    folder = tmp_path / "vasp_neb"
+    new_attempt(folder, {})
+    (folder / "01").mkdir()
+    Poscar(hop.start.to_structure().get_sorted_structure()).write_file(folder / "01" / "CONTCAR")
+    new_attempt(folder, {})
+    assert last_positions(folder, "02") is None
+    found = last_positions(folder, "01")
+    assert len(found) == len(hop.start.symbols)
+    (folder / "01").mkdir()
+    (folder / "01" / "CONTCAR").write_text("")  # cut off
+    assert last_positions(folder, "01") == found
 
 
 def test_the_reference_survives_json(vasp, hop: Hop) -> None:

@@ -16,25 +16,25 @@ from jobflow import job
 from pymatgen.core import Structure
 
 from ionloop.frame import Frame
+from ionloop.reference.attempts import new_attempt
 from ionloop.reference.base import hash_settings
-from ionloop.reference.folders import drop_half_zipped, fresh_folder, geometry, same_request
+from ionloop.reference.folders import drop_half_zipped, geometry, same_request
 from ionloop.reference.schema import SinglePoint
+from ionloop.reference.vasp.facts import found_settings, stress_of, total_charge, total_moment
 from ionloop.reference.vasp.inputs import (
     IonicVaspSet,
     in_frame_order,
     known_warnings,
     vasp_structure,
 )
-from ionloop.reference.vasp.output import (
-    VaspRun,
-    found_settings,
-    label_failure,
-    stress_of,
-)
+from ionloop.reference.vasp.output import VaspRun, label_failure
 from ionloop.reference.vasp.runs import Kind, run_arguments
 from ionloop.reference.vasp.settings import VaspSettings, describe
 
 logger = logging.getLogger(__name__)
+
+#: A charge is right to this, e: NELECT is printed with four decimals or more.
+SAME_CHARGE = 1e-3
 
 
 def run_here(maker: BaseVaspMaker, kind: Kind, what: Structure | list[Structure]) -> Any:  # noqa: ANN401
@@ -110,7 +110,9 @@ class VaspStaticMaker(StaticMaker):
         return [self.compute(frame, Path.cwd()) for frame in frames]
 
     def compute(self, frame: Frame, parent: Path) -> SinglePoint:
-        """Compute one frame in a folder below ``parent``; a finished one is read again.
+        """Compute one frame in a folder below ``parent``; a good label is read again.
+
+        What ended without one is put aside, as ``failed.1``, and computed again.
 
         Raises
         ------
@@ -121,11 +123,11 @@ class VaspStaticMaker(StaticMaker):
         folder = parent / f"vasp_{frame.frame_hash}"
         request = {"settings": hash_settings(describe(dft)), "frame": geometry(frame)}
         structure = vasp_structure(frame)
-        if finished(folder, request):
-            logger.info("reusing the finished calculation in %s", folder)
+        if good_label(folder, request, frame, dft):
+            logger.info("reusing the label in %s", folder)
             drop_half_zipped(folder)
         else:
-            fresh_folder(folder, request)
+            new_attempt(folder, request)
             with chdir(folder):
                 self._run(structure, frame.charge)
         return single_point(VaspRun(folder), frame, structure, dft)
@@ -138,7 +140,7 @@ class VaspStaticMaker(StaticMaker):
             run_here(charged, "static", structure)
         except Exception:
             started = Path("vasp.out").exists()
-            failure = label_failure(here, structure, generator.dft, charge) if started else None
+            failure = label_failure(here, structure) if started else None
             if failure is None:
                 raise
             logger.warning("atomate2 couldn't read %s: %s", Path.cwd(), failure, exc_info=True)
@@ -152,11 +154,33 @@ def finished(folder: Path, request: dict[str, Any]) -> bool:
     return run.ended and not run.stopped
 
 
+def good_label(folder: Path, request: dict[str, Any], frame: Frame, dft: VaspSettings) -> bool:
+    """Say whether a label is here that needn't be computed again.
+
+    What a second run can mend counts: no answer, not converged, stress or forces missing,
+    another charge, species or settings than asked. What it can't, as a large force, doesn't.
+    """
+    if not finished(folder, request):
+        return False
+    point = single_point(VaspRun(folder), frame, vasp_structure(frame), dft)
+    return (
+        point.failure is None
+        and point.converged
+        and point.forces is not None
+        and bool(np.isfinite(point.forces).all())
+        and (point.stress is not None or not dft.stress)
+        and point.symbols == frame.symbols
+        and point.charge is not None
+        and abs(point.charge - frame.charge) < SAME_CHARGE
+        and point.settings_hash == hash_settings(describe(dft))
+    )
+
+
 def single_point(
     run: VaspRun, frame: Frame, structure: Structure, dft: VaspSettings
 ) -> SinglePoint:
-    """Read a label, or why there is none, from VASP's own files."""
-    failure = label_failure(run, structure, dft, frame.charge)
+    """Read a label with the facts that the quality gate judges, or why there is none."""
+    failure = label_failure(run, structure)
     settings = found_settings(run, dft)
     common: dict[str, Any] = {
         "settings": settings,
@@ -164,17 +188,24 @@ def single_point(
         "engine": engine_of(run, dft),
         "wall_s": run.wall_s,
         "directory": str(run.folder),
+        "n_scf": run.n_scf or None,
+        "scf_limit": run.scf_limit,
+        "failure": failure,
     }
     if failure or run.vasprun is None:
-        return SinglePoint(converged=False, failure=failure, **common)
-    last = run.vasprun.ionic_steps[-1]
-    forces = in_frame_order(np.array(last["forces"], float), frame.symbols)
+        return SinglePoint(converged=False, **common)
+    last, n_atoms = run.vasprun.ionic_steps[-1], len(frame.symbols)
+    forces, stress = np.array(last.get("forces", ())), np.array(last.get("stress", ()))
     return SinglePoint(
         # Not the energy for sigma -> 0: the forces are the gradient of the free energy.
         energy=float(last["e_fr_energy"]),
-        forces=forces.tolist(),
-        stress=stress_of(last["stress"]) if dft.stress else None,
-        converged=True,
-        n_scf=run.n_scf,
+        forces=in_frame_order(forces, frame.symbols).tolist()
+        if forces.shape == (n_atoms, 3)
+        else None,
+        stress=stress_of(stress) if dft.stress and stress.shape == (3, 3) else None,
+        converged=run.converged,
+        symbols=in_frame_order(np.array(run.vasprun.atomic_symbols), frame.symbols).tolist(),
+        charge=total_charge(run),
+        magnetization=total_moment(run) if dft.spin_polarized else None,
         **common,
     )

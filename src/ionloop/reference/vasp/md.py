@@ -17,13 +17,15 @@ from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
 from ionloop.reference.folders import fresh_folder, geometry, read_text, same_request
 from ionloop.reference.schema import Trajectory
+from ionloop.reference.vasp.facts import found_settings
 from ionloop.reference.vasp.inputs import IonicVaspMdSet, sorted_order, vasp_structure
 from ionloop.reference.vasp.makers import (
+    engine_of,
     locked_kwargs,
     plain_document,
     run_here,
 )
-from ionloop.reference.vasp.output import VaspRun, found_settings, read_xdatcar
+from ionloop.reference.vasp.output import VaspRun, read_xdatcar
 from ionloop.reference.vasp.runs import MAX_RESTARTS, read_contcar
 from ionloop.reference.vasp.settings import VaspSettings, describe
 
@@ -84,7 +86,7 @@ class VaspMdMaker(MDMaker):
             n_steps=len(fractional),
             stopped=stopped if len(fractional) < n_steps else None,
             group=group,
-            engine=f"vasp {generator.dft.version}",
+            engine=engine_of(runs[-1], generator.dft),
             wall_s=sum(run.wall_s for run in runs),
         )
 

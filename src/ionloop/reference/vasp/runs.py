@@ -8,6 +8,7 @@ and one of ours that starts a killed run again.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 import shlex
@@ -75,6 +76,32 @@ class DiedHandler(ErrorHandler):
         return {"errors": ["VASP died"], "actions": actions}
 
 
+class BandWalltimeHandler(WalltimeHandler):
+    """Stop a band before the wall time ends: custodian's own handler doesn't see images.
+
+    VASP looks into the folder that it was started in, as custodian's own ending of bands
+    counts on; the images get a STOPCAR too.
+    """
+
+    def check(self, directory: str = "./") -> bool:
+        """Say whether less time is left than three steps of the slowest image take."""
+        if not self.wall_time:
+            return False
+        images = sorted(Path(directory).glob("[0-9][0-9]"))[1:-1]
+        steps = [t for image in images for t in VaspRun(image).step_times]
+        # custodian's start has no time zone.
+        passed = (dt.datetime.now() - self.start_time).total_seconds()  # noqa: DTZ005
+        needed = max(3 * max(steps, default=0.0), self.buffer_time)
+        return bool(steps) and self.wall_time - passed < needed
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        """Write the STOPCARs."""
+        folder = Path(directory)
+        for place in (folder, *sorted(folder.glob("[0-9][0-9]"))[1:-1]):
+            (place / "STOPCAR").write_text("LSTOP = .TRUE.\n")
+        return {"errors": ["Walltime reached"], "actions": None}
+
+
 def go_on_from_contcar(folder: Path) -> bool:
     """Copy a whole CONTCAR over the POSCAR; say whether there was one."""
     if not (folder / "POSCAR").exists() or read_contcar(folder) is None:
@@ -126,6 +153,8 @@ def handlers(kind: Kind) -> list[ErrorHandler]:
     if kind == "static":
         # A label is one ionic step: only an electronic step is short enough to stop at.
         watch.append(WalltimeHandler(settings.vasp_wall_time_s, 60, electronic_step_stop=True))
+    elif kind == "neb":
+        watch.append(BandWalltimeHandler(settings.vasp_wall_time_s))
     else:
         watch.append(WalltimeHandler(settings.vasp_wall_time_s))
     return watch if kind == "md" else [*watch, DiedHandler(kind)]
