@@ -14,8 +14,6 @@ from ionloop.frame import Frame
 
 #: What was asked for in a folder; a finished calculation of the same request is kept.
 REQUEST_FILE = "request.json"
-#: Folders of failed attempts that are kept beside a calculation's own.
-KEPT_FAILURES = 3
 
 
 def geometry(frame: Frame) -> dict[str, Any]:
@@ -43,17 +41,6 @@ def fresh_folder(folder: Path, request: dict[str, Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / REQUEST_FILE).write_text(json.dumps(request))
-
-
-def keep_failed(folder: Path) -> None:
-    """Rename a folder to ``NAME.failed.N``; the oldest above ``KEPT_FAILURES`` go."""
-    if not folder.exists():
-        return
-    kept = sorted(int(p.suffix[1:]) for p in folder.parent.glob(f"{folder.name}.failed.[0-9]*"))
-    number = kept[-1] + 1 if kept else 1
-    folder.rename(folder.with_name(f"{folder.name}.failed.{number}"))
-    for old in kept[: len(kept) + 1 - KEPT_FAILURES]:
-        shutil.rmtree(folder.with_name(f"{folder.name}.failed.{old}"))
 
 
 def drop_half_zipped(folder: Path) -> None:

@@ -13,6 +13,7 @@ from atomate2.cp2k.schemas.task import TaskDocument
 from jobflow import job
 
 from ionloop.frame import Frame
+from ionloop.reference.attempts import new_attempt
 from ionloop.reference.base import hash_settings
 from ionloop.reference.cp2k.fixes import readable_task_document
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
@@ -20,13 +21,7 @@ from ionloop.reference.cp2k.orbitals import Orbitals
 from ionloop.reference.cp2k.output import count_scf_steps, total_time
 from ionloop.reference.cp2k.runs import Outcome, finished, run_here
 from ionloop.reference.cp2k.settings import describe
-from ionloop.reference.folders import (
-    drop_half_zipped,
-    fresh_folder,
-    geometry,
-    keep_failed,
-    read_text,
-)
+from ionloop.reference.folders import drop_half_zipped, geometry, read_text
 from ionloop.reference.schema import SinglePoint
 from ionloop.units import HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
@@ -68,7 +63,7 @@ class Cp2kStaticMaker(StaticMaker):
         """Compute one frame in a folder below ``parent``.
 
         A job that was killed or is asked again runs in its old folder: a good label of the
-        same request is read again, all else starts afresh, with what failed kept beside it.
+        same request is read again; all else starts afresh, and what failed is put aside.
 
         Raises
         ------
@@ -117,14 +112,13 @@ class Cp2kStaticMaker(StaticMaker):
     ) -> Outcome:
         """Run CP2K; what fails from a former frame's wave function is tried from atoms."""
         structure = frame.to_structure()
-        keep_failed(folder)
-        fresh_folder(folder, request)
+        new_attempt(folder, request)
         given = orbitals.give(frame, folder)
         outcome = run_here(self, structure, folder, orbitals.sections(), start_again=True)
         if given and outcome.failure and not (outcome.died or outcome.out_of_time):
             logger.warning("%s: %s; computed again from atoms", folder, outcome.failure)
-            keep_failed(folder)
-            fresh_folder(folder, request)
+            orbitals.take(frame, folder, good=False)
+            new_attempt(folder, request)
             outcome = run_here(self, structure, folder, orbitals.sections(), start_again=True)
         orbitals.take(frame, folder, good=outcome.failure is None)
         return outcome

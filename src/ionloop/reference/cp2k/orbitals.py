@@ -1,7 +1,8 @@
 """The wave function on its way from one frame of a batch to the next.
 
 Frames of a batch are often neighbours on a trajectory, or images of a band. The next SCF then
-needs fewer steps; what it converges to is the same within its threshold.
+needs fewer steps; what it converges to is the same within its threshold. With k-points, whose
+file is another one, each frame starts from atoms.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ class Orbitals:
 
     def take(self, frame: Frame, folder: Path, *, good: bool) -> None:
         """Take a calculation's wave function out of its folder, if it converged."""
-        (folder / PREVIOUS_ORBITALS).unlink(missing_ok=True)
         # atomate2 zips what a good calculation leaves.
-        for written in sorted(folder.glob("*.wfn*")):
+        left = [*folder.glob("CP2K-RESTART.*"), *folder.glob(f"{PREVIOUS_ORBITALS}*")]
+        for written in left:
             if good and written.name.removesuffix(".gz") == "CP2K-RESTART.wfn":
                 with zopen(written, "rb") as source, self.path.open("wb") as target:
                     shutil.copyfileobj(source, target)

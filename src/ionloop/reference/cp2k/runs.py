@@ -211,4 +211,6 @@ def failure_in(folder: Path, version: str) -> str | None:
 
 def finished(folder: Path, request: dict[str, Any], version: str) -> bool:
     """Say whether a good label is there, of this very request."""
-    return same_request(folder, request) and failure_in(folder, version) is None
+    if not same_request(folder, request) or failure_in(folder, version):
+        return False
+    return "SCF run NOT converged" not in (read_text(folder / "cp2k.out") or "")

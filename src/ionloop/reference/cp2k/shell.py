@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ase.calculators.calculator import SCFError, all_changes
 from ase.calculators.cp2k import CP2K
+from ase.calculators.cp2k import Cp2kShell as AseShell
 
 from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
@@ -51,6 +53,8 @@ class Cp2kShell(CP2K):
         for attempt in range(1, MAX_RESTARTS + 2):
             before = path.stat().st_size if path.exists() else 0
             try:
+                if self._shell is None:
+                    self._start()
                 super().calculate(atoms, properties, system_changes)
             except (AssertionError, OSError, ValueError) as error:
                 self._bury(path, attempt, error)
@@ -61,6 +65,11 @@ class Cp2kShell(CP2K):
                 raise SCFError(msg)
             return
 
+    def _start(self) -> None:
+        """Start the shell; one that dies on its way is at hand all the same."""
+        self._shell = AseShell.__new__(AseShell)
+        self._shell.__init__(self.command, self._debug)  # type: ignore[misc]
+
     def _bury(self, path: Path, attempt: int, error: Exception) -> None:
         """Drop a shell that is gone, so that the next calculation starts another.
 
@@ -69,13 +78,18 @@ class Cp2kShell(CP2K):
         ExplorationError
             If it ended with words of its own, or this was the last attempt.
         """
-        if self._shell is None or self._shell._child is None:  # noqa: SLF001
+        child = None if self._shell is None else self._shell._child  # noqa: SLF001
+        if self._shell is None or child is None:
             raise error
         try:
-            status = self._shell._child.wait(timeout=10)  # noqa: SLF001
+            status = child.wait(timeout=10)
         except subprocess.TimeoutExpired:
             raise error from None  # it lives: the error is another one
+        for pipe in (child.stdin, child.stdout):
+            with suppress(BrokenPipeError):  # what wasn't sent
+                pipe.close()  # type: ignore[union-attr]
         # ASE would ask it to exit, and warn that it doesn't answer.
+        self._shell.isready = False
         self._shell._child = None  # type: ignore[assignment]  # noqa: SLF001
         self._shell = self._force_env_id = None
         output = path.read_text() if path.exists() else ""
