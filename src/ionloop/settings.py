@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     cp2k_data_dir: Path = Field(
         Path("/usr/share/cp2k"), description="CP2K's basis sets and potentials."
     )
+    cp2k_wall_time_s: int | None = Field(
+        None, gt=0, description="Wall time of a worker, s; None: what SLURM or PBS says."
+    )
+    cp2k_frozen_s: int = Field(
+        21_600, gt=0, description="A CP2K that says nothing for so long is ended, s."
+    )
     vasp_cmd: str = Field("vasp_std", description="Command that runs VASP in a folder.")
     vasp_gamma_cmd: str = Field(
         "vasp_gam", description="The same for Gamma alone; `vasp_cmd` where its program is missing."

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import atomate2.cp2k.run as atomate2_run
+from custodian.cp2k.jobs import Cp2kJob
 from pymatgen.io.cp2k.inputs import Keyword
 from pymatgen.io.cp2k.outputs import Cp2kOutput
 
 from ionloop.errors import ReferenceSetupError
+from ionloop.reference.runs import exit_words, on_a_leash
 
 #: Where Debian keeps the OpenBLAS without threads of its own.
 DEBIAN_SERIAL_BLAS = Path("/usr/lib/x86_64-linux-gnu/openblas-serial")
@@ -31,8 +34,7 @@ def quiet_command(command: str) -> str:
       calculations side by side run twenty times slower.
     - Debian's serial OpenBLAS, where it's installed: the threaded one starts threads too.
     - OpenMPI refuses root unless told twice; said only to root.
-    - ``setpriv --pdeathsig``: a worker killed with -9 leaves CP2K running, which would
-      write into the folder that the resumed job uses.
+    - The leash ends CP2K with its worker; see :func:`~ionloop.reference.runs.on_a_leash`.
 
     Raises
     ------
@@ -52,20 +54,62 @@ def quiet_command(command: str) -> str:
         variables["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
     if os.geteuid() == 0:
         variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    return shlex.join(["env", *(f"{k}={v}" for k, v in variables.items()), *leash, *words])
+    environment = [f"{k}={v}" for k, v in variables.items()]
+    return shlex.join(["env", *environment, *on_a_leash(words)])
 
 
-def plain_run() -> dict[str, Any]:
-    """Return arguments of atomate2's ``run_cp2k``: custodian judges, but mends nothing.
+class OwnProcessJob(Cp2kJob):
+    """custodian's job, ending its own process alone, and telling how that one ended.
 
-    custodian's handlers change the physics of a label (Fermi smearing, mixing, another
-    minimizer), so that it no longer has the settings hash it claims; and a handler that
-    stops a job calls ``killall cp2k.psmp``, which ends the other workers' calculations
-    as well. Without handlers that watch, custodian waits for the process instead of
-    looking every 10 s. Its output validator stays.
+    ``Cp2kJob.terminate`` calls ``killall cp2k.psmp``, which ends the calculations of all other
+    workers as well, and spares the one it is meant for where the command has another name.
     """
-    return {"handlers": [], "max_errors": 1}
+
+    #: Patience between SIGTERM and SIGKILL, s.
+    patience_s = 10.0
+    process: subprocess.Popen | None = None
+    ended_by_us = False
+
+    def run(self, directory: str = "./") -> subprocess.Popen:
+        """Start CP2K."""
+        self.ended_by_us = False
+        self.process = super().run(directory)
+        return self.process
+
+    def terminate(self, directory: str = "./") -> None:  # noqa: ARG002
+        """End CP2K; ``mpirun`` passes SIGTERM on to its processes."""
+        if self.process is None:
+            return
+        self.ended_by_us = True
+        self.process.terminate()
+        try:
+            self.process.wait(self.patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def status(self) -> int | None:
+        """Exit status of the last attempt; None if it never started."""
+        return None if self.process is None else self.process.poll()
+
+    def last_words(self, directory: str = "./") -> str:
+        """Say how the last attempt ended, with its own words where it left any."""
+        if self.ended_by_us:
+            return "silent for too long, ended"
+        errors = Path(directory, self.stderr_file)
+        return exit_words(self.status, errors.read_text() if errors.exists() else "")
+
+
+@contextmanager
+def job_of_ours(cp2k_job: OwnProcessJob) -> Iterator[None]:
+    """Let atomate2 run this job: its ``run_cp2k`` makes a ``Cp2kJob`` and takes no other."""
+    original = atomate2_run.Cp2kJob
+    atomate2_run.Cp2kJob = lambda *_args, **_kwargs: cp2k_job
+    try:
+        yield
+    finally:
+        atomate2_run.Cp2kJob = original
 
 
 def thermostat_keyword(name: str) -> Keyword:

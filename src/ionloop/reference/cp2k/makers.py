@@ -1,72 +1,31 @@
-"""atomate2's CP2K Makers, with our settings, our documents and no silent corrections."""
+"""atomate2's CP2K Maker of labels, with our settings, our documents and no silent corrections."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import chdir
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from atomate2.cp2k.jobs.base import BaseCp2kMaker
-from atomate2.cp2k.jobs.core import MDMaker, StaticMaker
+from atomate2.cp2k.jobs.core import StaticMaker
 from atomate2.cp2k.schemas.task import TaskDocument
-from custodian.custodian import CustodianError
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS
-from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
+from ionloop.reference.attempts import new_attempt
 from ionloop.reference.base import hash_settings
-from ionloop.reference.cp2k.fixes import plain_run, quiet_command, readable_task_document
-from ionloop.reference.cp2k.inputs import IonicMdSetGenerator, IonicSetGenerator
-from ionloop.reference.cp2k.output import (
-    count_scf_steps,
-    failure_reason,
-    is_finished,
-    read_xyz,
-    total_time,
-)
-from ionloop.reference.cp2k.settings import MdSettings, describe
-from ionloop.reference.folders import drop_half_zipped, fresh_folder, geometry, read_text
-from ionloop.reference.schema import SinglePoint, Trajectory
-from ionloop.settings import get_settings
+from ionloop.reference.cp2k.fixes import readable_task_document
+from ionloop.reference.cp2k.inputs import IonicSetGenerator
+from ionloop.reference.cp2k.orbitals import Orbitals
+from ionloop.reference.cp2k.output import count_scf_steps, total_time
+from ionloop.reference.cp2k.runs import Outcome, finished, run_here
+from ionloop.reference.cp2k.settings import describe
+from ionloop.reference.folders import drop_half_zipped, geometry, read_text
+from ionloop.reference.schema import SinglePoint
 from ionloop.units import HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
 logger = logging.getLogger(__name__)
-
-
-def run_in(
-    folder: Path, maker: BaseCp2kMaker, frame: Frame, request: dict[str, Any]
-) -> TaskDocument | None:
-    """Run a Maker's own ``make`` in a folder, unless the answer is already there.
-
-    A job that was killed runs again in its old folder: a finished calculation of the same
-    request is read again, an unfinished one starts afresh.
-
-    Returns
-    -------
-    TaskDocument | None
-        None if the calculation failed; the output in the folder says why.
-    """
-    command = quiet_command(get_settings().cp2k_cmd)
-    version = maker.input_set_generator.dft.version
-    if not is_finished(folder, request):
-        fresh_folder(folder, request)
-        ready = replace(maker, run_cp2k_kwargs={**maker.run_cp2k_kwargs, "cp2k_cmd": command})
-        with chdir(folder), readable_task_document():
-            try:
-                return BaseCp2kMaker.make.original(ready, frame.to_structure()).output
-            except CustodianError as error:
-                logger.warning("CP2K failed in %s: %s", folder, error)
-                return None
-    logger.info("reusing the finished calculation in %s", folder)
-    drop_half_zipped(folder)
-    if failure_reason(read_text(folder / "cp2k.out") or "", version):
-        return None
-    with readable_task_document():
-        return TaskDocument.from_directory(folder, **maker.task_document_kwargs)
 
 
 @dataclass
@@ -83,23 +42,28 @@ class Cp2kStaticMaker(StaticMaker):
         A user's ``~/.atomate2.yaml`` must not change a label behind its settings hash.
     stop_children_kwargs
         A failed label is quarantined later; it stops nothing.
-    run_cp2k_kwargs
-        Custodian without handlers; see :func:`~ionloop.reference.cp2k.fixes.plain_run`.
+    restart_orbitals
+        Whether a frame starts from the wave function of the one before it in its job.
     """
 
     name: str = "cp2k static"
     input_set_generator: IonicSetGenerator = field(default_factory=IonicSetGenerator)
     write_input_set_kwargs: dict = field(default_factory=lambda: {"apply_input_updates": False})
     stop_children_kwargs: dict = field(default_factory=lambda: {"handle_unsuccessful": False})
-    run_cp2k_kwargs: dict = field(default_factory=plain_run)
+    restart_orbitals: bool = True
 
     @job
     def make(self, frames: list[Frame]) -> list[SinglePoint]:  # type: ignore[override]
         """Compute energy and forces of frames, one folder each below the job's own."""
-        return [self.compute(frame, Path.cwd()) for frame in frames]
+        here = Path.cwd()
+        with Orbitals(here, used=self.restart_orbitals and len(frames) > 1) as orbitals:
+            return [self.compute(frame, here, orbitals) for frame in frames]
 
-    def compute(self, frame: Frame, parent: Path) -> SinglePoint:
+    def compute(self, frame: Frame, parent: Path, orbitals: Orbitals | None = None) -> SinglePoint:
         """Compute one frame in a folder below ``parent``.
+
+        A job that was killed or is asked again runs in its old folder: a good label of the
+        same request is read again; all else starts afresh, and what failed is put aside.
 
         Raises
         ------
@@ -111,9 +75,13 @@ class Cp2kStaticMaker(StaticMaker):
         settings_hash = hash_settings(settings)
         folder = parent / f"cp2k_{frame.frame_hash}"
         request = {"settings": settings_hash, "frame": geometry(frame)}
-        document = run_in(folder, self, frame, request)
+        if finished(folder, request, dft.version):
+            logger.info("reusing the finished calculation in %s", folder)
+            outcome = self._read_again(folder)
+        else:
+            orbitals = orbitals or Orbitals(parent, used=False)
+            outcome = self._calculate(frame, folder, request, orbitals)
         output = read_text(folder / "cp2k.out") or ""
-        failure = failure_reason(output, dft.version)
         common: dict[str, Any] = {
             "settings_hash": settings_hash,
             "settings": settings,
@@ -121,79 +89,36 @@ class Cp2kStaticMaker(StaticMaker):
             "wall_s": total_time(output),
             "directory": str(folder),
         }
-        if failure or document is None:
-            failure = failure or "custodian refused the output"
-            return SinglePoint(converged=False, failure=failure, **common)
+        if outcome.failure or outcome.document is None:
+            return SinglePoint(converged=False, failure=outcome.failure, **common)
         # atomate2 leaves the forces in hartree/bohr, though the energy is in eV.
-        forces = np.array(document.output.forces) * HARTREE_PER_BOHR_EV_PER_ANGSTROM
+        forces = np.array(outcome.document.output.forces) * HARTREE_PER_BOHR_EV_PER_ANGSTROM
         return SinglePoint(
-            energy=document.output.energy,
+            energy=outcome.document.output.energy,
             forces=forces.tolist(),
             converged=True,
             n_scf=count_scf_steps(output),
             **common,
         )
 
+    def _read_again(self, folder: Path) -> Outcome:
+        drop_half_zipped(folder)
+        with readable_task_document():
+            document = TaskDocument.from_directory(folder, **self.task_document_kwargs)
+        return Outcome(document, None)
 
-@dataclass
-class Cp2kMdMaker(MDMaker):
-    """atomate2's MD Maker, whose job returns a ``Trajectory``.
-
-    The other fields are those of :class:`Cp2kStaticMaker`.
-
-    Parameters
-    ----------
-    task_document_kwargs
-        Positions are read from CP2K's own file, so atomate2 keeps no second copy.
-    """
-
-    name: str = "cp2k md"
-    input_set_generator: IonicMdSetGenerator = field(default_factory=IonicMdSetGenerator)
-    write_input_set_kwargs: dict = field(default_factory=lambda: {"apply_input_updates": False})
-    stop_children_kwargs: dict = field(default_factory=lambda: {"handle_unsuccessful": False})
-    run_cp2k_kwargs: dict = field(default_factory=plain_run)
-    task_document_kwargs: dict = field(default_factory=dict)
-
-    @job(data=DATA_FIELDS)
-    def make(self, frame: Frame, group: str) -> Trajectory:  # type: ignore[override]
-        """Run NVT molecular dynamics from a frame.
-
-        A run that CP2K ended early keeps the frames that it wrote.
-
-        Raises
-        ------
-        ReferenceSetupError
-            If CP2K or its data can't be found.
-        ExplorationError
-            If fewer than two frames were written.
-        """
-        generator = self.input_set_generator
-        run = MdSettings(**generator.md)
-        folder = Path.cwd() / f"cp2k_md_{frame.frame_hash}"
-        settings_hash = hash_settings(describe(generator.dft))
-        request = {"settings": settings_hash, "md": asdict(run), "frame": geometry(frame)}
-        run_in(folder, self, frame, request)
-        output = read_text(folder / "cp2k.out") or ""
-        reason = failure_reason(output, generator.dft.version)
-        text = read_text(folder / "CP2K-pos-1.xyz") or ""
-        positions, steps = read_xyz(text, len(frame.symbols))
-        if len(positions) < 2:
-            msg = (
-                f"expected an MD run of {run.n_steps} steps, got {len(positions)} frames in "
-                f"{folder}: {reason}; see cp2k.out there"
-            )
-            raise ExplorationError(msg)
-        if reason:
-            logger.warning("MD in %s kept %d frames: %s", folder, len(positions), reason)
-        return Trajectory.from_positions(
-            positions,
-            frame.to_atoms(),
-            charge=frame.charge,
-            temperature=run.temperature,
-            frame_interval_fs=run.store_every * run.time_step,
-            n_steps=steps[-1],
-            stopped=(reason or "no reason given") if steps[-1] < run.n_steps else None,
-            group=group,
-            engine=f"cp2k {generator.dft.version}",
-            wall_s=total_time(output),
-        )
+    def _calculate(
+        self, frame: Frame, folder: Path, request: dict[str, Any], orbitals: Orbitals
+    ) -> Outcome:
+        """Run CP2K; what fails from a former frame's wave function is tried from atoms."""
+        structure = frame.to_structure()
+        new_attempt(folder, request)
+        given = orbitals.give(frame, folder)
+        outcome = run_here(self, structure, folder, orbitals.sections(), start_again=True)
+        if given and outcome.failure and not (outcome.died or outcome.out_of_time):
+            logger.warning("%s: %s; computed again from atoms", folder, outcome.failure)
+            orbitals.take(frame, folder, good=False)
+            new_attempt(folder, request)
+            outcome = run_here(self, structure, folder, orbitals.sections(), start_again=True)
+        orbitals.take(frame, folder, good=outcome.failure is None)
+        return outcome

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ionloop.reference.folders import read_text, same_request
-
 END_MARK = "PROGRAM ENDED AT"
-
-
-def is_finished(folder: Path, request: dict[str, Any]) -> bool:
-    """Say whether CP2K ran to its end here, on this very request."""
-    return same_request(folder, request) and END_MARK in (read_text(folder / "cp2k.out") or "")
 
 
 def failure_reason(output: str, version: str) -> str | None:

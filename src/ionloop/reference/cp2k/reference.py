@@ -21,7 +21,8 @@ from ionloop.reference.cp2k.inputs import (
     IonicMdSetGenerator,
     IonicSetGenerator,
 )
-from ionloop.reference.cp2k.makers import Cp2kMdMaker, Cp2kStaticMaker
+from ionloop.reference.cp2k.makers import Cp2kStaticMaker
+from ionloop.reference.cp2k.md import Cp2kMdMaker
 from ionloop.reference.cp2k.neb import cp2k_band
 from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings, describe, kind_of
 from ionloop.seed.schema import Hop
@@ -38,10 +39,15 @@ class Cp2kReference(Reference):
     ----------
     dft
         The settings that decide the numbers.
+    restart_orbitals
+        Whether a frame starts from the wave function of the one before it in its job: with
+        ``frames_per_job`` above 1, and frames that resemble each other. No part of the
+        settings hash: both ways end within the SCF's threshold.
     """
 
     name: str = "cp2k"
     dft: Cp2kSettings = field(default_factory=Cp2kSettings)  # type: ignore[arg-type]
+    restart_orbitals: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -66,9 +72,12 @@ class Cp2kReference(Reference):
         """Make a job of static calculations; see :class:`Cp2kStaticMaker`."""
         warn_if_skewed(frames[0])
         generator = IonicSetGenerator(dft=self.dft)
-        return Cp2kStaticMaker(name=f"{self.name} static", input_set_generator=generator).make(
-            frames
+        maker = Cp2kStaticMaker(
+            name=f"{self.name} static",
+            input_set_generator=generator,
+            restart_orbitals=self.restart_orbitals,
         )
+        return maker.make(frames)
 
     def md(
         self,

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from custodian.custodian import ErrorHandler
-from custodian.utils import backup
 from custodian.vasp.handlers import FrozenJobErrorHandler, WalltimeHandler
 from pymatgen.io.vasp.inputs import Poscar
 
 from ionloop.errors import ReferenceSetupError
+from ionloop.reference.runs import MAX_RESTARTS, StartAgain, on_a_leash, put_aside
 from ionloop.reference.vasp.output import VaspRun
 from ionloop.settings import get_settings
 
@@ -31,13 +31,11 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 #: It asks the handlers at every n-th look: each reads files.
 CHECK_EVERY = 60
-#: How often a killed calculation is started again in one launch.
-MAX_RESTARTS = 2
 
 Kind = Literal["static", "md", "relax", "neb"]
 
 
-class DiedHandler(ErrorHandler):
+class DiedHandler(StartAgain):
     """Start a calculation again that was killed: out of memory, a lost node, a signal.
 
     The input stays as it is, but for positions: a relaxation or band goes on from where it
@@ -48,10 +46,6 @@ class DiedHandler(ErrorHandler):
     kind
         Static calculations have nothing to go on from.
     """
-
-    is_monitor = False
-    max_num_corrections = MAX_RESTARTS
-    raise_on_max = True
 
     def __init__(self, kind: Kind = "static") -> None:
         self.kind = kind
@@ -68,11 +62,9 @@ class DiedHandler(ErrorHandler):
         outputs = ("OUTCAR", "OSZICAR", "vasprun.xml", "vasp.out", "std_err.txt", "CONTCAR")
         actions: list[dict[str, Any]] = [{"started again": VaspRun(folder).last_words()}]
         for place in [folder, *sorted(folder.glob("[0-9][0-9]"))]:
-            backup([name for name in outputs if (place / name).exists()], directory=str(place))
             if self.kind in {"relax", "neb"} and go_on_from_contcar(place):
                 actions.append({"positions": f"{place.name}/CONTCAR"})
-            for name in outputs:
-                (place / name).unlink(missing_ok=True)
+            put_aside(place, outputs)
         return {"errors": ["VASP died"], "actions": actions}
 
 
@@ -137,13 +129,7 @@ def vasp_command(command: str, variable: str) -> str:
             "runs VASP here, as 'mpirun -n 16 /path/to/vasp_std'"
         )
         raise ReferenceSetupError(msg)
-    return on_a_leash(words)
-
-
-def on_a_leash(words: list[str]) -> str:
-    """Let the kernel end a program with the worker that started it, where Linux can."""
-    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    return shlex.join([*leash, *words])
+    return shlex.join(on_a_leash(words))
 
 
 def handlers(kind: Kind) -> list[ErrorHandler]:
@@ -175,7 +161,9 @@ def run_arguments(kind: Kind) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "vasp_cmd": vasp_command(command, variable),
         # custodian takes it for a mesh of Gamma alone, where it finds the program.
-        "vasp_gamma_cmd": on_a_leash(shlex.split(os.path.expandvars(settings.vasp_gamma_cmd))),
+        "vasp_gamma_cmd": shlex.join(
+            on_a_leash(shlex.split(os.path.expandvars(settings.vasp_gamma_cmd)))
+        ),
         "handlers": handlers(kind),
         "max_errors": MAX_RESTARTS + 1,
         "custodian_kwargs": {"polling_time_step": POLL_S, "monitor_freq": CHECK_EVERY},

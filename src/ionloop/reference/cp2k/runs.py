@@ -1,0 +1,216 @@
+"""How CP2K is started, watched and started again; nothing here edits a setting.
+
+custodian runs every calculation. Its own handlers mend what failed by other settings (Fermi
+smearing, mixing, another minimizer), so that a label no longer has the settings hash it
+claims; they are off. On are ours: one starts a killed run again, one ends a run that has
+gone silent. Wall time is CP2K's own affair: ``GLOBAL/WALLTIME`` stops it after an
+electronic step.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from atomate2.cp2k.jobs.base import BaseCp2kMaker
+from atomate2.cp2k.schemas.task import TaskDocument
+from atomate2.cp2k.sets.base import Cp2kInputGenerator, Cp2kInputSet
+from custodian.custodian import CustodianError, ErrorHandler
+from pymatgen.core import Molecule, Structure
+
+from ionloop.reference.cp2k.fixes import (
+    OwnProcessJob,
+    job_of_ours,
+    quiet_command,
+    readable_task_document,
+)
+from ionloop.reference.cp2k.output import END_MARK, failure_reason
+from ionloop.reference.folders import read_text, same_request
+from ionloop.reference.runs import (
+    MAX_RESTARTS,
+    SilentHandler,
+    StartAgain,
+    put_aside,
+    seconds_left,
+)
+from ionloop.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+#: custodian looks this often whether CP2K ended, s; a label takes seconds.
+POLL_S = 0.1
+#: It asks the handlers at every n-th look.
+CHECK_EVERY = 600
+#: CP2K is stopped so long before the worker's end, s: it ends its electronic step first.
+RESERVE_S = 120
+#: What the reason of a calculation begins with that CP2K stopped by itself in time.
+WALL_TIME = "stopped near the end of the worker's wall time"
+#: Orbitals that a calculation starts from; without the file CP2K starts from atoms.
+PREVIOUS_ORBITALS = "previous.wfn"
+
+
+class DiedHandler(StartAgain):
+    """Start a calculation again that ended without a word of its own.
+
+    The input stays as it is. Orbitals to start from are dropped: they may be what it died of.
+
+    Parameters
+    ----------
+    job
+        The calculation.
+    """
+
+    def __init__(self, job: OwnProcessJob) -> None:
+        self.job = job
+
+    def check(self, directory: str = "./") -> bool:
+        """Say whether CP2K died: neither its end mark nor its own [ABORT]."""
+        output = read_text(Path(directory) / "cp2k.out") or ""
+        return self.job.ended_by_us or not (END_MARK in output or "[ABORT]" in output)
+
+    def correct(self, directory: str = "./") -> dict[str, Any]:
+        """Put the output aside."""
+        folder, words = Path(directory), self.job.last_words(directory)
+        logger.warning("CP2K in %s: %s; it is started again", folder.resolve(), words)
+        put_aside(folder, ("cp2k.out", "std_err.txt"))
+        (folder / PREVIOUS_ORBITALS).unlink(missing_ok=True)
+        return {"errors": ["CP2K died"], "actions": [{"started again": words}]}
+
+
+@dataclass
+class InputWith(Cp2kInputGenerator):
+    """Inputs with sections that steer a run and change no number.
+
+    Parameters
+    ----------
+    inner
+        Makes the input.
+    sections
+        What is set besides, as pymatgen's ``Cp2kInput.update`` takes it.
+    """
+
+    inner: Cp2kInputGenerator | None = None
+    sections: dict | None = None
+
+    def get_input_set(
+        self,
+        structure: Structure | Molecule = None,  # type: ignore[assignment]
+        prev_dir: str | Path | None = None,
+        optional_files: dict | None = None,
+    ) -> Cp2kInputSet:
+        """Make the inner input set and add the sections."""
+        inputs = self.inner.get_input_set(structure, prev_dir, optional_files)  # type: ignore[union-attr]
+        inputs.cp2k_input.update(self.sections or {})
+        return inputs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of CP2K ended.
+
+    Parameters
+    ----------
+    document
+        atomate2's; None if custodian or atomate2 couldn't use the output.
+    failure
+        Why it isn't what was asked; None if it is.
+    died
+        Whether CP2K was killed, in every attempt.
+    """
+
+    document: TaskDocument | None
+    failure: str | None
+    died: bool = False
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether CP2K stopped near the end of the worker's wall time."""
+        return self.failure is not None and self.failure.startswith(WALL_TIME)
+
+
+def run_here(
+    maker: BaseCp2kMaker,
+    structure: Structure,
+    folder: Path,
+    sections: dict[str, Any],
+    *,
+    start_again: bool,
+) -> Outcome:
+    """Run a Maker's own ``make`` in a folder.
+
+    Parameters
+    ----------
+    maker
+        One of atomate2's, with our input set generator.
+    structure
+        The cell.
+    folder
+        Where; it exists.
+    sections
+        Set in the input besides; they must change no number.
+    start_again
+        Whether a killed calculation is started again unchanged.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If CP2K or its data can't be found.
+    """
+    generator = maker.input_set_generator
+    job = OwnProcessJob(shlex.split(quiet_command(get_settings().cp2k_cmd)))
+    handlers: list[ErrorHandler] = [SilentHandler("cp2k.out", get_settings().cp2k_frozen_s)]
+    died = DiedHandler(job)
+    ready = replace(
+        maker,
+        input_set_generator=InputWith(inner=generator, sections=with_wall_time(sections)),
+        run_cp2k_kwargs={
+            "handlers": [*handlers, died] if start_again else handlers,
+            "max_errors": 2 * (1 + MAX_RESTARTS),  # silence and the death that ends it are two
+            "custodian_kwargs": {"polling_time_step": POLL_S, "monitor_freq": CHECK_EVERY},
+        },
+    )
+    document = None
+    with chdir(folder), readable_task_document(), job_of_ours(job):
+        try:
+            document = BaseCp2kMaker.make.original(ready, structure).output
+        except CustodianError as error:
+            logger.warning("CP2K failed in %s: %s", folder, error)
+        except Exception:
+            if (failure := failure_in(folder, generator.dft.version)) is None:
+                raise
+            logger.warning("atomate2 couldn't read %s: %s", folder, failure, exc_info=True)
+        if job.status is not None and died.check():
+            n_attempts = died.n_applied_corrections + 1
+            attempts = f", {n_attempts} attempts" if n_attempts > 1 else ""
+            return Outcome(None, f"CP2K died: {job.last_words()}{attempts}", died=True)
+    failure = failure_in(folder, generator.dft.version)
+    if document is None and failure is None:
+        failure = "custodian refused the output"
+    return Outcome(document, failure)
+
+
+def with_wall_time(sections: dict[str, Any]) -> dict[str, Any]:
+    """Let CP2K stop itself in time, if this worker's time is limited."""
+    left = seconds_left(get_settings().cp2k_wall_time_s)
+    if left is None:
+        return sections
+    return sections | {"GLOBAL": {"WALLTIME": max(1, int(left - RESERVE_S))}}
+
+
+def failure_in(folder: Path, version: str) -> str | None:
+    """Say why a folder's output is not what was asked, or None if it is."""
+    output = read_text(folder / "cp2k.out") or ""
+    if "exceeded requested execution time" in output:
+        return f"{WALL_TIME}; run again, it is computed again"
+    return failure_reason(output, version)
+
+
+def finished(folder: Path, request: dict[str, Any], version: str) -> bool:
+    """Say whether a good label is there, of this very request."""
+    if not same_request(folder, request) or failure_in(folder, version):
+        return False
+    return "SCF run NOT converged" not in (read_text(folder / "cp2k.out") or "")
