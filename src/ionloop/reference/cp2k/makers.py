@@ -19,13 +19,15 @@ from ionloop.document import DATA_FIELDS
 from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
+from ionloop.reference.cp2k.facts import facts_of, geometry_failure
 from ionloop.reference.cp2k.fixes import plain_run, quiet_command, readable_task_document
+from ionloop.reference.cp2k.found import found_settings
 from ionloop.reference.cp2k.inputs import IonicMdSetGenerator, IonicSetGenerator
 from ionloop.reference.cp2k.output import (
-    count_scf_steps,
     failure_reason,
     is_finished,
     read_xyz,
+    stress_of,
     total_time,
 )
 from ionloop.reference.cp2k.settings import MdSettings, describe
@@ -107,15 +109,15 @@ class Cp2kStaticMaker(StaticMaker):
             If CP2K or its data can't be found. A calculation that fails is a result.
         """
         dft = self.input_set_generator.dft
-        settings = describe(dft)
-        settings_hash = hash_settings(settings)
         folder = parent / f"cp2k_{frame.frame_hash}"
-        request = {"settings": settings_hash, "frame": geometry(frame)}
+        request = {"settings": hash_settings(describe(dft)), "frame": geometry(frame)}
         document = run_in(folder, self, frame, request)
         output = read_text(folder / "cp2k.out") or ""
-        failure = failure_reason(output, dft.version)
+        failure = failure_reason(output, dft.version) or geometry_failure(output, frame)
+        settings = found_settings(output, folder, dft)
         common: dict[str, Any] = {
-            "settings_hash": settings_hash,
+            **facts_of(output),
+            "settings_hash": hash_settings(settings),
             "settings": settings,
             "engine": f"cp2k {dft.version}",
             "wall_s": total_time(output),
@@ -129,8 +131,8 @@ class Cp2kStaticMaker(StaticMaker):
         return SinglePoint(
             energy=document.output.energy,
             forces=forces.tolist(),
+            stress=stress_of(output) if dft.stress else None,
             converged=True,
-            n_scf=count_scf_steps(output),
             **common,
         )
 

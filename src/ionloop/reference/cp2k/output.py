@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ionloop.reference.folders import read_text, same_request
+from ionloop.reference.importers.cp2k_output import evaluations
 
 END_MARK = "PROGRAM ENDED AT"
 
@@ -43,9 +44,11 @@ def failure_reason(output: str, version: str) -> str | None:
     return None
 
 
-def count_scf_steps(output: str) -> int:
-    """Sum the electronic steps of all converged SCF cycles in an output."""
-    return sum(int(n) for n in re.findall(r"SCF run converged in\s+(\d+) steps", output))
+def stress_of(output: str) -> list[list[float]] | None:
+    """Return the last stress printed, [3, 3], ASE's sign, eV/Å³; None if there is none."""
+    found = evaluations(output)
+    stress = found[-1].stress if found else None
+    return None if stress is None else stress.tolist()
 
 
 def total_time(output: str) -> float:
