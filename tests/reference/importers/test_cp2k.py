@@ -19,13 +19,14 @@ from ionloop.errors import ImportLabelsError
 from ionloop.reference.cp2k import Cp2kReference
 from ionloop.reference.cp2k.fixes import quiet_command
 from ionloop.reference.importers.compare import Stated, compare
-from ionloop.reference.importers.cp2k import evaluations, read_cp2k
+from ionloop.reference.importers.cp2k import read_cp2k
 from ionloop.reference.importers.cp2k_input import (
     Cp2kInputFile,
     cell_of,
     coordinates_of,
-    settings_of,
 )
+from ionloop.reference.importers.cp2k_output import evaluations
+from ionloop.reference.importers.cp2k_settings import settings_of
 from ionloop.settings import get_settings
 from ionloop.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
@@ -228,6 +229,7 @@ def test_a_label_of_our_own_reference_has_its_settings(tmp_path):
     stated = {
         **{k: expected[k] for k in ("code", "version", "functional", "cutoff", "rel_cutoff")},
         **{k: expected[k] for k in ("n_grids", "eps_default", "eps_scf", "smoothing")},
+        "spin_polarized": False,
         "kinds": {
             "Li": {"basis": "DZVP-ION-GTH-q3", "potential": "GTH-PBE-q3"},
             "Cl": {"basis": "DZVP-MOLOPT-SR-GTH-q7", "potential": "GTH-PBE-q7"},

@@ -13,8 +13,10 @@ from pymatgen.io.cp2k.inputs import (
     Cp2kInput,
     GaussianTypeOrbitalBasisSet,
     GthPotential,
+    Keyword,
     Section,
 )
+from pymatgen.io.vasp.inputs import Kpoints
 
 from ionloop.reference.cp2k.fixes import known_warnings, thermostat_keyword
 from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings, entries, kind_of
@@ -51,27 +53,46 @@ def _off(name: str) -> Section:
     return Section(name, section_parameters=["OFF"])
 
 
+def _xc_input(dft: Cp2kSettings) -> dict[str, Any]:
+    """Return the functional's changes; pymatgen takes PBE and r2SCAN by name."""
+    changes: dict[str, Any] = {}
+    if dft.functional == "PBEsol":
+        changes["XC_FUNCTIONAL"] = {"PBE": {"PARAMETRIZATION": "PBESOL"}}
+    if dft.smoothing:
+        changes["XC_GRID"] = {"XC_SMOOTH_RHO": "NN10", "XC_DERIV": "SPLINE2_SMOOTH"}
+    return changes
+
+
+def _smearing_input(dft: Cp2kSettings) -> dict[str, Any]:
+    """Return the SCF section's changes; a stated multiplicity fixes the moment."""
+    if dft.smearing is None:
+        return {}
+    added = [dft.smearing.added_mos] * (2 if dft.spin_polarized else 1)
+    changes: dict[str, Any] = {"ADDED_MOS": Keyword("ADDED_MOS", *added)}
+    if dft.spin_polarized and dft.multiplicity:
+        changes["SMEAR"] = {"FIXED_MAGNETIC_MOMENT": float(dft.multiplicity - 1)}
+    return changes
+
+
 def base_input(symbols: list[str], dft: Cp2kSettings) -> dict[str, Any]:
     """Return the arguments of pymatgen's ``DftSet`` that all our calculations share."""
     # pymatgen's diagonalization ignores max_scf (always 400): set it in the section.
-    scf = {"MAX_SCF": dft.max_scf, "PRINT": {"RESTART": _off("RESTART")}}
-    changes: dict[str, Any] = {"SCF": scf}
-    if dft.smoothing:
-        changes["XC"] = {
-            "XC_GRID": {"XC_SMOOTH_RHO": "NN10", "XC_DERIV": "SPLINE2_SMOOTH"},
-        }
+    scf = {"MAX_SCF": dft.max_scf, "PRINT": {"RESTART": _off("RESTART")}, **_smearing_input(dft)}
+    changes: dict[str, Any] = {"SCF": scf, "XC": _xc_input(dft)}
     silent = dict.fromkeys(("dos", "pdos", "v_hartree", "e_density", "mo_cubes"), False)
     return {
         "basis_and_potential": _kinds_input(symbols, dft),
-        "xc_functionals": dft.functional,
+        "xc_functionals": "PBE" if dft.functional == "PBEsol" else dft.functional,
         "cutoff": dft.cutoff,
         "rel_cutoff": dft.rel_cutoff,
         "ngrids": dft.n_grids,
         "eps_default": dft.eps_default,
         "eps_scf": dft.eps_scf,
         "ot": False,
-        "smearing": False,
-        "spin_polarized": False,
+        "smearing": dft.smearing is not None,
+        "elec_temp": dft.smearing.temperature if dft.smearing else 0.0,
+        "spin_polarized": dft.spin_polarized,
+        "multiplicity": dft.multiplicity or 0,
         "alpha": dft.mixing_alpha,
         "nbuffer": dft.n_broyden,
         "n_simple_mix": 0,
@@ -115,13 +136,23 @@ class IonicSetGenerator(Cp2kInputGenerator):
     ) -> Cp2kInputSet:
         """Make the input set of a structure; see atomate2."""
         symbols = sorted({site.specie.symbol for site in structure})
-        generator = _Filled(config_dict={"cp2k_input": self.input_settings(symbols)})
+        generator = _Filled(
+            config_dict={"cp2k_input": self.input_settings(symbols), "KPOINTS": {}},
+            user_kpoints_settings=self.k_points(),
+        )
         with known_warnings():
             return generator.get_input_set(structure, prev_dir, optional_files)
 
     def input_settings(self, symbols: list[str]) -> dict[str, Any]:
         """Return the arguments of ``DftSet`` and of its methods."""
-        return {**base_input(symbols, self.dft), "run_type": "ENERGY_FORCE"}
+        result = base_input(symbols, self.dft)
+        if self.dft.stress:
+            result["override_default_params"]["FORCE_EVAL"]["STRESS_TENSOR"] = "ANALYTICAL"
+        return {**result, "run_type": "ENERGY_FORCE"}
+
+    def k_points(self) -> Kpoints | None:
+        """Return the mesh; None leaves the section out, which is the Gamma point."""
+        return Kpoints.monkhorst_automatic(self.dft.k_mesh) if self.dft.k_mesh else None
 
 
 @dataclass
@@ -138,6 +169,8 @@ class _Filled(Cp2kInputGenerator):
 @dataclass
 class IonicMdSetGenerator(IonicSetGenerator):
     """Input sets of molecular dynamics: NVT, CSVR, orbital transformation with ASPC.
+
+    Smeared occupations and k-points are diagonalized, as labels are.
 
     Parameters
     ----------
@@ -162,7 +195,7 @@ class IonicMdSetGenerator(IonicSetGenerator):
                 "RESTART_HISTORY": _off("RESTART_HISTORY"),
             },
         }
-        if run.orbital_transformation:
+        if run.orbital_transformation and self.dft.smearing is None and self.k_points() is None:
             # It counts inner steps, with an outer loop around.
             changes["FORCE_EVAL"]["DFT"]["SCF"]["MAX_SCF"] = 25
             result |= ORBITAL_TRANSFORMATION

@@ -15,10 +15,12 @@ from jobflow import job
 from ionloop.frame import Frame
 from ionloop.reference.attempts import new_attempt
 from ionloop.reference.base import hash_settings
+from ionloop.reference.cp2k.facts import facts_of, geometry_failure
 from ionloop.reference.cp2k.fixes import readable_task_document
+from ionloop.reference.cp2k.found import found_settings
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.orbitals import Orbitals
-from ionloop.reference.cp2k.output import count_scf_steps, total_time
+from ionloop.reference.cp2k.output import is_unconverged, stress_of, total_time
 from ionloop.reference.cp2k.runs import Outcome, finished, run_here
 from ionloop.reference.cp2k.settings import describe
 from ionloop.reference.folders import drop_half_zipped, geometry, read_text
@@ -71,10 +73,8 @@ class Cp2kStaticMaker(StaticMaker):
             If CP2K or its data can't be found. A calculation that fails is a result.
         """
         dft = self.input_set_generator.dft
-        settings = describe(dft)
-        settings_hash = hash_settings(settings)
         folder = parent / f"cp2k_{frame.frame_hash}"
-        request = {"settings": settings_hash, "frame": geometry(frame)}
+        request = {"settings": hash_settings(describe(dft)), "frame": geometry(frame)}
         if finished(folder, request, dft.version):
             logger.info("reusing the finished calculation in %s", folder)
             outcome = self._read_again(folder)
@@ -82,22 +82,27 @@ class Cp2kStaticMaker(StaticMaker):
             orbitals = orbitals or Orbitals(parent, used=False)
             outcome = self._calculate(frame, folder, request, orbitals)
         output = read_text(folder / "cp2k.out") or ""
+        settings = found_settings(output, folder, dft)
         common: dict[str, Any] = {
-            "settings_hash": settings_hash,
+            **facts_of(output),
+            "settings_hash": hash_settings(settings),
             "settings": settings,
             "engine": f"cp2k {dft.version}",
             "wall_s": total_time(output),
             "directory": str(folder),
         }
-        if outcome.failure or outcome.document is None:
-            return SinglePoint(converged=False, failure=outcome.failure, **common)
+        failure = outcome.failure or geometry_failure(output, frame)
+        if failure or outcome.document is None:
+            # Too few electronic steps are the gate's to tell, from the facts.
+            failure = None if is_unconverged(output) else failure
+            return SinglePoint(converged=False, failure=failure, **common)
         # atomate2 leaves the forces in hartree/bohr, though the energy is in eV.
         forces = np.array(outcome.document.output.forces) * HARTREE_PER_BOHR_EV_PER_ANGSTROM
         return SinglePoint(
             energy=outcome.document.output.energy,
             forces=forces.tolist(),
+            stress=stress_of(output) if dft.stress else None,
             converged=True,
-            n_scf=count_scf_steps(output),
             **common,
         )
 

@@ -6,7 +6,15 @@ import re
 
 import numpy as np
 
+from ionloop.reference.importers.cp2k_output import evaluations
+
 END_MARK = "PROGRAM ENDED AT"
+UNCONVERGED = "SCF run NOT converged"
+
+
+def is_unconverged(output: str) -> bool:
+    """Say whether CP2K came to its end with an SCF that didn't converge."""
+    return END_MARK in output and "[ABORT]" not in output and UNCONVERGED in output
 
 
 def failure_reason(output: str, version: str) -> str | None:
@@ -29,14 +37,16 @@ def failure_reason(output: str, version: str) -> str | None:
         return f"CP2K aborted: {words[:300]}"
     if END_MARK not in output:
         return f"output ends without {END_MARK!r} after {len(output)} characters"
-    if unconverged := output.count("SCF run NOT converged"):
+    if unconverged := output.count(UNCONVERGED):
         return f"SCF not converged {unconverged} times within the steps allowed"
     return None
 
 
-def count_scf_steps(output: str) -> int:
-    """Sum the electronic steps of all converged SCF cycles in an output."""
-    return sum(int(n) for n in re.findall(r"SCF run converged in\s+(\d+) steps", output))
+def stress_of(output: str) -> list[list[float]] | None:
+    """Return the last stress printed, [3, 3], ASE's sign, eV/Å³; None if there is none."""
+    found = evaluations(output)
+    stress = found[-1].stress if found else None
+    return None if stress is None else stress.tolist()
 
 
 def total_time(output: str) -> float:

@@ -56,8 +56,8 @@ class Cp2kReference(Reference):
 
     @property
     def has_stress(self) -> bool:
-        """False: the smoothed density's pressure is wrong by GPa."""
-        return False
+        """As the settings say: the smoothed density's pressure is wrong by GPa."""
+        return self.dft.stress
 
     @property
     def cheap(self) -> bool:

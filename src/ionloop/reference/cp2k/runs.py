@@ -28,7 +28,7 @@ from ionloop.reference.cp2k.fixes import (
     quiet_command,
     readable_task_document,
 )
-from ionloop.reference.cp2k.output import END_MARK, failure_reason
+from ionloop.reference.cp2k.output import END_MARK, UNCONVERGED, failure_reason
 from ionloop.reference.folders import read_text, same_request
 from ionloop.reference.runs import (
     MAX_RESTARTS,
@@ -213,4 +213,4 @@ def finished(folder: Path, request: dict[str, Any], version: str) -> bool:
     """Say whether a good label is there, of this very request."""
     if not same_request(folder, request) or failure_in(folder, version):
         return False
-    return "SCF run NOT converged" not in (read_text(folder / "cp2k.out") or "")
+    return UNCONVERGED not in (read_text(folder / "cp2k.out") or "")

@@ -1,13 +1,14 @@
 """What decides a CP2K label: settings, basis sets and pseudopotentials.
 
-Gaussian and plane waves, PBE, GTH potentials, Gamma point only, restricted. Two
-choices are unusual and decide the cost:
+Gaussian and plane waves, GTH potentials; by default PBE, Gamma point only, restricted.
+Two choices are unusual and decide the cost:
 
 - Lithium has a basis of our own (``data/BASIS_ION``): the core contraction of
   DZVP-GTH with a split valence, without the diffuse tail that only a free atom needs.
 - The density on the grid is smoothed (``XC_SMOOTH_RHO NN10``, ``XC_DERIV
   SPLINE2_SMOOTH``), which lowers the egg-box error of oxides at 300 Ry tenfold. The
-  stress is then wrong by GPa and depends on the cut-off, so none is computed.
+  stress is then wrong by GPa and depends on the cut-off: smoothing and stress exclude
+  each other.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from ionloop.document import Document
 from ionloop.errors import ReferenceSetupError
@@ -28,6 +29,8 @@ from ionloop.settings import get_settings
 
 #: Name of the basis file that this package ships.
 OWN_BASIS_FILE = "BASIS_ION"
+#: What isn't physics, or is written in another way.
+UNHASHED: Any = {"schema_version": True, "kinds": True, "smearing": {"schema_version"}}
 
 
 class Kind(Document):
@@ -38,10 +41,30 @@ class Kind(Document):
     potential: str = Field(description="Name of the pseudopotential.")
 
 
+class Smearing(Document):
+    """Occupations by Fermi and Dirac; energies are then free energies of the electrons."""
+
+    temperature: float = Field(gt=0, description="Temperature of the electrons, K.")
+    added_mos: int = Field(
+        ge=1, description="Orbitals above the occupied ones, of each spin; the last stays empty."
+    )
+
+
 class Cp2kSettings(Document):
     """All that decides a CP2K label."""
 
-    functional: Literal["PBE"] = Field("PBE", description="Exchange and correlation.")
+    functional: Literal["PBE", "PBEsol", "r2SCAN"] = Field(
+        "PBE", description="Exchange and correlation."
+    )
+    stress: bool = Field(False, description="Whether stress is computed and trained on.")  # noqa: FBT003
+    spin_polarized: bool = Field(False, description="Unrestricted Kohn and Sham.")  # noqa: FBT003
+    multiplicity: int | None = Field(
+        None, ge=1, description="2S + 1 of the cell; None: the lowest, or free if smeared."
+    )
+    smearing: Smearing | None = Field(None, description="Fractional occupations; None: none.")
+    k_mesh: tuple[int, int, int] | None = Field(
+        None, description="Monkhorst and Pack's mesh; None: the Gamma point."
+    )
     cutoff: float = Field(300.0, gt=0, description="Cut-off of the finest grid, Ry.")
     rel_cutoff: float = Field(40.0, gt=0, description="Cut-off that maps Gaussians to grids, Ry.")
     n_grids: int = Field(4, ge=1, description="Grid levels.")
@@ -55,6 +78,9 @@ class Cp2kSettings(Document):
         "DZVP-MOLOPT-SR-GTH", description="Basis of elements that `kinds` doesn't name."
     )
     basis_file: str = Field("BASIS_MOLOPT", description="File of `basis_family`.")
+    potential_family: str = Field(
+        "GTH-PBE", description="Potential of elements that `kinds` doesn't name."
+    )
     potential_file: str = Field("GTH_POTENTIALS", description="File of the pseudopotentials.")
     kinds: dict[str, Kind] = Field(
         default={
@@ -63,6 +89,36 @@ class Cp2kSettings(Document):
         description="Elements with a basis of their own.",
     )
     version: str = Field("2023.1", description="CP2K version; another one's labels are refused.")
+
+    @field_validator("k_mesh")
+    @classmethod
+    def _gamma_is_none(cls, mesh: tuple[int, int, int] | None) -> tuple[int, int, int] | None:
+        if mesh and min(mesh) < 1:
+            msg = f"expected a k_mesh of three positive numbers, got {mesh}"
+            raise ValueError(msg)
+        return None if mesh == (1, 1, 1) else mesh
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.stress and self.smoothing:
+            msg = (
+                "expected stress or smoothing, got both: the smoothed density's pressure is wrong "
+                "by GPa; set smoothing=False and a cutoff that the forces are converged with"
+            )
+            raise ValueError(msg)
+        if self.multiplicity not in (None, 1) and not self.spin_polarized:
+            msg = (
+                f"expected spin_polarized=True with multiplicity {self.multiplicity}, got False: "
+                "restricted orbitals hold pairs"
+            )
+            raise ValueError(msg)
+        if self.k_mesh and self.spin_polarized and (self.multiplicity or not self.smearing):
+            msg = (
+                "expected smearing and no multiplicity with spin_polarized and a k_mesh, got "
+                f"{self.smearing} and {self.multiplicity}: CP2K 2023.1 holds no moment at k-points"
+            )
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True)
@@ -164,7 +220,7 @@ def kind_of(symbol: str, dft: Cp2kSettings) -> Kind:
             )
             raise ReferenceSetupError(msg)
         electrons = names[0].rsplit("-", 1)[1]
-        potential = f"GTH-{dft.functional}-{electrons}"
+        potential = f"{dft.potential_family}-{electrons}"
         kind = Kind(basis=names[0], basis_file=dft.basis_file, potential=potential)
     for name, file in ((kind.basis, kind.basis_file), (kind.potential, dft.potential_file)):
         if (symbol, name) not in entries(file):
@@ -188,9 +244,9 @@ def describe(dft: Cp2kSettings) -> dict[str, Any]:
     digests = {n: hashlib.sha256(data_file(n).read_bytes()).hexdigest() for n in sorted(names)}
     return {
         "code": "cp2k",
-        **dft.model_dump(mode="json", exclude={"schema_version": True, "kinds": True}),
+        **dft.model_dump(mode="json", exclude=UNHASHED),
         "kinds": {el: [k.basis, k.basis_file, k.potential] for el, k in dft.kinds.items()},
         "data_files": digests,
-        "solver": "diagonalization, Broyden mixing; restricted, no smearing, Gamma point",
+        "solver": "diagonalization, Broyden mixing",
         "charge": "of the frame",
     }

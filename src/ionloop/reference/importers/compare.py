@@ -25,6 +25,7 @@ HOW = {
 ELSEWHERE = ({
     "incar.GGA", "incar.METAGGA", "potcar_set", "electrons", "schema_version",
     "max_scf", "mixing_alpha", "n_broyden", "solver", "charge", "basis_family", "basis_file",
+    "potential_family", "stress",
 })  # fmt: skip
 #: Tables by element: those of elements that the other side doesn't have don't matter.
 TABLES = ("potcars", "kinds", "hubbard", "moments")
@@ -231,6 +232,6 @@ def _kinds_of(expected: Mapping[str, Any], got: Mapping[str, Any]) -> dict[str, 
             electrons = found[1] if found else "q?"
             kinds[element] = {
                 "basis": f"{family}-{electrons}",
-                "potential": f"GTH-{expected['functional']}-{electrons}",
+                "potential": f"{expected['potential_family']}-{electrons}",
             }
     return kinds

@@ -10,7 +10,6 @@ moving atoms.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,103 +22,14 @@ from ionloop.reference.importers.cp2k_input import (
     cell_of,
     coordinates_of,
     element_of,
-    settings_of,
 )
+from ionloop.reference.importers.cp2k_output import Evaluation, evaluations
+from ionloop.reference.importers.cp2k_settings import settings_of
 from ionloop.reference.importers.reading import Reading, Step
-from ionloop.units import GPA_EV_PER_A3, HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
+from ionloop.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
-#: Units that CP2K prints stress in, as eV/Å³.
-STRESS_UNITS = {"gpa": GPA_EV_PER_A3, "kbar": 0.1 * GPA_EV_PER_A3, "bar": 1e-4 * GPA_EV_PER_A3}
-ENERGY = re.compile(
-    r"^ ?ENERGY\| Total FORCE_EVAL .*?energy [\[(][\w.]+[\])]:?\s+(\S+)", re.MULTILINE
-)
-STRESS = re.compile(
-    r"(?:Analytical|Numerical|STRESS)\s+(?:stress )?tensor \[(\w+)\]", re.IGNORECASE
-)
-ROW = re.compile(r"^ ?(?:STRESS\|)?\s+([xyz])((?:\s+[-+\d.Ee]+){3})\s*$", re.IGNORECASE)
 #: Energies of a trajectory have ten decimals, hartree.
 SAME_ENERGY = 2e-10
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One calculation of energy, and what was printed with it.
-
-    Parameters
-    ----------
-    energy
-        Energy, hartree.
-    converged
-        Whether the electronic problem converged.
-    n_scf
-        Electronic steps.
-    forces
-        Forces, shape [n, 3], eV/Å.
-    stress
-        Stress, shape [3, 3], ASE's sign, eV/Å³.
-    """
-
-    energy: float
-    converged: bool
-    n_scf: int | None
-    forces: np.ndarray | None
-    stress: np.ndarray | None
-
-
-def evaluations(output: str) -> list[Evaluation]:
-    """Cut an output into its evaluations: SCF cycle, energy, then forces and stress."""
-    marks = list(ENERGY.finditer(output))
-    found = []
-    for i, mark in enumerate(marks):
-        before = output[marks[i - 1].end() if i else 0 : mark.start()]
-        after = output[mark.end() : marks[i + 1].start() if i + 1 < len(marks) else len(output)]
-        steps = [int(n) for n in re.findall(r"SCF run converged in\s+(\d+) steps", before)]
-        found.append(
-            Evaluation(
-                energy=float(mark[1]),
-                converged=bool(steps) and "SCF run NOT converged" not in before,
-                n_scf=sum(steps) or None,
-                forces=_forces(after),
-                stress=_stress(after),
-            )
-        )
-    return found
-
-
-def _forces(text: str) -> np.ndarray | None:
-    """Return printed forces, eV/Å; None if there are none."""
-    found = re.search(r"(?:ATOMIC FORCES in \[a\.u\.\]|Atomic forces \[hartree/bohr\])", text)
-    if found is None:
-        return None
-    rows = []
-    for line in text[found.end() :].splitlines():
-        words = line.replace("FORCES|", " ").split()
-        if words and words[0].isdigit():
-            rows.append(words[3:6] if words[2].isalpha() else words[1:4])
-        elif rows:
-            break
-    return np.array(rows, float) * HARTREE_PER_BOHR_EV_PER_ANGSTROM if rows else None
-
-
-def _stress(text: str) -> np.ndarray | None:
-    """Return the printed stress; CP2K's sign is that of a pressure.
-
-    Raises
-    ------
-    ImportLabelsError
-        If it's in units that aren't known.
-    """
-    found = STRESS.search(text)
-    if found is None:
-        return None
-    if found[1].lower() not in STRESS_UNITS:
-        msg = f"expected stress in {', '.join(STRESS_UNITS)}, got {found[1]}"
-        raise ImportLabelsError(msg)
-    rows = [match[2].split() for line in text[found.end() :].splitlines()[:8]
-            if (match := ROW.match(line))]  # fmt: skip
-    if len(rows) < 3:
-        return None
-    return -STRESS_UNITS[found[1].lower()] * np.array(rows[:3], float)
 
 
 def read_cp2k(path: Path) -> Reading:

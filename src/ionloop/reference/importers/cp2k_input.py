@@ -1,4 +1,4 @@
-"""CP2K's input and restart files: the settings, the cell and the first positions.
+"""CP2K's input and restart files: sections, keywords, the cell and the first positions.
 
 CP2K's output at low print level names neither cell nor basis sets, and at any level the
 cell to 0.001 Å only, so that an output without its input is no label.
@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase.calculators.cp2k import InputSection, parse_input
@@ -20,11 +19,6 @@ from ionloop.errors import ImportLabelsError
 from ionloop.reference.folders import read_text
 from ionloop.units import BOHR_ANGSTROM
 
-#: Functionals by CP2K's name, and by PBE's PARAMETRIZATION.
-FUNCTIONALS = {"PBESOL": "PBEsol", "REVPBE": "revPBE", "ORIG": "PBE", "PADE": "LDA"}
-#: Sections whose text is part of the settings, where they are there and not switched off.
-WHOLE = {"vdw": "DFT/XC/VDW_POTENTIAL", "hybrid": "DFT/XC/HF", "smearing": "DFT/SCF/SMEAR",
-         "k_points": "DFT/KPOINTS"}  # fmt: skip
 LENGTHS = {"": 1.0, "ANGSTROM": 1.0, "BOHR": BOHR_ANGSTROM}
 
 
@@ -101,81 +95,9 @@ def _expanded(path: Path) -> Iterator[str]:
             yield line
 
 
-def settings_of(given: Cp2kInputFile, version: str) -> dict[str, Any]:
-    """Return what decides a label, with CP2K's defaults, in the shape of our own settings.
-
-    Parameters
-    ----------
-    given
-        The input.
-    version
-        CP2K's version, of the output.
-    """
-    xc = "FORCE_EVAL/DFT/XC"
-    found: dict[str, Any] = {
-        "code": "cp2k",
-        "version": version,
-        "functional": _functional(given),
-        "cutoff": given.number("FORCE_EVAL/DFT/MGRID/CUTOFF", 280.0),
-        "rel_cutoff": given.number("FORCE_EVAL/DFT/MGRID/REL_CUTOFF", 40.0),
-        "n_grids": int(float(given.number("FORCE_EVAL/DFT/MGRID/NGRIDS", 4))),
-        "eps_default": given.number("FORCE_EVAL/DFT/QS/EPS_DEFAULT", 1e-10),
-        "eps_scf": given.number("FORCE_EVAL/DFT/SCF/EPS_SCF", 1e-5),
-        "smoothing": False,
-        "kinds": _kinds(given),
-    }
-    grid = tuple(
-        str(given.value(f"{xc}/XC_GRID/{key}", "NONE")).upper()
-        for key in ("XC_SMOOTH_RHO", "XC_DERIV")
-    )
-    if grid == ("NN10", "SPLINE2_SMOOTH"):
-        found["smoothing"] = True
-    elif grid != ("NONE", "NONE"):
-        found["smoothing"] = " ".join(grid)
-    if (method := str(given.value("FORCE_EVAL/DFT/QS/METHOD", "GPW")).upper()) != "GPW":
-        found["method"] = method
-    for key in ("UKS", "UNRESTRICTED_KOHN_SHAM", "LSD", "SPIN_POLARIZED"):
-        if is_true(given.value(f"FORCE_EVAL/DFT/{key}")):
-            found["spin_polarized"] = True
-            found["multiplicity"] = str(given.value("FORCE_EVAL/DFT/MULTIPLICITY", "0"))
-    for key, name in WHOLE.items():
-        section = given.section(f"FORCE_EVAL/{name}")
-        if section is not None and str(section.params).upper() not in ("F", "OFF", "FALSE"):
-            found[key] = sorted(" ".join(line.split()).upper() for line in section.write())
-    return found
-
-
 def is_true(text: str | None) -> bool:
     """Whether a logical keyword is on."""
     return str(text or "F").strip().strip(".").upper() in ("T", "TRUE", "ON", "YES")
-
-
-def _functional(given: Cp2kInputFile) -> str:
-    section = given.section("FORCE_EVAL/DFT/XC/XC_FUNCTIONAL")
-    if section is None:
-        return "none"
-    name = (section.params or "").strip()
-    if name and name.upper() not in ("NO_SHORTCUT", "T"):
-        return FUNCTIONALS.get(name.upper(), name.upper())
-    parts = []
-    for part in section.subsections:
-        kind = keyword_of(part, "PARAMETRIZATION", None)
-        parts.append(FUNCTIONALS.get(kind.upper(), kind.upper()) if kind else part.name)
-    return "+".join(parts) or "none"
-
-
-def _kinds(given: Cp2kInputFile) -> dict[str, dict[str, str]]:
-    """Return basis and potential by element."""
-    subsys = given.section("FORCE_EVAL/SUBSYS")
-    table = {}
-    for kind in [s for s in subsys.subsections if s.name == "KIND"] if subsys else []:
-        element = element_of(keyword_of(kind, "ELEMENT", None) or kind.params or "")
-        basis = (keyword_of(kind, "BASIS_SET", "") or "").split()
-        table[element] = {
-            "basis": basis[-1] if basis else "",
-            "potential": ((keyword_of(kind, "POTENTIAL", "") or "").split() or [""])[-1],
-        }
-    return dict(sorted(table.items()))
 
 
 def element_of(name: str) -> str:
