@@ -1,4 +1,4 @@
-"""Li3OCl with a Li and a Cl vacancy, and its hop; and a machine with VASP's stand-in."""
+"""Li3OCl with a Li and a Cl vacancy, its hop, VASP's stand-in, and a CP2K that is killed."""
 
 from __future__ import annotations
 
@@ -73,3 +73,36 @@ def vasp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     monkeypatch.setenv("VASP_STAND_IN_LOG", str(tmp_path / "runs.log"))
     monkeypatch.setattr("ionloop.reference.vasp.runs.POLL_S", 0.1)
     return StandIn(tmp_path / "runs.log", monkeypatch)
+
+
+# --- CP2K, killed on demand ---
+
+KILLED = Path(__file__).parents[1] / "support" / "cp2k_killed.sh"
+
+
+@dataclass
+class Machine:
+    """A machine that counts its runs of CP2K, and kills as many as it is told."""
+
+    log: Path
+    patch: pytest.MonkeyPatch
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
+
+    def kill(self, runs: int, file: str, word: str) -> None:
+        """Kill the next runs as soon as a file holds a word."""
+        self.patch.setenv("KILLS", str(self.n_runs + runs))
+        self.patch.setenv("KILL_FILE", file)
+        self.patch.setenv("KILL_WORD", word)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine that runs CP2K, and kills none so far."""
+    monkeypatch.setenv("IONLOOP_CP2K_CMD", f"sh {KILLED}")
+    monkeypatch.setenv("KILL_LOG", str(tmp_path / "runs.log"))
+    machine = Machine(tmp_path / "runs.log", monkeypatch)
+    machine.kill(0, "none", "none")
+    return machine

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,8 +21,6 @@ from ionloop.frame import Frame, Origin
 from ionloop.reference.cp2k import Cp2kReference
 from ionloop.reference.cp2k.settings import Cp2kSettings
 from ionloop.reference.schema import SinglePoint
-
-KILLED = Path(__file__).parents[2] / "support" / "cp2k_killed.sh"
 
 
 @pytest.fixture(scope="session")
@@ -95,34 +92,6 @@ def label(frame: Frame, run, round_trip, tmp_path_factory: pytest.TempPathFactor
     job = round_trip(Cp2kReference().static([frame]))
     points = run(job, tmp_path_factory.mktemp("static"))
     return points[0]
-
-
-@dataclass
-class Machine:
-    """A machine that counts its runs of CP2K, and kills as many as it is told."""
-
-    log: Path
-    patch: pytest.MonkeyPatch
-
-    @property
-    def n_runs(self) -> int:
-        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
-
-    def kill(self, runs: int, file: str, word: str) -> None:
-        """Kill the next runs as soon as a file holds a word."""
-        self.patch.setenv("KILLS", str(self.n_runs + runs))
-        self.patch.setenv("KILL_FILE", file)
-        self.patch.setenv("KILL_WORD", word)
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine that runs CP2K, and kills none so far."""
-    monkeypatch.setenv("IONLOOP_CP2K_CMD", f"sh {KILLED}")
-    monkeypatch.setenv("KILL_LOG", str(tmp_path / "runs.log"))
-    machine = Machine(tmp_path / "runs.log", monkeypatch)
-    machine.kill(0, "none", "none")
-    return machine
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from ionloop.reference.cp2k.fixes import readable_task_document
 from ionloop.reference.cp2k.found import found_settings
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.orbitals import Orbitals
-from ionloop.reference.cp2k.output import is_unconverged, stress_of, total_time
+from ionloop.reference.cp2k.output import stress_of, total_time
 from ionloop.reference.cp2k.runs import Outcome, finished, run_here
 from ionloop.reference.cp2k.settings import describe
 from ionloop.reference.folders import drop_half_zipped, geometry, read_text
@@ -94,7 +94,7 @@ class Cp2kStaticMaker(StaticMaker):
         failure = outcome.failure or geometry_failure(output, frame)
         if failure or outcome.document is None:
             # Too few electronic steps are the gate's to tell, from the facts.
-            failure = None if is_unconverged(output) else failure
+            failure = None if outcome.unconverged else failure
             return SinglePoint(converged=False, failure=failure, **common)
         # atomate2 leaves the forces in hartree/bohr, though the energy is in eV.
         forces = np.array(outcome.document.output.forces) * HARTREE_PER_BOHR_EV_PER_ANGSTROM

@@ -10,11 +10,8 @@ from ionloop.reference.importers.cp2k_output import evaluations
 
 END_MARK = "PROGRAM ENDED AT"
 UNCONVERGED = "SCF run NOT converged"
-
-
-def is_unconverged(output: str) -> bool:
-    """Say whether CP2K came to its end with an SCF that didn't converge."""
-    return END_MARK in output and "[ABORT]" not in output and UNCONVERGED in output
+#: How the reason of an SCF that didn't converge begins.
+TOO_FEW_STEPS = "SCF not converged"
 
 
 def failure_reason(output: str, version: str) -> str | None:
@@ -38,7 +35,7 @@ def failure_reason(output: str, version: str) -> str | None:
     if END_MARK not in output:
         return f"output ends without {END_MARK!r} after {len(output)} characters"
     if unconverged := output.count(UNCONVERGED):
-        return f"SCF not converged {unconverged} times within the steps allowed"
+        return f"{TOO_FEW_STEPS} {unconverged} times within the steps allowed"
     return None
 
 

@@ -28,7 +28,7 @@ from ionloop.reference.cp2k.fixes import (
     quiet_command,
     readable_task_document,
 )
-from ionloop.reference.cp2k.output import END_MARK, UNCONVERGED, failure_reason
+from ionloop.reference.cp2k.output import END_MARK, TOO_FEW_STEPS, UNCONVERGED, failure_reason
 from ionloop.reference.folders import read_text, same_request
 from ionloop.reference.runs import (
     MAX_RESTARTS,
@@ -130,6 +130,11 @@ class Outcome:
     def out_of_time(self) -> bool:
         """Whether CP2K stopped near the end of the worker's wall time."""
         return self.failure is not None and self.failure.startswith(WALL_TIME)
+
+    @property
+    def unconverged(self) -> bool:
+        """Whether it came to its end, with too few electronic steps."""
+        return self.failure is not None and self.failure.startswith(TOO_FEW_STEPS)
 
 
 def run_here(
