@@ -223,6 +223,14 @@ def test_more_types_than_potcars_are_refused(folder: Path, refused, write_input,
     assert "POTCAR: 1" in said
 
 
+def test_a_left_handed_cell_is_refused(folder: Path, refused, write_input) -> None:
+    write_input(folder)
+    lines = (folder / "POSCAR").read_text().splitlines()  # pymatgen would turn it round
+    lines[2], lines[3] = lines[3], lines[2]
+    (folder / "POSCAR").write_text("\n".join(lines))
+    assert "the triple product of the basis vectors is negative" in refused()
+
+
 def test_potcars_in_another_order_overrule_the_poscar(folder: Path, capsys, write_input) -> None:
     """As in VASP, which warns and goes on: the output tells it, for whoever looks."""
     write_input(folder)

@@ -8,9 +8,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ionloop.settings import Settings, get_settings
-from ionloop.store.mongod import find_mongod, free_port, launch, local_uri
+if TYPE_CHECKING:
+    from ionloop.settings import Settings
+
+# Imports of ours stand in the functions: VASP's stand-in, which starts for each label, is
+# below this package and needs none of them.
 
 
 @contextmanager
@@ -22,6 +26,8 @@ def throwaway_mongod() -> Iterator[str]:
     StoreError
         If there is no mongod: tests need a real one.
     """
+    from ionloop.store.mongod import find_mongod, free_port, launch, local_uri
+
     memory = Path("/dev/shm")  # noqa: S108
     folder = Path(
         tempfile.mkdtemp(prefix="ionloop-", dir=memory if os.access(memory, os.W_OK) else None)
@@ -42,6 +48,8 @@ def throwaway_mongod() -> Iterator[str]:
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[Settings]:
     """Set environment variables (None unsets) for a block; yield the settings that they make."""
+    from ionloop.settings import get_settings
+
     old = {name: os.environ.get(name) for name in variables}
     try:
         _apply(variables)

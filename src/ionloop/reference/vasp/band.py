@@ -16,7 +16,7 @@ from ionloop.reference.base import differing_settings, hash_settings
 from ionloop.reference.neb import COLLAPSE_FRACTION
 from ionloop.reference.schema import Band
 from ionloop.reference.vasp.facts import found_settings
-from ionloop.reference.vasp.inputs import in_frame_order
+from ionloop.reference.vasp.inputs import handedness, in_frame_order
 from ionloop.reference.vasp.makers import engine_of
 from ionloop.reference.vasp.output import VaspRun, electronic_failure
 from ionloop.reference.vasp.settings import VaspSettings, describe
@@ -120,7 +120,7 @@ def follow(run: VaspRun, hop: Hop) -> np.ndarray:
         return np.array(hop.start.positions)
     fractional = in_frame_order(run.vasprun.ionic_steps[-1]["structure"].frac_coords,
                                 hop.start.symbols)  # fmt: skip
-    cell = np.array(hop.start.cell)
+    cell = handedness(hop.start.cell) * np.array(hop.start.cell)  # VASP's own
     start = np.array(hop.start.positions) @ np.linalg.inv(cell)
     step = fractional - start
     return (start + step - np.rint(step)) @ cell

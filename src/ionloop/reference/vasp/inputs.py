@@ -33,15 +33,24 @@ def sorted_order(symbols: list[str]) -> np.ndarray:
     return np.argsort(np.array(symbols), kind="stable")
 
 
+def handedness(cell: np.ndarray | list[list[float]]) -> int:
+    """Return 1 for a right-handed cell and -1 for a left-handed one, which VASP refuses.
+
+    Times -1 its vectors span the same lattice, right-handed; so do fractional positions.
+    """
+    return 1 if np.linalg.det(np.array(cell)) > 0 else -1
+
+
 def vasp_structure(frame: Frame) -> Structure:
-    """Return a frame as it goes into a POSCAR: atoms sorted by element, no charge.
+    """Return a frame as it goes into a POSCAR: atoms sorted by element, right-handed, no charge.
 
     The charge stands in the input set: atomate2's documents lose a structure's.
     """
     order = sorted_order(frame.symbols)
     symbols = [frame.symbols[i] for i in order]
     positions = np.array(frame.positions).reshape(-1, 3)[order]
-    return Structure(frame.cell, symbols, positions, coords_are_cartesian=True)
+    cell = handedness(frame.cell) * np.array(frame.cell)
+    return Structure(cell, symbols, positions, coords_are_cartesian=True)
 
 
 def in_frame_order(values: np.ndarray, symbols: list[str]) -> np.ndarray:

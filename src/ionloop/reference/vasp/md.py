@@ -18,7 +18,12 @@ from ionloop.reference.base import hash_settings
 from ionloop.reference.folders import fresh_folder, geometry, read_text, same_request
 from ionloop.reference.schema import Trajectory
 from ionloop.reference.vasp.facts import found_settings
-from ionloop.reference.vasp.inputs import IonicVaspMdSet, sorted_order, vasp_structure
+from ionloop.reference.vasp.inputs import (
+    IonicVaspMdSet,
+    handedness,
+    sorted_order,
+    vasp_structure,
+)
 from ionloop.reference.vasp.makers import (
     engine_of,
     locked_kwargs,
@@ -156,7 +161,8 @@ def unwrap(fractional: np.ndarray, frame: Frame) -> np.ndarray:
         Positions, shape [n_steps + 1, n, 3], Å, in the frame's order; an atom moves less
         than half a cell in a step.
     """
-    order, cell = sorted_order(frame.symbols), np.array(frame.cell)
+    order = sorted_order(frame.symbols)
+    cell = handedness(frame.cell) * np.array(frame.cell)  # VASP's own
     start = np.array(frame.positions) @ np.linalg.inv(cell)
     steps = np.diff(np.concatenate([start[order][None], fractional]), axis=0)
     steps -= np.rint(steps)

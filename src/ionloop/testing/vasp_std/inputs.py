@@ -21,6 +21,11 @@ def read_poscar(path: Path) -> tuple[Atoms, np.ndarray | None]:
         refuse(f"ERROR: could not open {path}")
     lines = path.read_text().splitlines()
     cell = float(lines[1].split()[0]) * np.array([line.split()[:3] for line in lines[2:5]], float)
+    if np.linalg.det(cell) < 0:
+        refuse(
+            "ERROR: the triple product of the basis vectors is negative",
+            "exchange two basis vectors",
+        )
     counts = [int(n) for n in lines[6].split()]
     symbols = [s for s, n in zip(lines[5].split(), counts, strict=True) for _ in range(n)]
     n = len(symbols)
