@@ -123,8 +123,11 @@ def run_failure(run: VaspRun) -> str | None:
     """Say why a calculation gave no answer, or None if it gave one."""
     if run.vasprun is None:
         size = Path(zpath(str(run.folder / "vasprun.xml")))
-        found = f"{size.stat().st_size} bytes of it" if size.exists() else "no vasprun.xml"
-        return f"expected a whole vasprun.xml, got {found}; VASP's last words: {run.last_words()}"
+        found = f"{size.stat().st_size} bytes of it" if size.exists() else "none"
+        how = "VASP gave up" if run.refused else "VASP was killed or died"
+        how = "VASP ended" if run.ended else how
+        words = run.last_words()
+        return f"{how}: expected a whole vasprun.xml, got {found}; its last words: {words}"
     if run.stopped:
         return "stopped by a STOPCAR: out of wall time"
     return None if run.ended else f"VASP was killed or died; its last words: {run.last_words()}"
