@@ -1,6 +1,7 @@
 """Li3OCl with a Li and a Cl vacancy, VASP as the reference.
 
-Needs VASP and your POTCARs (PMG_VASP_PSP_DIR); see docs/howto/vasp.md.
+Needs VASP and your POTCARs (PMG_VASP_PSP_DIR); see docs/howto/vasp.md, and docs/howto/dry-run.md
+to try it without either.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ END_MARK = "General timing and accounting informations"
 #: Words of VASP's own when it gives up: running the same input again is of no use.
 REFUSALS = re.compile(
     r"(I REFUSE TO CONTINUE|VERY BAD NEWS|(?:^|\W)ERROR\W|Error reading item|ZBRENT: fatal|"
-    r"EDWAV: internal error|Sub-Space-Matrix is not hermitian in DAV)",
+    r"No INCAR found|Fatal error|EDWAV: internal error|Sub-Space-Matrix is not hermitian in DAV)",
     re.MULTILINE,
 )
 #: Positions in vasprun.xml and POSCAR agree to this, Å.
