@@ -161,6 +161,17 @@ def test_md_near_the_wall_time_keeps_its_checkpoint(
     assert read_text(second / START_FILE)
 
 
+def test_silent_md_is_ended_three_times(
+    coarse: Cp2kSettings, hydrogen: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IONLOOP_CP2K_CMD", "sh -c 'exec sleep 60'")
+    monkeypatch.setenv("IONLOOP_CP2K_FROZEN_S", "1")
+    monkeypatch.setattr("ionloop.reference.cp2k.runs.CHECK_EVERY", 2)
+    with pytest.raises(ExplorationError, match="silent for too long, ended, 3 attempts"):
+        md(coarse, hydrogen[0], tmp_path / "md")
+    assert len(pieces(next((tmp_path / "md").iterdir()))) == 3
+
+
 # --- pieces by hand ---
 
 
