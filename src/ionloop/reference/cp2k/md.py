@@ -168,9 +168,11 @@ def pieces(folder: Path) -> list[Path]:
 
 def step_of(checkpoint: str | None) -> int | None:
     """Return the step after which a checkpoint was written; None if it isn't whole."""
-    if checkpoint is None or not checkpoint.rstrip().endswith("&END FORCE_EVAL"):
+    text = checkpoint or ""
+    opened, closed = (len(re.findall(p, text, re.MULTILINE)) for p in (r"^ *&(?!END)", r"^ *&END "))
+    if opened != closed or "&END FORCE_EVAL" not in text:
         return None
-    found = re.search(r"^\s*STEP_START_VAL\s+(\d+)\s*$", checkpoint, flags=re.MULTILINE)
+    found = re.search(r"^\s*STEP_START_VAL\s+(\d+)\s*$", text, flags=re.MULTILINE)
     return int(found[1]) if found else None
 
 

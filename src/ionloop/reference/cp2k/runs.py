@@ -165,37 +165,46 @@ def run_here(
     ReferenceSetupError
         If CP2K or its data can't be found.
     """
-    generator = maker.input_set_generator
     job = OwnProcessJob(shlex.split(quiet_command(get_settings().cp2k_cmd)))
-    handlers: list[ErrorHandler] = [SilentHandler("cp2k.out", get_settings().cp2k_frozen_s)]
     died = DiedHandler(job)
-    ready = replace(
-        maker,
-        input_set_generator=InputWith(inner=generator, sections=with_wall_time(sections)),
-        run_cp2k_kwargs={
-            "handlers": [*handlers, died] if start_again else handlers,
-            "max_errors": 2 * (1 + MAX_RESTARTS),  # silence and the death that ends it are two
-            "custodian_kwargs": {"polling_time_step": POLL_S, "monitor_freq": CHECK_EVERY},
-        },
-    )
+    version = maker.input_set_generator.dft.version
     document = None
     with chdir(folder), readable_task_document(), job_of_ours(job):
+        ready = with_ladder(maker, sections, died if start_again else None)
         try:
             document = BaseCp2kMaker.make.original(ready, structure).output
         except CustodianError as error:
             logger.warning("CP2K failed in %s: %s", folder, error)
         except Exception:
-            if (failure := failure_in(folder, generator.dft.version)) is None:
+            if (failure := failure_in(folder, version)) is None:
                 raise
             logger.warning("atomate2 couldn't read %s: %s", folder, failure, exc_info=True)
         if job.status is not None and died.check():
             n_attempts = died.n_applied_corrections + 1
             attempts = f", {n_attempts} attempts" if n_attempts > 1 else ""
             return Outcome(None, f"CP2K died: {job.last_words()}{attempts}", died=True)
-    failure = failure_in(folder, generator.dft.version)
+    failure = failure_in(folder, version)
     if document is None and failure is None:
         failure = "custodian refused the output"
     return Outcome(document, failure)
+
+
+def with_ladder(
+    maker: BaseCp2kMaker, sections: dict[str, Any], died: DiedHandler | None
+) -> BaseCp2kMaker:
+    """Return the Maker with our handlers and sections; without ``died`` it runs once."""
+    watch: list[ErrorHandler] = [SilentHandler("cp2k.out", get_settings().cp2k_frozen_s)]
+    inner = maker.input_set_generator
+    return replace(
+        maker,
+        input_set_generator=InputWith(inner=inner, sections=with_wall_time(sections)),
+        run_cp2k_kwargs={
+            "handlers": [*watch, died] if died else watch,
+            # Silence, and the death that ends it, count as two.
+            "max_errors": 2 * (1 + MAX_RESTARTS) if died else 1,
+            "custodian_kwargs": {"polling_time_step": POLL_S, "monitor_freq": CHECK_EVERY},
+        },
+    )
 
 
 def with_wall_time(sections: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +219,7 @@ def failure_in(folder: Path, version: str) -> str | None:
     """Say why a folder's output is not what was asked, or None if it is."""
     output = read_text(folder / "cp2k.out") or ""
     if "exceeded requested execution time" in output:
-        return f"{WALL_TIME}; run again, it is computed again"
+        return f"{WALL_TIME}; it is computed when its job runs again"
     return failure_reason(output, version)
 
 
