@@ -27,6 +27,12 @@ def h2() -> Atoms:
     return Atoms("H2", positions=positions, cell=(3.0, 3.2, 3.4), pbc=True)
 
 
+def mixed() -> Atoms:
+    """Two elements in turn, one atom outside of the cell."""
+    places = [[0.1, 0.2, 0.3], [1.6, 1.7, 0.4], [3.15, 0.25, 1.1], [1.5, 1.6, 2.1]]
+    return Atoms("HHeHHe", positions=places, cell=(3.0, 3.3, 3.6), pbc=True)
+
+
 def as_frame(atoms: Atoms, charge: int = 0) -> Frame:
     return Frame.from_atoms(atoms, origin=Origin.RATTLE, group="test", charge=charge)
 

@@ -27,6 +27,17 @@ SAME_POSITION = 1e-5
 SAME_CELL = 2e-3
 #: The charge on the grids may miss the electrons' number by this, e.
 SAME_CHARGE = 0.01
+#: Settings by the line that states them, and their type.
+STATED: dict[str, tuple[str, type]] = {
+    "version": (r"version string: +CP2K version (\S+)", str),
+    "multiplicity": (r"DFT\| Multiplicity +(\d+)", int),
+    "cutoff": (r"QS\| Density cutoff \[a\.u\.\]: +(\S+)", float),
+    "rel_cutoff": (r"QS\| Relative density cutoff \[a\.u\.\]: +(\S+)", float),
+    "n_grids": (r"QS\| Number of grid levels: +(\d+)", int),
+    "eps_default": (r"eps_rho_gspace: +(\S+)", float),
+    "eps_scf": (r"^ +eps_scf: +(\S+)", float),
+    "max_scf": (r"^ +max_scf: +(\d+)", int),
+}
 
 
 @dataclass(frozen=True)
@@ -170,18 +181,9 @@ def stated_settings(output: str) -> dict[str, Any]:
         "k_mesh": _k_mesh(output),
         "kinds": _kinds(output),
     }
-    for key, pattern in {
-        "version": r"version string: +CP2K version (\S+)",
-        "multiplicity": r"DFT\| Multiplicity +(\d+)",
-        "cutoff": r"QS\| Density cutoff \[a\.u\.\]: +(\S+)",
-        "rel_cutoff": r"QS\| Relative density cutoff \[a\.u\.\]: +(\S+)",
-        "n_grids": r"QS\| Number of grid levels: +(\d+)",
-        "eps_default": r"eps_rho_gspace: +(\S+)",
-        "eps_scf": r"^ +eps_scf: +(\S+)",
-        "max_scf": r"^ +max_scf: +(\d+)",
-    }.items():
+    for key, (pattern, kind) in STATED.items():
         if values := re.findall(pattern, output, re.MULTILINE):
-            found[key] = values[-1] if key == "version" else float(values[-1])
+            found[key] = kind(values[-1])
     for key in ("cutoff", "rel_cutoff"):
         if key in found:
             found[key] *= 2.0  # hartree to Ry

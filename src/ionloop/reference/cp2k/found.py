@@ -113,7 +113,7 @@ def _other_inputs(
     asked = IonicSetGenerator(dft=dft).get_input_set(_one_of_each(symbols))
     expected = _table(parse_input(str(asked.cp2k_input)))
     lines = {
-        path: f"{table.get(path, 'nothing')}, not {expected.get(path, 'nothing')}"
+        path: f"{table.get(path, 'nothing')} (asked: {expected.get(path, 'nothing')})"
         for path in sorted(table.keys() | expected.keys())
         if table.get(path) != expected.get(path) and not FREE.match(path)
     }

@@ -147,6 +147,8 @@ def _elements(settings: Mapping[str, Any]) -> set[str]:
 
 def _could(key: str, stated: Mapping[str, Any]) -> bool:
     """Whether a file that lacks a key says by that that it has the default."""
+    if stated.get(key.partition(".")[0], "") is None:
+        return True  # the whole table isn't there, as no smearing
     return (
         key.startswith("incar.")
         and stated.get("code") == "vasp"

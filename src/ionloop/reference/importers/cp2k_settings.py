@@ -40,6 +40,9 @@ def settings_of(given: Cp2kInputFile, version: str) -> dict[str, Any]:
         "eps_default": given.number("FORCE_EVAL/DFT/QS/EPS_DEFAULT", 1e-10),
         "eps_scf": given.number("FORCE_EVAL/DFT/SCF/EPS_SCF", 1e-5),
         "smoothing": False,
+        "multiplicity": None,
+        "smearing": None,
+        "k_mesh": None,
         "kinds": _kinds(given),
     }
     grid = tuple(
@@ -61,9 +64,9 @@ def settings_of(given: Cp2kInputFile, version: str) -> dict[str, Any]:
         section = given.section(f"FORCE_EVAL/{name}")
         if section is not None and str(section.params).upper() not in ("F", "OFF", "FALSE"):
             found[key] = sorted(" ".join(line.split()).upper() for line in section.write())
-    if "smearing" in found:
+    if found["smearing"]:
         found["smearing"] = _smearing(given) or found["smearing"]
-    if "k_mesh" in found:
+    if found["k_mesh"]:
         found["k_mesh"] = _k_mesh(given) or found["k_mesh"]
     return found
 
