@@ -112,6 +112,7 @@ VASP = [
     Plant("another VASP version answers", "other settings: version", fault="version"),
     Plant("INCAR edited: ALGO Fast", "other settings: incar.ALGO", fault="edited"),
     Plant("the program doesn't load", "VASP was killed or died", 3, "empty"),
+    Plant("silence at every attempt", "VASP was killed or died", 3, "hang"),
     Plant("a force above the ceiling", "force above the ceiling", frame=lambda: pressed(1.4)),
     Plant("two atoms 0.9 Å apart", "atoms too close", frame=lambda: pressed(0.9)),
 ]
@@ -215,6 +216,8 @@ def test_vasp(plant: Plant, vasp, profile: Profile, tmp_path: Path) -> None:
     frame = plant.frame() if plant.frame else rattled()
     reference = VaspReference(dft=VaspSettings(**plant.dft)).bind(frame.to_structure())
     vasp.fail(plant.fault)
+    vasp.patch.setattr("ionloop.reference.vasp.runs.CHECK_EVERY", 5)
+    vasp.patch.setenv("IONLOOP_VASP_FROZEN_S", "4")
     check(plant, label(reference, frame, tmp_path, profile))
     assert vasp.n_runs == plant.runs
 

@@ -60,7 +60,8 @@ class VaspMdMaker(MDMaker):
         ReferenceSetupError
             If VASP or a POTCAR isn't there, or VASP has another version than the settings name.
         ExplorationError
-            If fewer than two frames were written.
+            If fewer than two frames were written, or the worker's wall time is over: run
+            again, it goes on from its last step.
         """
         generator = self.input_set_generator
         folder = Path.cwd() / f"vasp_md_{frame.frame_hash}"
@@ -96,7 +97,13 @@ class VaspMdMaker(MDMaker):
         )
 
     def _run_pieces(self, folder: Path, frame: Frame, n_steps: int) -> str | None:
-        """Run until all steps are there; say why they aren't."""
+        """Run until all steps are there; say why they aren't.
+
+        Raises
+        ------
+        ExplorationError
+            If the worker's wall time is over.
+        """
         reason = None
         for _ in range(1 + MAX_RESTARTS):
             n_done = len(pieces_positions(folder, len(frame.symbols)))
@@ -116,7 +123,13 @@ class VaspMdMaker(MDMaker):
             run = VaspRun(piece)
             check_version(run, generator.dft)
             if run.stopped:
-                return "out of wall time"
+                n_done = len(pieces_positions(folder, len(frame.symbols)))
+                msg = (
+                    f"expected an MD run of {n_steps} steps, got {n_done} until the worker's wall "
+                    "time was nearly over; run again, as by `ionloop resume`, it goes on from "
+                    f"its last CONTCAR in {folder}"
+                )
+                raise ExplorationError(msg)
             if run.refused:
                 return run.last_words()
             reason = None if run.ended else f"VASP was killed or died: {run.last_words()}"

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from custodian.custodian import ErrorHandler
-from custodian.vasp.handlers import FrozenJobErrorHandler, WalltimeHandler
+from custodian.vasp.handlers import WalltimeHandler
 from pymatgen.io.vasp.inputs import Poscar
 
 from ionloop.errors import ReferenceSetupError
-from ionloop.reference.runs import MAX_RESTARTS, StartAgain, on_a_leash, put_aside
+from ionloop.reference.runs import MAX_RESTARTS, SilentHandler, StartAgain, on_a_leash, put_aside
 from ionloop.reference.vasp.output import VaspRun
 from ionloop.settings import get_settings
 
@@ -135,7 +135,7 @@ def vasp_command(command: str, variable: str) -> str:
 def handlers(kind: Kind) -> list[ErrorHandler]:
     """Return custodian's handlers of a kind of run; see the module's text."""
     settings = get_settings()
-    watch: list[ErrorHandler] = [FrozenJobErrorHandler(timeout=settings.vasp_frozen_s)]
+    watch: list[ErrorHandler] = [SilentHandler("vasp.out", settings.vasp_frozen_s)]
     if kind == "static":
         # A label is one ionic step: only an electronic step is short enough to stop at.
         watch.append(WalltimeHandler(settings.vasp_wall_time_s, 60, electronic_step_stop=True))
@@ -165,7 +165,7 @@ def run_arguments(kind: Kind) -> dict[str, Any]:
             on_a_leash(shlex.split(os.path.expandvars(settings.vasp_gamma_cmd)))
         ),
         "handlers": handlers(kind),
-        "max_errors": MAX_RESTARTS + 1,
+        "max_errors": 2 * (1 + MAX_RESTARTS),  # silence and the death that ends it are two
         "custodian_kwargs": {"polling_time_step": POLL_S, "monitor_freq": CHECK_EVERY},
     }
     if kind == "neb":
