@@ -214,6 +214,7 @@ def test_an_edited_input_has_another_hash(folder: Path, edits: list[tuple[str, s
         ("&PBE", "&PBE\n SCALE_X 0.9", "input.FORCE_EVAL/DFT/XC/XC_FUNCTIONAL/PBE/SCALE_X"),
         ("&MGRID", "&POISSON\n PERIODIC XY\n &END\n &MGRID", "input.FORCE_EVAL/DFT/POISSON"),
         ("STRESS_TENSOR NONE", "STRESS_TENSOR NUMERICAL", "input.FORCE_EVAL/STRESS_TENSOR"),
+        ("&CELL", "&CELL\n PERIODIC XY", "input.FORCE_EVAL/SUBSYS/CELL/PERIODIC"),
         ("METHOD GPW", "METHOD GAPW", "input.FORCE_EVAL/DFT/QS/METHOD"),
         ("EXTRAPOLATION ASPC", "", "input.FORCE_EVAL/DFT/QS/EXTRAPOLATION"),
         ("&GLOBAL", "@SET A 1\n&GLOBAL\n @INCLUDE more.inc", "input"),

@@ -24,7 +24,7 @@ from ionloop.reference.importers.cp2k_input import Cp2kInputFile
 
 #: What decides no label, or is judged by other facts: names, geometry, charge, restarts.
 FREE = re.compile(
-    r"GLOBAL(/(?!RUN_TYPE)|$)|EXT_RESTART|(.*/)?PRINT\b|FORCE_EVAL/SUBSYS/(CELL|COORD)|"
+    r"GLOBAL(/(?!RUN_TYPE)|$)|EXT_RESTART|(.*/)?PRINT\b|FORCE_EVAL/SUBSYS/(CELL/[ABC]$|COORD)|"
     r"FORCE_EVAL/DFT/(CHARGE|WFN_RESTART_FILE_NAME|SCF/SCF_GUESS)$"
 )
 #: How far a number may be from the asked one, by the digits printed: relative, absolute.
