@@ -9,9 +9,8 @@ from typing import Any
 
 from ionloop.errors import ImportLabelsError, LabelError
 from ionloop.frame import Origin
-from ionloop.label.budget import by_origin
 from ionloop.label.schema import IMPORTED, Label, LabelShard, Refusal
-from ionloop.label.shards import count_kinds, example
+from ionloop.label.shards import counted, example
 from ionloop.profile import Profile
 from ionloop.reference.base import hash_settings
 from ionloop.reference.importers.compare import Comparison, Stated, compare, merge
@@ -198,17 +197,11 @@ def imported_shard(imported: Imported) -> LabelShard:
     a refused one.
     """
     admitted = [label for label in imported.labels if not label.reasons]
-    refused = [label for label in imported.labels if label.reasons]
-    return LabelShard(
+    return counted(
+        imported.labels,
         generation=0,
         purpose=IMPORTED,
-        labels=admitted,
-        quarantined=refused,
         frame_hashes=[label.frame_hash for label in admitted],
-        n_admitted=len(admitted),
-        n_quarantined=len(refused),
-        reasons=count_kinds(refused),
-        counts=dict(by_origin(label.frame for label in admitted)),
         settings_hash=imported.settings_hash,
         settings=imported.settings,
         wall_s=sum(label.wall_s for label in admitted),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ionloop.errors import BatchPausedError
 from ionloop.label.budget import by_origin
@@ -43,22 +44,12 @@ def make_shard(labels: Sequence[Label], batch: Batch, profile: Profile) -> Label
     profile
         Its share of success.
     """
-    refused = [label for label in labels if label.reasons]
-    admitted = [label for label in labels if not label.reasons]
-    if batch.purpose == TEST and len(admitted) < profile.min_success_fraction * len(labels):
-        reasons = count_kinds(refused)
-        logger.warning("%d of %d test labels admitted: %s", len(admitted), len(labels), reasons)
-    failed = {x.frame_hash for x in refused if RETRIED.intersection(x.kinds)}
-    return LabelShard(
+    failed = {x.frame_hash for x in labels if RETRIED.intersection(x.kinds)}
+    shard = counted(
+        labels,
         generation=batch.generation,
         purpose=batch.purpose,
-        labels=admitted,
-        quarantined=refused,
         frame_hashes=[label.frame_hash for label in labels],
-        n_admitted=len(admitted),
-        n_quarantined=len(refused),
-        reasons=count_kinds(refused),
-        counts=dict(by_origin(label.frame for label in admitted)),
         left_out=batch.left_out,
         min_success_fraction=0.0 if batch.purpose == TEST else profile.min_success_fraction,
         failed_jobs=[
@@ -69,6 +60,27 @@ def make_shard(labels: Sequence[Label], batch: Batch, profile: Profile) -> Label
         settings_hash=batch.settings_hash,
         settings=batch.settings,
         wall_s=sum(label.wall_s for label in labels),
+    )
+    if batch.purpose == TEST and not may_go_on(
+        shard.n_admitted, shard.n_quarantined, profile.min_success_fraction
+    ):
+        n = len(labels)
+        logger.warning("%d of %d test labels admitted: %s", shard.n_admitted, n, shard.reasons)
+    return shard
+
+
+def counted(labels: Sequence[Label], **fields: Any) -> LabelShard:  # noqa: ANN401
+    """Part admitted from quarantined labels, and count both; ``fields`` are the shard's others."""
+    admitted = [label for label in labels if not label.reasons]
+    refused = [label for label in labels if label.reasons]
+    return LabelShard(
+        labels=admitted,
+        quarantined=refused,
+        n_admitted=len(admitted),
+        n_quarantined=len(refused),
+        reasons=count_kinds(refused),
+        counts=dict(by_origin(label.frame for label in admitted)),
+        **fields,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -17,6 +18,8 @@ from typing import Any
 import psutil  # custodian needs it too
 from custodian.custodian import ErrorHandler
 from custodian.utils import backup
+
+from ionloop.errors import ReferenceSetupError
 
 #: How often a killed calculation is started again in one launch.
 MAX_RESTARTS = 2
@@ -66,6 +69,27 @@ def put_aside(folder: Path, outputs: tuple[str, ...]) -> None:
     backup(found, directory=str(folder))
     for name in found:
         (folder / name).unlink()
+
+
+def program_words(command: str, missing: str) -> list[str]:
+    """Split a command, environment variables expanded.
+
+    Parameters
+    ----------
+    command
+        As a setting has it.
+    missing
+        What is said if its program isn't there.
+
+    Raises
+    ------
+    ReferenceSetupError
+        If the program isn't there.
+    """
+    words = shlex.split(os.path.expandvars(command))
+    if not words or shutil.which(words[0]) is None:
+        raise ReferenceSetupError(missing)
+    return words
 
 
 def on_a_leash(words: list[str]) -> list[str]:

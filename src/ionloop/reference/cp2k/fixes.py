@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -20,8 +19,7 @@ from custodian.cp2k.jobs import Cp2kJob
 from pymatgen.io.cp2k.inputs import Keyword
 from pymatgen.io.cp2k.outputs import Cp2kOutput
 
-from ionloop.errors import ReferenceSetupError
-from ionloop.reference.runs import exit_words, on_a_leash
+from ionloop.reference.runs import exit_words, on_a_leash, program_words
 
 #: Where Debian keeps the OpenBLAS without threads of its own.
 DEBIAN_SERIAL_BLAS = Path("/usr/lib/x86_64-linux-gnu/openblas-serial")
@@ -41,13 +39,11 @@ def quiet_command(command: str) -> str:
     ReferenceSetupError
         If the program isn't there.
     """
-    words = shlex.split(os.path.expandvars(command))
-    if not words or shutil.which(words[0]) is None:
-        msg = (
-            f"expected the CP2K program {command!r}, got none on PATH; install Debian's cp2k "
-            "(apt-get install cp2k), or set IONLOOP_CP2K_CMD and IONLOOP_CP2K_SHELL_CMD"
-        )
-        raise ReferenceSetupError(msg)
+    words = program_words(
+        command,
+        f"expected the CP2K program {command!r}, got none on PATH; install Debian's cp2k "
+        "(apt-get install cp2k), or set IONLOOP_CP2K_CMD and IONLOOP_CP2K_SHELL_CMD",
+    )
     variables = {"OMP_NUM_THREADS": "1"}
     if DEBIAN_SERIAL_BLAS.is_dir():
         paths = [str(DEBIAN_SERIAL_BLAS), os.environ.get("LD_LIBRARY_PATH", "")]

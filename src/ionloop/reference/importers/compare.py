@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ionloop.reference.base import flatten
 from ionloop.reference.importers.vasp_settings import spacing_mesh
 
 #: How a run goes about it: no converged label depends on it.
@@ -67,15 +68,6 @@ class Stated:
     unknown: Sequence[str] = ()
     mesh: Sequence[int] | None = None
     cell: np.ndarray | None = None
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Write nested keys as one, joined by dots; an empty table is no key."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def compare(expected: Mapping[str, Any], stated: Stated) -> Comparison:

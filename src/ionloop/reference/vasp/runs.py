@@ -20,8 +20,14 @@ from custodian.custodian import ErrorHandler
 from custodian.vasp.handlers import WalltimeHandler
 from pymatgen.io.vasp.inputs import Poscar
 
-from ionloop.errors import ReferenceSetupError
-from ionloop.reference.runs import MAX_RESTARTS, SilentHandler, StartAgain, on_a_leash, put_aside
+from ionloop.reference.runs import (
+    MAX_RESTARTS,
+    SilentHandler,
+    StartAgain,
+    on_a_leash,
+    program_words,
+    put_aside,
+)
 from ionloop.reference.vasp.output import VaspRun
 from ionloop.settings import get_settings
 
@@ -122,13 +128,11 @@ def vasp_command(command: str, variable: str) -> str:
     ReferenceSetupError
         If the program isn't there.
     """
-    words = shlex.split(os.path.expandvars(command))
-    if not words or shutil.which(words[0]) is None:
-        msg = (
-            f"expected the VASP command {command!r}, got no such program; set {variable} to what "
-            "runs VASP here, as 'mpirun -n 16 /path/to/vasp_std'"
-        )
-        raise ReferenceSetupError(msg)
+    words = program_words(
+        command,
+        f"expected the VASP command {command!r}, got no such program; set {variable} to what "
+        "runs VASP here, as 'mpirun -n 16 /path/to/vasp_std'",
+    )
     return shlex.join(on_a_leash(words))
 
 
