@@ -293,6 +293,17 @@ def test_after_its_training_a_label_waits_for_the_next_generation(run, main) -> 
     assert (one.shard.n_admitted, one.shard.n_readmitted) == (5, 1)
 
 
+def test_a_cluster_puts_a_paused_campaign_in_order_and_runs_nothing_here(run, main) -> None:
+    run.submit("ab", faults={"a": "scf"})
+    assert run.go_on()[0] == "paused"
+    run.mend("a")
+    code, out, _ = main("resume", "c", "--no-run")
+    assert (code, out.startswith("c is in order: ")) == (0, True)
+    assert run.computed == "ab"
+    Worker(launchpad(), "c", run.runs).run()  # one of the cluster's
+    assert (status("c").state, run.computed) == ("finished", "aab")
+
+
 def test_resume_says_why_it_pauses_and_ends_with_status_3(run, main) -> None:
     run.submit("ab", faults={"a": "scf"})
     code, _, err = main("resume", "c", "--workers", "1")

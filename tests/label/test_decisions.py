@@ -41,7 +41,7 @@ def shard(labels: list[Label], purpose: str = "train") -> LabelShard:
 
 def decision(one: Label, **fields: object) -> Readmission:
     own = {"frame_hash": one.frame_hash, "generation": 3, "reason": "a saddle", "by": "me",
-           "at": "2026-01-01T00:00:00+00:00"}  # fmt: skip
+           "at": "2026-01-01T00:00:00+00:00", "overruled": one.reasons}  # fmt: skip
     return Readmission(**{**own, **fields})
 
 
@@ -91,7 +91,7 @@ def test_a_readmitted_label_takes_its_place_and_keeps_its_trace() -> None:
 
 
 def test_it_trains_from_the_generation_after_the_decision() -> None:
-    (taken,) = readmit(shard([label(0, CEILING)]), [decision(label(0))]).labels
+    (taken,) = readmit(shard([label(0, CEILING)]), [decision(label(0, CEILING))]).labels
     assert (trained_from(label(0)), trained_from(taken)) == (1, 3)
     early = taken.model_copy(update={"readmitted": decision(label(0), generation=0)})
     assert trained_from(early) == 1
@@ -107,3 +107,12 @@ def test_decisions_on_other_frames_change_nothing() -> None:
     before = shard([label(0), label(1, CEILING)])
     assert readmit(before, [decision(label(0)), decision(label(7))]) is before
     assert decisions_uuid("c") != decisions_uuid("d")
+
+
+def test_a_decision_covers_what_was_overruled_and_nothing_else() -> None:
+    """A label that was computed again may be refused for another reason than before."""
+    decided = decision(label(0, "atoms too close: 0.5"))
+    same = shard([label(0, "atoms too close: 0.4")])
+    assert readmit(same, [decided]).n_readmitted == 1
+    other = shard([label(0, "atoms too close: 0.5", CEILING)])
+    assert readmit(other, [decided]) is other

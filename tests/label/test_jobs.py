@@ -247,7 +247,12 @@ def test_an_imported_label_that_was_taken_back_is_adopted(batches: Batches) -> N
     ]
     imported = imported_shard(Imported(labels, reference.settings, reference.settings_hash))
     trace = Readmission(
-        frame_hash=labels[1].frame_hash, generation=0, reason="r", by="me", at="now"
+        frame_hash=labels[1].frame_hash,
+        generation=0,
+        reason="r",
+        by="me",
+        at="now",
+        overruled=labels[1].reasons,
     )
     decided = Decisions(campaign_id="c", readmissions=[trace]).model_dump(mode="json")
     given = jsanitize(imported, strict=True, enum_values=True)

@@ -44,3 +44,12 @@ def test_another_request_empties_the_folder(tmp_path: Path) -> None:
     (folder / "OUTCAR").write_text("of another frame")
     new_attempt(folder, {"frame": 2})
     assert [p.name for p in folder.iterdir()] == ["request.json"]
+
+
+def test_a_request_that_a_full_disk_cut_off_is_another_one(tmp_path: Path) -> None:
+    folder = tmp_path / "label"
+    new_attempt(folder, {"frame": 1})
+    (folder / "request.json").write_text("")
+    assert not same_request(folder, {"frame": 1})
+    new_attempt(folder, {"frame": 1})
+    assert same_request(folder, {"frame": 1})

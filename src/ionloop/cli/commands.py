@@ -71,8 +71,15 @@ def resume(
             show_default=False,
         ),
     ] = None,
+    run_it: Annotated[
+        bool,
+        typer.Option(
+            "--run/--no-run", help="Run it here, or put it in order for a cluster's workers."
+        ),
+    ] = True,
 ) -> None:
     """Go on with a campaign that was submitted, killed, paused or has failed jobs."""
+    from ionloop.engine import prepare
     from ionloop.store.labels import change_share
     from ionloop.store.queries import resolve_campaign
 
@@ -80,6 +87,9 @@ def resume(
     campaign_id = resolve_campaign(campaign)
     if min_success is not None:
         change_share(campaign_id, min_success)
+    if not run_it:
+        out.print(f"{campaign_id} is in order: {prepare(campaign_id).line()}", highlight=False)
+        return
     exit_unless_finished(drive(campaign_id, workers))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +32,13 @@ class ListByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-labels_app = typer.Typer(cls=ListByDefault, help="A campaign's labels, and its quarantine.")
+labels_app = typer.Typer(
+    cls=ListByDefault,
+    help=(
+        "Count a campaign's labels: ionloop labels [CAMPAIGN]. With --quarantined, list what was "
+        "refused and why; with --json, all of it."
+    ),
+)
 
 
 @labels_app.command("list")
@@ -50,7 +57,7 @@ def list_labels(
     from ionloop.store.queries import resolve_campaign
 
     campaign_id = resolve_campaign(campaign)
-    shards = stored_shards(campaign_id)
+    shards = stored_shards(campaign_id, heavy=["quarantined"] if quarantined or as_json else [])
     refused = [row for one in shards for row in _refused(one)]
     if as_json:
         found = {
@@ -134,9 +141,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _kinds(shards: Sequence[StoredShard]) -> dict[str, int]:
-    from ionloop.label.shards import count_kinds
-
-    return count_kinds(label for one in shards for label in one.shard.quarantined)
+    return dict(sum((Counter(one.shard.reasons) for one in shards), Counter()).most_common())
 
 
 def _table(campaign_id: str, shards: Sequence[Any]) -> Table:

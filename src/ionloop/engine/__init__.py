@@ -13,18 +13,19 @@ from ionloop.errors import EngineError
 
 if TYPE_CHECKING:
     from ionloop.engine.flows import campaign_id_of, load_flow, parse_parameters, submit
-    from ionloop.engine.local import resume, run_local
+    from ionloop.engine.local import prepare, resume, run_local
 
 __all__ = [
     "campaign_id_of",
     "load_flow",
     "parse_parameters",
+    "prepare",
     "resume",
     "run_local",
     "submit",
 ]
 
-_LOCAL = frozenset({"resume", "run_local"})
+_LOCAL = frozenset({"prepare", "resume", "run_local"})
 
 
 def __getattr__(name: str) -> object:

@@ -75,6 +75,18 @@ def resume(
     return _drive(campaign_id, workers, watch, settings or get_settings(), rerun_failed=True)
 
 
+def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatus:
+    """Repair a campaign as :func:`resume` does, and leave running it to others' workers."""
+    settings = settings or get_settings()
+    lp = launchpad(settings)
+    workflow_of(lp, campaign_id)
+    folder = settings.home_dir / "runs" / campaign_id
+    folder.mkdir(parents=True, exist_ok=True)
+    with _run_lock(folder / "lock", campaign_id):
+        recover(lp, campaign_id, folder, rerun_failed=True)
+    return status(campaign_id, lp.db)
+
+
 def _drive(
     campaign_id: str,
     workers: int | None,

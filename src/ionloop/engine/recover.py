@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) 
     foreign = [
         launch
         for launch in launches.values()
-        if launch["state"] == "RUNNING" and not _is_local(launch, runs)
+        if not _is_local(launch, runs) and (launch["state"] == "RUNNING" or _just_ended(launch))
     ]
     _unlock(lp, campaign_id, patient=bool(foreign))
     if not foreign:
@@ -120,7 +121,7 @@ def _fireworks(lp: LaunchPad, workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _launches(lp: LaunchPad, fws: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     ids = [i for fw in fws for i in fw["launches"]]
-    fields = ["launch_id", "state", "launch_dir", "fworker.name"]
+    fields = ["launch_id", "state", "launch_dir", "fworker.name", "time_end"]
     found = lp.launches.find({"launch_id": {"$in": ids}}, fields)
     return {launch["launch_id"]: launch for launch in found}
 
@@ -129,6 +130,15 @@ def _is_local(launch: dict[str, Any], runs: Path) -> bool:
     return launch["fworker"]["name"] == LOCAL_WORKER and Path(launch["launch_dir"]).is_relative_to(
         runs
     )
+
+
+def _just_ended(launch: dict[str, Any]) -> bool:
+    """Whether a launch ended so lately that its worker may still be writing what it adds."""
+    if not launch.get("time_end"):
+        return False
+    ended = launch["time_end"]
+    ended = datetime.fromisoformat(ended) if isinstance(ended, str) else ended
+    return (datetime.now(UTC).replace(tzinfo=None) - ended).total_seconds() < _LOCK_PATIENCE_S
 
 
 def _unlock(lp: LaunchPad, campaign_id: str, *, patient: bool) -> None:

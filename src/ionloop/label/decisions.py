@@ -39,6 +39,8 @@ def objection(label: Label, settings_hash: str) -> str | None:
 def readmit(shard: LabelShard, readmissions: Sequence[Readmission]) -> LabelShard:
     """Move labels from quarantine to the admitted ones, as far as that was decided and may be.
 
+    A label that was computed again and is refused for another reason than was overruled stays.
+
     Parameters
     ----------
     shard
@@ -55,11 +57,11 @@ def readmit(shard: LabelShard, readmissions: Sequence[Readmission]) -> LabelShar
     taken, left = [], []
     for label in shard.quarantined:
         decision = decided.get(label.frame_hash)
-        if decision is None or objection(label, shard.settings_hash):
+        refused = objection(label, shard.settings_hash)
+        if decision is None or refused or not decision.covers(label):
             left.append(label)
             continue
-        trace = decision.model_copy(update={"overruled": label.reasons})
-        taken.append(label.model_copy(update={"reasons": [], "readmitted": trace}))
+        taken.append(label.model_copy(update={"reasons": [], "readmitted": decision}))
     if not taken:
         return shard
     hashes = [*shard.frame_hashes]

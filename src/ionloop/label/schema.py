@@ -74,7 +74,11 @@ class Readmission(Document):
     reason: str = Field(description="Why, in the words of who decided.")
     by: str = Field(description="Who decided.")
     at: str = Field(description="When, UTC.")
-    overruled: list[str] = Field(default=[], description="The gate's reasons against it.")
+    overruled: list[str] = Field(description="The gate's reasons against it, when it was decided.")
+
+    def covers(self, label: Label) -> bool:
+        """Whether nothing speaks against a label but kinds of reasons that were overruled."""
+        return set(label.kinds) <= {kind_of(reason) for reason in self.overruled}
 
 
 class ShareChange(Document):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from ionloop.reference.folders import REQUEST_FILE, same_request
+from ionloop.reference.folders import REQUEST_FILE, same_request, write_request
 
 #: Failed attempts that are kept, the last ones.
 KEPT = 3
@@ -36,4 +35,4 @@ def new_attempt(folder: Path, request: dict[str, Any]) -> None:
             path.rename(aside / path.name)
         for path in [*old, aside][:-KEPT]:
             shutil.rmtree(path)
-    (folder / REQUEST_FILE).write_text(json.dumps(request))
+    write_request(folder, request)

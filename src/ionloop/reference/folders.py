@@ -31,16 +31,26 @@ def read_text(path: Path) -> str | None:
 
 
 def same_request(folder: Path, request: dict[str, Any]) -> bool:
-    """Say whether a folder was made for this very request."""
+    """Say whether a folder was made for this very request; one cut off by a full disk wasn't."""
     asked = read_text(folder / REQUEST_FILE)
-    return asked is not None and json.loads(asked) == request
+    try:
+        return asked is not None and bool(json.loads(asked) == request)
+    except ValueError:
+        return False
+
+
+def write_request(folder: Path, request: dict[str, Any]) -> None:
+    """Write down what a folder is for; whole, or not at all."""
+    scratch = folder / f"{REQUEST_FILE}.tmp"
+    scratch.write_text(json.dumps(request))
+    scratch.replace(folder / REQUEST_FILE)
 
 
 def fresh_folder(folder: Path, request: dict[str, Any]) -> None:
     """Make an empty folder that says what it is for."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / REQUEST_FILE).write_text(json.dumps(request))
+    write_request(folder, request)
 
 
 def drop_half_zipped(folder: Path) -> None:

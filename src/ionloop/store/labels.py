@@ -35,12 +35,18 @@ class StoredShard:
     shard: LabelShard
 
 
-def stored_shards(campaign_id: str, store: JobStore | None = None) -> list[StoredShard]:
-    """Read all batches of a campaign, that of a pause included, by generation."""
+def stored_shards(
+    campaign_id: str, store: JobStore | None = None, heavy: Sequence[str] = LOADED
+) -> list[StoredShard]:
+    """Read all batches of a campaign, that of a pause included, by generation.
+
+    Of their heavy fields only ``heavy`` are fetched; the others are empty, and all counts
+    are there.
+    """
     store = store or job_store()
     store.connect()
     criteria = {"metadata.campaign_id": campaign_id, "output.@class": "LabelShard"}
-    load: Any = {"data": LOADED}
+    load: Any = {"data": list(heavy)} if heavy else False
     found = [
         StoredShard(doc["uuid"], doc["index"], parse(LabelShard, doc["output"]))
         for doc in store.query(criteria, sort={"completed_at": 1}, load=load)
@@ -93,15 +99,23 @@ def readmit_labels(
     db = database()
     shards = stored_shards(campaign_id, store)
     wanted = list(dict.fromkeys(_find(shards, given) for given in hashes))
-    for one, label in wanted_labels(shards, wanted):
+    found = wanted_labels(shards, wanted)
+    for one, label in found:
         if why := objection(label, one.shard.settings_hash):
             msg = f"label {label.frame_hash[:10]} can't be readmitted: {why}"
             raise LabelError(msg)
         _check_settled(one, campaign_id, db)
     generation = next_training(campaign_id, db)
     decided = [
-        Readmission(frame_hash=h, generation=generation, reason=reason, by=_who(), at=_now())
-        for h in wanted
+        Readmission(
+            frame_hash=label.frame_hash,
+            generation=generation,
+            reason=reason,
+            by=_who(),
+            at=_now(),
+            overruled=label.reasons,
+        )
+        for _, label in found
     ]
     _decide(campaign_id, "readmissions", [one.model_dump() for one in decided], db)
     after: dict[str, Label] = {}
