@@ -22,10 +22,13 @@ from ionloop.label.imports import (
     imported_shard,
     judge_readings,
 )
+from ionloop.label.maker import LabelMaker
 from ionloop.profile import Profile
 from ionloop.reference.base import hash_settings
 from ionloop.reference.importers.reading import Reading, Step
 from ionloop.reference.importers.xyz import read_extxyz
+from ionloop.reference.vasp import VaspReference
+from ionloop.reference.vasp.settings import VaspSettings
 
 PROFILE = Profile(name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1})
 SETTINGS = {"code": "vasp", "incar": {"ENCUT": 520.0}, "potcars": {"Li": {"symbol": "Li"}}}
@@ -217,3 +220,32 @@ def test_a_campaign_refuses_a_shard_of_other_settings_by_key():
         LabelError, match=r"in u: incar\.ENCUT: expected 600\.0, got 520\.0; labels"
     ):
         adopt({"u": shard}, own, hash_settings(own), PROFILE)
+
+
+def test_a_stress_that_the_reference_doesnt_vouch_for_is_dropped():
+    shard = imported_shard(judged(reading(step(0), step(1, converged=False))))
+    own = SETTINGS, shard.settings_hash, PROFILE
+    kept = adopt({"u": shard}, *own)
+    taken = adopt({"u": shard}, *own, has_stress=False)
+    assert all(label.stress is not None for label in [*kept.labels, *kept.quarantined])
+    # The refused one, too: somebody may admit it.
+    assert [len(taken.labels), len(taken.quarantined)] == [1, 1]
+    assert [label.stress for label in [*taken.labels, *taken.quarantined]] == [None, None]
+    assert taken.labels[0].forces == kept.labels[0].forces
+
+
+def test_settings_without_stress_leave_none_in_a_file(tmp_path):
+    imported = judged(reading(step(0)), settings={**SETTINGS, "stress": False}, trust=True)
+    write_extxyz(imported.labels, tmp_path / "labels.extxyz")
+    atoms = read(tmp_path / "labels.extxyz")
+    assert "REF_stress" not in atoms.info
+    assert "REF_forces" in atoms.arrays
+    with_stress = judged(reading(step(0)), settings={**SETTINGS, "stress": True}, trust=True)
+    assert with_stress.labels[0].stress is not None
+
+
+@pytest.mark.parametrize("has_stress", [True, False])
+def test_the_adopting_job_knows_whether_the_reference_has_stress(has_stress):
+    reference = VaspReference(dft=VaspSettings(stress=has_stress))
+    job = LabelMaker().adopt(["u"], reference, PROFILE, {})
+    assert job.function_kwargs["has_stress"] is has_stress

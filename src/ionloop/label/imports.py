@@ -59,7 +59,7 @@ class Imported:
     differing
         How the settings of refused files differ, by file.
     skipped
-        Steps that are no labels, by reason.
+        Steps, or parts of steps, that are no labels, by reason.
     duplicates
         Frames that had been there already.
     """
@@ -110,6 +110,8 @@ def judge_readings(readings: Sequence[Reading], terms: Terms) -> Imported:
         for reading in readings
         for label in _labels(reading, settings_hash, differing.get(str(reading.path)), terms)
     ]
+    if terms.settings is not None and terms.settings.get("stress") is False:
+        labels = [_without_stress(label) for label in labels]
     kept = refuse_jumps(without_duplicates(labels))
     return Imported(
         labels=kept,
@@ -119,6 +121,11 @@ def judge_readings(readings: Sequence[Reading], terms: Terms) -> Imported:
         skipped=dict(sum((Counter(reading.skipped) for reading in readings), Counter())),
         duplicates=len(labels) - len(kept),
     )
+
+
+def _without_stress(label: Label) -> Label:
+    """Drop a stress that the settings don't vouch for."""
+    return label.model_copy(update={"stress": None})
 
 
 def _first(readings: Sequence[Reading]) -> dict[str, Any] | None:
@@ -219,7 +226,7 @@ def check_share(shard: LabelShard, minimum: float, skipped: Mapping[str, int]) -
     n = shard.n_admitted + shard.n_quarantined
     if n and shard.n_admitted and shard.n_admitted / n >= minimum:
         return
-    frequent = Counter({**shard.reasons, **skipped}).most_common(3)
+    frequent = [*Counter(shard.reasons).most_common(), *Counter(skipped).most_common()][:3]
     why = "; ".join(
         f"{count} times: {example(shard.quarantined, kind)[0]}" for kind, count in frequent
     )
@@ -236,6 +243,8 @@ def adopt(
     settings: Mapping[str, Any],
     settings_hash: str,
     profile: Profile,
+    *,
+    has_stress: bool = True,
 ) -> LabelShard:
     """Judge imported shards by a campaign's settings and limits, and make one shard of them.
 
@@ -249,6 +258,8 @@ def adopt(
         Their hash.
     profile
         The campaign's profile.
+    has_stress
+        Whether the reference's stress is good enough to train on; if not, labels lose theirs.
 
     Raises
     ------
@@ -268,6 +279,8 @@ def adopt(
             raise LabelError(msg)
         labels += [_judged_again(label, settings_hash, profile) for label in shard.labels]
         labels += shard.quarantined
+    if not has_stress:  # the refused ones too: somebody may admit them
+        labels = [_without_stress(label) for label in labels]
     judged = refuse_jumps(without_duplicates(labels))
     kept = imported_shard(Imported(judged, dict(settings), settings_hash))
     if not kept.n_admitted:

@@ -171,8 +171,12 @@ def adopt_labels(
     settings_hash: str,
     profile: Profile,
     campaign_id: str | None = None,
+    *,
+    has_stress: bool = True,
 ) -> LabelShard:
     """Take imported shards into the campaign, by its own settings and limits.
+
+    Labels lose their stress where the reference's isn't good enough to train on.
 
     Raises
     ------
@@ -180,5 +184,5 @@ def adopt_labels(
         If a shard isn't there, has other settings, or none of its labels is admitted.
     """
     found = dict(zip(shards, fetch_outputs(shards), strict=True))
-    adopted = adopt(found, settings, settings_hash, profile)
+    adopted = adopt(found, settings, settings_hash, profile, has_stress=has_stress)
     return readmit(adopted, decisions_of(campaign_id).readmissions)

@@ -70,6 +70,7 @@ class LabelMaker(Maker):
             reference.settings_hash,
             profile,
             metadata.get("campaign_id"),
+            has_stress=reference.has_stress,
         )
         one.name = f"{self.name} imported"
         one.config = JobConfig(expose_store=True)

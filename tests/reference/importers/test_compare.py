@@ -75,6 +75,56 @@ def test_what_a_file_could_say_and_doesnt_is_unproven():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("tag", "expected", "got", "same"),
+    [
+        # A reference writes a tag at its default, the file doesn't; and the other way round.
+        ("NUPDOWN", -1, None, True),
+        ("NUPDOWN", 0, None, False),
+        ("NUPDOWN", None, 0, False),
+        ("VDW_S8", None, 0, False),
+        ("LDIPOL", False, None, True),
+        ("LDIPOL", None, True, False),
+        ("NSIM", 4, None, True),
+        ("DIPOL", [0.5, 0.5, 0.25], "0.5 0.5 0.25", True),
+        ("DIPOL", [0.5, 0.5, 0.25], [0.5, 0.5, 0.5], False),
+        ("DIPOL", [0.5, 0.5], [0.5, 0.5, 0.5], False),
+        ("PRECFOCK", "Fast", "fast", True),
+    ],
+)
+def test_tags_that_nobody_interprets(tag, expected, got, same):
+    one, other = ({**STATED["incar"], tag: value} for value in (expected, got))
+    here, there = ({k: v for k, v in tags.items() if v is not None} for tags in (one, other))
+    found = compare({**STATED, "incar": here}, stated(incar=there))
+    assert ([line.split(":")[0] for line in found.differing], found.unproven) == (
+        [] if same else [f"incar.{tag}"], [],
+    )  # fmt: skip
+
+
+def test_a_tag_that_a_silent_file_may_have_is_unproven():
+    expected = {**STATED, "incar": {**STATED["incar"], "NUPDOWN": 4}}
+    found = compare(expected, stated(unknown=["incar.*"]))
+    assert (found.differing, found.unproven) == ([], ["incar.NUPDOWN"])
+
+
+@pytest.mark.parametrize(
+    ("got", "told"),
+    [
+        ("diagonalization", []),
+        ("diagonalization, Pulay mixing", []),
+        (
+            "orbital transformation",
+            [
+                "solver: expected diagonalization, Broyden mixing, got orbital transformation",
+            ],
+        ),
+    ],
+)
+def test_solvers_differ_and_mixing_doesnt(got, told):
+    expected = {"code": "cp2k", "solver": "diagonalization, Broyden mixing"}
+    assert compare(expected, Stated({"code": "cp2k", "solver": got})).differing == told
+
+
 PARITY = {"spacing": 0.4, "mesh": None, "shift": "parity"}
 
 
@@ -106,6 +156,21 @@ def mesh(*n: int, shift: float = 0.0) -> dict:
 def test_k_points(expected, got, used, same):
     found = compare({**STATED, "k_points": expected}, stated(mesh=used, k_points=got))
     assert (found.differing == [], found.unproven) == (same, [])
+
+
+def test_a_family_of_basis_sets_has_its_kinds_already():
+    cl = {"basis": "DZVP-MOLOPT-SR-GTH-q7", "potential": "GTH-PBE-q7"}
+    own = {"code": "cp2k", "kinds": {}, "basis_family": "DZVP-MOLOPT-SR-GTH"}
+    own["potential_family"] = "GTH-PBE"
+    assert merge(own, {"kinds": {"Cl": cl}}) == own
+    for kind, same in (
+        (cl, True),
+        ({**cl, "basis": "DZVP-MOLOPT-SR-GTH"}, True),  # its other name
+        ({**cl, "basis": "DZVP-MOLOPT-GTH"}, False),
+        ({**cl, "potential": "GTH-PADE-q7"}, False),
+    ):
+        found = compare(own, Stated({"code": "cp2k", "kinds": {"Cl": kind}}))
+        assert (found.differing == []) == same
 
 
 def test_later_elements_join_the_table():

@@ -8,18 +8,28 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from scipy import constants
 
 from ionloop.errors import ImportLabelsError
+from ionloop.frame import Frame, Origin
+from ionloop.label.extxyz import write_extxyz
+from ionloop.label.imports import Terms, judge_readings
+from ionloop.profile import Profile
+from ionloop.reference.base import hash_settings
 from ionloop.reference.cp2k import Cp2kReference
 from ionloop.reference.cp2k.fixes import quiet_command
-from ionloop.reference.importers.compare import Stated, compare
-from ionloop.reference.importers.cp2k import read_cp2k
+from ionloop.reference.cp2k.inputs import IonicMdSetGenerator, IonicSetGenerator
+from ionloop.reference.cp2k.md import Cp2kMdMaker
+from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings, Smearing
+from ionloop.reference.importers.compare import Stated, compare, merge
+from ionloop.reference.importers.cp2k import SMOOTHED, read_cp2k
 from ionloop.reference.importers.cp2k_input import (
     Cp2kInputFile,
     cell_of,
@@ -27,6 +37,7 @@ from ionloop.reference.importers.cp2k_input import (
 )
 from ionloop.reference.importers.cp2k_output import evaluations
 from ionloop.reference.importers.cp2k_settings import settings_of
+from ionloop.reference.importers.sources import find_sources
 from ionloop.settings import get_settings
 from ionloop.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
@@ -114,9 +125,19 @@ def salt():
     return atoms
 
 
-def run(folder: Path, *, md: bool = True, max_scf: int = 50) -> Path:
+def hydrogen() -> Atoms:
+    """H2 in a small box: an element whose basis has several names."""
+    return Atoms("H2", [[0.1, 0.2, 0.3], [1.0, 0.4, 0.35]], cell=(3.0, 3.2, 3.4), pbc=True)
+
+
+def as_frame(atoms: Atoms) -> Frame:
+    return Frame.from_atoms(atoms, origin=Origin.RATTLE, group="test")
+
+
+def run(folder: Path, *, md: bool = True, max_scf: int = 50, xc: str = "") -> Path:
     rows = "".join(f"{a.symbol} {float(a.x)} {float(a.y)} {float(a.z)}\n" for a in salt())
     text = INPUT.format(run_type="MD" if md else "ENERGY_FORCE", max_scf=max_scf, rows=rows)
+    text = text.replace("      &XC_FUNCTIONAL", f"{xc}\n      &XC_FUNCTIONAL")
     (folder / "salt.inp").write_text(text + MOTION * md)
     command = [*quiet_command(get_settings().cp2k_cmd).split(), "-i", "salt.inp", "-o", "salt.out"]
     subprocess.run(command, cwd=folder, check=False, capture_output=True)
@@ -230,6 +251,7 @@ def test_a_label_of_our_own_reference_has_its_settings(tmp_path):
         **{k: expected[k] for k in ("code", "version", "functional", "cutoff", "rel_cutoff")},
         **{k: expected[k] for k in ("n_grids", "eps_default", "eps_scf", "smoothing")},
         "spin_polarized": False,
+        "solver": "diagonalization",
         "kinds": {
             "Li": {"basis": "DZVP-ION-GTH-q3", "potential": "GTH-PBE-q3"},
             "Cl": {"basis": "DZVP-MOLOPT-SR-GTH-q7", "potential": "GTH-PBE-q7"},
@@ -243,6 +265,137 @@ def test_a_label_of_our_own_reference_has_its_settings(tmp_path):
     ]
     stated["kinds"]["Cl"]["basis"] = "TZVP-MOLOPT-SR-GTH-q7"
     assert "kinds.Cl.basis" in compare(expected, Stated(stated)).differing[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"stress": True, "smoothing": False, "functional": "r2SCAN"},
+        {"smearing": Smearing(temperature=300, added_mos=4), "k_mesh": (2, 2, 2)},
+        {
+            "smearing": Smearing(temperature=300, added_mos=4),
+            "spin_polarized": True,
+            "multiplicity": 3,
+            "functional": "PBEsol",
+        },
+    ],
+)
+@pytest.mark.parametrize("atoms", [salt(), hydrogen()])
+def test_our_own_inputs_have_our_own_settings_and_hash(tmp_path, changes, atoms):
+    reference = Cp2kReference(dft=Cp2kSettings(**changes))
+    structure = as_frame(atoms).to_structure()
+    asked = IonicSetGenerator(dft=reference.dft).get_input_set(structure)
+    (tmp_path / "cp2k.inp").write_text(str(asked.cp2k_input))
+    stated = settings_of(Cp2kInputFile.read(tmp_path / "cp2k.inp"), "2023.1")
+    found = compare(reference.settings, Stated(stated))
+    assert (found.differing, "input" in stated) == ([], False)
+    assert all(key.startswith(("data_files", "potential_file")) for key in found.unproven)
+    assert hash_settings(merge(reference.settings, stated)) == reference.settings_hash
+
+
+DFT, SUBSYS = "FORCE_EVAL/DFT", "FORCE_EVAL/SUBSYS"
+
+
+def changed(folder: Path, before: str, lines: str) -> dict:
+    """Settings of the input with lines put in before one."""
+    text = INPUT.format(run_type="MD", max_scf=9, rows="Li 0 0 0\nCl 2 2 2\n") + MOTION
+    assert before in text
+    (folder / "salt.inp").write_text(text.replace(before, f"{lines}\n{before}", 1))
+    return settings_of(Cp2kInputFile.read(folder / "salt.inp"), "2023.1")
+
+
+@pytest.mark.parametrize(
+    ("before", "lines", "key"),
+    [
+        ("    &QS", "&EFIELD\nINTENSITY 1e9\n&END", f"{DFT}/EFIELD"),
+        ("    &QS", "&POISSON\nPERIODIC XY\n&END", f"{DFT}/POISSON/PERIODIC"),
+        ("    &QS", "&PERIODIC_EFIELD\n&END", f"{DFT}/PERIODIC_EFIELD"),
+        ("    &QS", "SURFACE_DIPOLE_CORRECTION T", f"{DFT}/SURFACE_DIPOLE_CORRECTION"),
+        ("    &QS", "ROKS", f"{DFT}/ROKS"),
+        ("    &QS", "&NEW_THING\n&END", f"{DFT}/NEW_THING"),
+        ("      EPS_DEFAULT", "LS_SCF", f"{DFT}/QS/LS_SCF"),
+        ("      CUTOFF", "MULTIGRID_SET", f"{DFT}/MGRID/MULTIGRID_SET"),
+        ("      MAX_SCF", "&MOM\n&END", f"{DFT}/SCF/MOM"),
+        ("      MAX_SCF", "&OUTER_SCF\nTYPE CDFT\n&END", f"{DFT}/SCF/OUTER_SCF/TYPE"),
+        ("      &XC_FUNCTIONAL", "DENSITY_CUTOFF 1e-6", f"{DFT}/XC/DENSITY_CUTOFF"),
+        ("      BASIS_SET S", "&DFT_PLUS_U\nL 2\n&END", f"{SUBSYS}/KIND Li/DFT_PLUS_U/L"),
+        ("      BASIS_SET S", "BASIS_SET AUX_FIT x", f"{SUBSYS}/KIND Li/BASIS_SET"),
+        ("      BASIS_SET S", "GHOST", f"{SUBSYS}/KIND Li/GHOST"),
+        ("      BASIS_SET S", "&POTENTIAL\n1 2\n&END", f"{SUBSYS}/KIND Li/POTENTIAL/1"),
+        ("      ABC", "PERIODIC XY", f"{SUBSYS}/CELL/PERIODIC"),
+        ("  &SUBSYS", "&RESCALE_FORCES\n&END", "FORCE_EVAL/RESCALE_FORCES"),
+        ("  &MD", "&CONSTRAINT\n&FIXED_ATOMS\n&END\n&END", "MOTION/CONSTRAINT/FIXED_ATOMS"),
+    ],
+)
+def test_a_line_of_the_input_that_nobody_knows_is_a_setting(tmp_path, before, lines, key):
+    plain, found = (changed(tmp_path, before, text) for text in ("", lines))
+    assert key in found["input"]
+    assert "input" not in plain
+    told = compare(plain, Stated(found)).differing
+    assert any(line.startswith(f"input.{key}: expected nothing, got ") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("before", "lines", "key"),
+    [
+        ("      &XC_FUNCTIONAL", "&VDW_POTENTIAL\n&END", "vdw"),
+        ("      &XC_FUNCTIONAL", "&HF\n&END", "hybrid"),
+        ("      MAX_SCF", "&OT\n&END", "solver"),
+    ],
+)
+def test_a_section_that_has_a_key_of_its_own_differs(tmp_path, before, lines, key):
+    plain, found = (changed(tmp_path, before, text) for text in ("", lines))
+    assert found[key] != plain.get(key)
+    assert [line.partition(":")[0] for line in compare(plain, Stated(found)).differing] == [key]
+
+
+@pytest.mark.parametrize(
+    ("before", "lines"),
+    [
+        ("      MAX_SCF", "MAX_DIIS 9\n&OT OFF\n&END\n&OUTER_SCF\nMAX_SCF 9\n&END"),
+        ("      EPS_DEFAULT", "METHOD GPW\nEXTRAPOLATION ASPC"),
+        ("    &QS", "&POISSON\nPERIODIC XYZ\n&END\n&PRINT\n&MO\n&END\n&END"),
+        ("      ABC", "PERIODIC xyz"),
+        ("      BASIS_SET S", "MASS 6.0\nMAGNETIZATION 1"),
+        ("  &MD", "&GEO_OPT\n&END"),
+    ],
+)
+def test_a_line_of_the_input_that_decides_no_label_is_none(tmp_path, before, lines):
+    plain, found = (changed(tmp_path, before, text) for text in ("", lines))
+    assert found == plain
+
+
+def test_molecular_dynamics_of_a_campaign_is_refused_by_its_solver(tmp_path, monkeypatch):
+    """It runs with other electronics than labels, also where somebody vouches for it."""
+    monkeypatch.chdir(tmp_path)
+    reference = Cp2kReference(dft=Cp2kSettings(cutoff=120, rel_cutoff=30, smoothing=False))
+    frame = as_frame(hydrogen())
+    run = MdSettings(temperature=300.0, n_steps=2, time_step=0.5, store_every=1, seed=1)
+    generator = IonicMdSetGenerator(dft=reference.dft, md=asdict(run))
+    Cp2kMdMaker.make.original(Cp2kMdMaker(input_set_generator=generator), frame, "run")
+    found = [source.read() for source in find_sources(list(tmp_path.glob("cp2k_md_*")))]
+    assert sum(len(reading.steps) for reading in found) >= 2
+    profile = Profile(name="H", mobile_ion="H", formal_charges={"H": 0})
+    terms = Terms(profile, reference.settings, trust=True)
+    told = "solver: expected diagonalization, Broyden mixing, got orbital transformation"
+    for label in judge_readings(found, terms).labels:
+        assert f"other settings: {told}" in label.reasons
+
+
+def test_a_smoothed_densitys_stress_is_dropped_and_said(tmp_path):
+    """Analytical, and wrong by GPa; the default reference's settings are the same."""
+    smooth = "&XC_GRID\nXC_SMOOTH_RHO NN10\nXC_DERIV SPLINE2_SMOOTH\n&END"
+    reading = read_cp2k(run(tmp_path, md=False, xc=smooth))
+    assert "STRESS| Analytical stress tensor" in (tmp_path / "salt.out").read_text()
+    assert [step.stress for step in reading.steps] == [None]
+    assert reading.steps[0].forces is not None
+    assert reading.skipped == {SMOOTHED: 1}
+    profile = Profile(name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1})
+    imported = judge_readings([reading], Terms(profile))
+    assert imported.skipped == {SMOOTHED: 1}
+    assert write_extxyz(imported.labels, tmp_path / "labels.extxyz") == 1
+    assert "stress" not in (tmp_path / "labels.extxyz").read_text().replace("stress_weight", "")
 
 
 NEW = """ ENERGY| Total FORCE_EVAL ( QS ) energy [hartree]        -7.364190264587725

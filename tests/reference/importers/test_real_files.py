@@ -13,6 +13,8 @@ from ase.io import read
 from ase.units import GPa
 from scipy import constants
 
+from ionloop.label.imports import Terms, judge_readings
+from ionloop.profile import Profile
 from ionloop.reference.importers.deepmd import read_deepmd
 from ionloop.reference.importers.vasp import read_vasprun
 from ionloop.reference.importers.xdatcar import read_xdatcar
@@ -79,6 +81,18 @@ def test_settings_of_real_runs(real):
     assert settings["potcars"]["Na"]["title"] == "PAW_PBE Na 08Apr2002"
     hubbard = read_vasprun(real(VASP[1])).settings
     assert (hubbard["hubbard"], hubbard["incar"]["LREAL"]) == ({"Ni": [2.0, 6.5, 0.0]}, "auto")
+
+
+def test_one_of_two_real_runs_is_refused_by_its_keys(real):
+    readings = [read_vasprun(real(name)) for name in reversed(VASP)]
+    symbols = sorted({s for r in readings for step in r.steps for s in step.symbols})
+    profile = Profile(name="x", mobile_ion="Na", formal_charges=dict.fromkeys(symbols, 0))
+    imported = judge_readings(readings, Terms(profile))
+    assert [bool(label.reasons) for label in imported.labels] == [False] * 95 + [True]
+    (differing,) = imported.differing.values()
+    assert [line.partition(":")[0] for line in differing] == [
+        "k_points", "incar.ISPIN", "incar.LREAL", "incar.NUPDOWN", "incar.ROPT",
+    ]  # fmt: skip
 
 
 def test_lgps_to_the_last_bit_and_its_stress_is_minus_the_virial(real, tmp_path):

@@ -6,14 +6,24 @@ import gzip
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.io import read
+from jobflow import JobStore, run_locally
+from maggma.stores import MemoryStore
 from pymatgen.io.vasp.outputs import Vasprun
 from scipy import constants
 
 from ionloop.errors import ImportLabelsError
+from ionloop.frame import Frame, Origin
+from ionloop.label.imports import Terms, judge_readings
+from ionloop.profile import Profile
+from ionloop.reference.importers.compare import Stated, compare
 from ionloop.reference.importers.outcar import NO_POSITIONS, STARS, read_outcar
+from ionloop.reference.importers.sources import find_sources
 from ionloop.reference.importers.vasp import MACHINE_LEARNED, read_vasprun
 from ionloop.reference.importers.vasp_settings import mesh_settings, spacing_mesh
+from ionloop.reference.vasp import VaspReference
+from ionloop.reference.vasp.settings import VaspSettings
 
 KBAR = 1e8 * 1e-30 / constants.e
 
@@ -131,7 +141,9 @@ def test_stress_of_an_outcar_by_ase(write, vasp_files):
 def test_vasp_5_keeps_silent_and_an_incar_beside_it_speaks(write, vasp_files):
     text = vasp_files.Run(version="5.4.4").outcar(echo=False)
     path = write(text, "OUTCAR")
-    assert read_outcar(path).unknown == ["incar.ADDGRID", "incar.IVDW", "incar.LUSE_VDW"]
+    assert read_outcar(path).unknown == [
+        "incar.ADDGRID", "incar.IVDW", "incar.LUSE_VDW", "incar.*",
+    ]  # fmt: skip
     write("IVDW = 12 ! D3\nADDGRID = .TRUE.; LWAVE = F\n", "INCAR")
     reading = read_outcar(path)
     assert reading.unknown == []
@@ -180,6 +192,83 @@ def test_how_a_run_went_about_it_isnt_a_setting(write, vasp_files):
     plain = read_vasprun(write(vasp_files.Run().xml())).settings
     tags = {"NSW": ("int", "500"), "NELM": ("int", "99"), "IBRION": ("int", "2")}
     assert read_vasprun(write(vasp_files.Run(tags=tags).xml())).settings == plain
+
+
+#: Tags that no key names, as vasprun.xml and an INCAR have them, and what the settings say.
+OTHERS = [
+    (("NUPDOWN", "", "4.0"), 4),
+    (("NUPDOWN", "", "0.0"), 0),
+    (("LDIPOL", "logical", "T"), True),
+    (("LSOL", "logical", " T  "), True),
+    (("EFIELD", "", "0.05"), 0.05),
+    (("VDW_S8", "", "0.0"), 0),
+    (("VDW_S8", "", "0.7220"), 0.722),
+    (("ENAUG", "", "645.0"), 645),
+    (("SCALEE", "", "0.5"), 0.5),
+    (("IMAGES", "int", "5"), 5),
+    (("PRECFOCK", "string", " Fast ! of hybrids"), "fast"),
+    (("ROPT", "string", "2*-0.0001"), [-0.0001, -0.0001]),
+    (("NEWTAG", "string", "1 T x"), "1 True x"),
+]
+
+
+@pytest.mark.parametrize(("tag", "value"), OTHERS)
+def test_a_tag_that_nobody_knows_is_a_setting(write, vasp_files, tag, value):
+    name, kind, text = tag
+    plain = read_vasprun(write(vasp_files.Run().xml())).settings
+    run = vasp_files.Run(tags={name: (kind, text)})
+    found = read_vasprun(write(run.xml())).settings
+    assert found["incar"] == {**plain["incar"], name: value}
+    said, unsaid = (Stated(settings, mesh=[4, 4, 4]) for settings in (found, plain))
+    assert compare(plain, said).differing == [f"incar.{name}: expected nothing, got {value}"]
+    assert compare(found, unsaid).differing == [f"incar.{name}: expected {value}, got nothing"]
+    assert (compare(found, said).differing, compare(found, said).unproven) == ([], [])
+    # The same of an OUTCAR, by its own INCAR and by the one beside it.
+    assert read_outcar(write(run.outcar(), "OUTCAR")).settings["incar"] == found["incar"]
+    silent = write(run.outcar(echo=False), "OUTCAR")
+    assert "incar.*" in read_outcar(silent).unknown
+    write(f"{name} = {text}\n", "INCAR")
+    assert read_outcar(silent).settings["incar"] == found["incar"]
+
+
+# What VASP's stand-in and jobflow warn of, as in the tests of the VASP reference.
+@pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:POTCAR data with symbol")
+@pytest.mark.parametrize("tags", [{}, {"IVDW": 12, "VDW_S8": 0.722, "LDIPOL": False, "NSIM": 4}])
+def test_a_file_of_our_own_reference_has_its_campaigns_settings(vasp, tmp_path, tags):
+    atoms = bulk("LiCl", "rocksalt", a=5.14, cubic=True)
+    atoms.rattle(0.05, seed=1)
+    frame = Frame.from_atoms(atoms, origin=Origin.RATTLE, group="test")
+    reference = VaspReference(dft=VaspSettings(incar=tags)).bind(frame.to_structure())
+    run_locally(
+        reference.static([frame]), root_dir=tmp_path, create_folders=True,
+        store=JobStore(MemoryStore(), additional_stores={"data": MemoryStore()}), log=False,
+    )  # fmt: skip
+    profile = Profile(name="LiCl", mobile_ion="Li", formal_charges={"Li": 1, "Cl": -1})
+    found = [source.read() for source in find_sources([tmp_path])]
+    imported = judge_readings(found, Terms(profile, reference.settings, trust=True))
+    assert [label.reasons for label in imported.labels] == [[]]
+    assert imported.settings_hash == reference.settings_hash
+    other = VaspReference(dft=VaspSettings(incar={**tags, "VDW_S8": 0.5}))
+    other = other.bind(frame.to_structure())
+    imported = judge_readings(found, Terms(profile, other.settings, trust=True))
+    assert "incar.VDW_S8: expected 0.5" in imported.labels[0].reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text"),
+    [
+        ("NSIM", "int", "4"), ("SYSTEM", "string", "LiCl"), ("LORBIT", "int", "11"),
+        ("AMIX", "", "0.2"), ("LANGEVIN_GAMMA", "", "10.0"), ("ML_LMLFF", "logical", "T"),
+        ("SYMPREC", "", "0.00001"), ("LVHAR", "logical", "T"), ("NUPDOWN", "", "-1.0"),
+        ("LSOL", "logical", "F"), ("IDIPOL", "int", "0"),
+    ],
+)  # fmt: skip
+def test_a_tag_that_decides_no_label_is_none(write, vasp_files, name, kind, text):
+    plain = read_vasprun(write(vasp_files.Run().xml())).settings
+    run = vasp_files.Run(tags={name: (kind, text)})
+    assert read_vasprun(write(run.xml())).settings == plain
+    assert read_outcar(write(run.outcar(), "OUTCAR")).settings == plain
 
 
 def test_a_mesh_of_kspacing_is_told_from_a_stated_one(write, vasp_files):

@@ -8,7 +8,6 @@ sets and potentials.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ from ionloop.reference.cp2k.facts import electrons_of, stated_settings
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.settings import Cp2kSettings, describe, entries, kind_of
 from ionloop.reference.folders import read_text
-from ionloop.reference.importers.cp2k_input import Cp2kInputFile
-
-#: What decides no label, or is judged by other facts: names, geometry, charge, restarts.
-FREE = re.compile(
-    r"GLOBAL(/(?!RUN_TYPE)|$)|EXT_RESTART|(.*/)?PRINT\b|FORCE_EVAL/SUBSYS/(CELL/[ABC]$|COORD)|"
-    r"FORCE_EVAL/DFT/(CHARGE|WFN_RESTART_FILE_NAME|SCF/SCF_GUESS)$"
+from ionloop.reference.importers.cp2k_input import (
+    FREE,
+    Cp2kInputFile,
+    input_table,
+    input_words,
 )
+
 #: How far a number may be from the asked one, by the digits printed: relative, absolute.
 PRINTED = {
     "cutoff": (0.0, 0.101),
@@ -34,7 +33,6 @@ PRINTED = {
     "eps_default": (0.051, 0.0),
     "eps_scf": (0.0051, 0.0),
 }
-LOGICAL = {"T": "TRUE", ".TRUE.": "TRUE", "F": "FALSE", ".FALSE.": "FALSE"}
 
 
 def found_settings(output: str, inputs: Path, dft: Cp2kSettings) -> dict[str, Any]:
@@ -106,12 +104,12 @@ def _other_inputs(
     given: InputSection, inputs: Path, dft: Cp2kSettings, digests: dict[str, str]
 ) -> dict[str, Any]:
     """Compare the input and its data files with those that the settings make."""
-    table = _table(given)
+    table = input_table(given)
     symbols = sorted(
         {values.title() for path, values in table.items() if path.endswith("/ELEMENT")}
     )
     asked = IonicSetGenerator(dft=dft).get_input_set(_one_of_each(symbols))
-    expected = _table(parse_input(str(asked.cp2k_input)))
+    expected = input_table(parse_input(str(asked.cp2k_input)))
     lines = {
         path: f"{table.get(path, 'nothing')} (asked: {expected.get(path, 'nothing')})"
         for path in sorted(table.keys() | expected.keys())
@@ -120,7 +118,7 @@ def _other_inputs(
     changed: dict[str, Any] = {"input": lines} if lines else {}
     for name in ("BASIS", "POTENTIAL"):
         text = read_text(inputs / name) or ""
-        if _words(text) != _words(str(asked.optional_files[name.lower()]["object"])):
+        if input_words(text) != input_words(str(asked.optional_files[name.lower()]["object"])):
             digests = {**digests, name: hashlib.sha256(text.encode()).hexdigest()}
     return {**changed, "data_files": digests}
 
@@ -129,31 +127,3 @@ def _one_of_each(symbols: list[str]) -> Structure:
     """Return a structure with an atom of each element; the input's geometry is free."""
     places = [[i / max(len(symbols), 1), 0, 0] for i in range(len(symbols))]
     return Structure(Lattice.cubic(10 * max(len(symbols), 1)), symbols, places)
-
-
-def _table(section: InputSection, path: str = "") -> dict[str, str]:
-    """Write an input's keywords by their paths; a section stands for itself as well."""
-    found: dict[str, str] = {}
-    for line in section.keywords:
-        name, _, value = line.partition(" ")
-        key = f"{path}{name.upper()}"
-        value = " ".join(_words(value)) or "TRUE"
-        found[key] = f"{found[key]} & {value}" if key in found else value
-    for part in section.subsections:
-        params = " ".join(_words(part.params or ""))
-        name = f"{path}{part.name} {params}" if part.name == "KIND" else f"{path}{part.name}"
-        found[name] = params or "ON"
-        found |= _table(part, f"{name}/")
-    return found
-
-
-def _words(text: str) -> list[str]:
-    """Cut a text into words, with numbers and logical values each in one way."""
-    return [_word(word.upper()) for word in text.split()]
-
-
-def _word(word: str) -> str:
-    try:
-        return f"{float(word):.12g}"
-    except ValueError:
-        return LOGICAL.get(word, word)

@@ -14,20 +14,17 @@ from typing import Any
 import numpy as np
 
 from ionloop.reference.base import flatten
+from ionloop.reference.importers.incar import DEFAULTS, HARMLESS, INTERPRETED, plain_tag
 from ionloop.reference.importers.vasp_settings import spacing_mesh
 
-#: How a run goes about it: no converged label depends on it.
-HOW = {
-    *("ALGO", "NELM", "NELMIN", "NELMDL", "ISTART", "ICHARG", "ISYM", "LMAXMIX"),
-    *("IBRION", "NSW", "ISIF", "MDALGO", "POTIM", "TEBEG", "TEEND", "SMASS"),
-    *("LWAVE", "LCHARG", "NWRITE", "NCORE", "KPAR", "NPAR"),
-}
 #: Keys of a reference's settings that say how, or what other keys say as well.
 ELSEWHERE = ({
     "incar.GGA", "incar.METAGGA", "potcar_set", "electrons", "schema_version",
-    "max_scf", "mixing_alpha", "n_broyden", "solver", "charge", "basis_family", "basis_file",
+    "max_scf", "mixing_alpha", "n_broyden", "charge", "basis_family", "basis_file",
     "potential_family", "stress",
 })  # fmt: skip
+#: In a list of unknown keys: all tags of the INCAR that no other key names.
+OTHER_TAGS = "incar.*"
 #: Tables by element: those of elements that the other side doesn't have don't matter.
 TABLES = ("potcars", "kinds", "hubbard", "moments")
 
@@ -97,7 +94,8 @@ def compare(expected: Mapping[str, Any], stated: Stated) -> Comparison:
     for key in sorted(left.keys() | right.keys()):
         if _is_free(key, left, right, elements):
             continue
-        if key in stated.unknown or (key in left and key not in right and not _could(key, right)):
+        silent = key in left and key not in right and not _could(key, right, stated.unknown)
+        if key in stated.unknown or silent:
             unproven.append(key)
         elif not _same(key, left.get(key), right.get(key)):
             differing.append(f"{key}: expected {_short(left, key)}, got {_short(right, key)}")
@@ -111,7 +109,7 @@ def _is_free(
     table, _, rest = key.partition(".")
     return (
         key in ELSEWHERE
-        or rest in HOW
+        or (table == "incar" and rest in HARMLESS)
         or key == "k_points"
         or (table in TABLES and rest.split(".")[0] not in elements)
         # A reference knows its POTCARs by symbol and hash.
@@ -122,10 +120,13 @@ def _is_free(
 
 
 def merge(expected: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to the tables by element those elements that only a later file has."""
+    """Add to the tables by element those elements that only a later file has.
+
+    A family of basis sets has all kinds that it doesn't name: those were compared with it.
+    """
     merged = dict(expected)
     for table in TABLES:
-        if table in settings:
+        if table in settings and not (table == "kinds" and "basis_family" in expected):
             merged[table] = {**settings[table], **expected.get(table, {})}
     return merged
 
@@ -137,24 +138,39 @@ def _elements(settings: Mapping[str, Any]) -> set[str]:
     return set()
 
 
-def _could(key: str, stated: Mapping[str, Any]) -> bool:
+def _could(key: str, stated: Mapping[str, Any], unknown: Sequence[str]) -> bool:
     """Whether a file that lacks a key says by that that it has the default."""
-    if stated.get(key.partition(".")[0], "") is None:
+    table, _, tag = key.partition(".")
+    if stated.get(table, "") is None:
         return True  # the whole table isn't there, as no smearing
-    return (
-        key.startswith("incar.")
-        and stated.get("code") == "vasp"
-        and not key.startswith("incar.LDAU")
-        and key.removeprefix("incar.") in ("ADDGRID", "IVDW", "LHFCALC", "LSORBIT", "LUSE_VDW")
-    )
+    if table != "incar" or stated.get("code") != "vasp":
+        return False
+    return tag in DEFAULTS and tag != "LDAU" if tag in INTERPRETED else OTHER_TAGS not in unknown
 
 
-def _same(key: str, expected: object, got: object) -> bool:
+def _same(key: str, expected: Any, got: Any) -> bool:  # noqa: ANN401
+    if key.startswith("incar."):
+        return _same_tag(key.removeprefix("incar."), expected, got)
+    if key == "solver":  # how its density is mixed is no matter
+        expected, got = (str(text).partition(",")[0] for text in (expected, got))
     if key == "version":
         short, long = sorted((str(expected), str(got)), key=len)
         return long == short or long.startswith((f"{short}.", f"{short}-"))
     if {expected in (None, False, 0), got in (None, False, 0)} == {True}:
         return True  # options at their default may be stated or not
+    return _alike(expected, got)
+
+
+def _same_tag(tag: str, expected: Any, got: Any) -> bool:  # noqa: ANN401
+    """Compare an INCAR tag's values; one that isn't set has VASP's default, where known."""
+    default = DEFAULTS.get(tag)
+    values = [plain_tag(default if value is None else value) for value in (expected, got)]
+    return _alike(*values)
+
+
+def _alike(expected: Any, got: Any) -> bool:  # noqa: ANN401
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(expected) == len(got) and all(map(_alike, expected, got))
     numbers = _number(expected), _number(got)
     if None not in numbers:  # YAML has 1e-6 as text
         return math.isclose(numbers[0], numbers[1], rel_tol=1e-9)  # type: ignore[arg-type]
@@ -163,9 +179,9 @@ def _same(key: str, expected: object, got: object) -> bool:
     return expected == got
 
 
-def _number(value: object) -> float | None:
+def _number(value: Any) -> float | None:  # noqa: ANN401
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError):
         return None
 
@@ -222,10 +238,13 @@ def _kinds_of(expected: Mapping[str, Any], got: Mapping[str, Any]) -> dict[str, 
     family = expected.get("basis_family")
     for element, kind in got.items():
         if element not in kinds and family:
-            found = re.fullmatch(re.escape(family) + r"-(q\d+)", kind["basis"])
+            # A basis has a name with and one without its electrons; pymatgen writes the latter.
+            short = kind["basis"] == family
+            found = re.search(r"-(q\d+)$", kind["potential"]) if short else None
+            found = found or re.fullmatch(re.escape(family) + r"-(q\d+)", kind["basis"])
             electrons = found[1] if found else "q?"
             kinds[element] = {
-                "basis": f"{family}-{electrons}",
+                "basis": family if short and found else f"{family}-{electrons}",
                 "potential": f"{expected['potential_family']}-{electrons}",
             }
     return kinds

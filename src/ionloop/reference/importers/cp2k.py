@@ -10,6 +10,7 @@ moving atoms.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,8 @@ from ionloop.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
 #: Energies of a trajectory have ten decimals, hartree.
 SAME_ENERGY = 2e-10
+#: Why a step is taken without its stress.
+SMOOTHED = "stress that is wrong by GPa, of a smoothed density; the label is taken without it"
 
 
 def read_cp2k(path: Path) -> Reading:
@@ -57,17 +60,23 @@ def read_cp2k(path: Path) -> Reading:
         steps = [_single(path, given, cell, found)]
     else:
         steps = _trajectory(path, given, cell, found, project[1])
+    settings = settings_of(given, version[1])
+    wrong = 0
+    if settings["smoothing"] is not False:
+        wrong = sum(step.stress is not None for step in steps)
+        steps = [replace(step, stress=None) for step in steps]
     temperature = given.value("MOTION/MD/TEMPERATURE")
     moves = re.search(r"GLOBAL\| Run type\s+(\S+)", output)
     return Reading(
         path=path,
         engine=f"cp2k {version[1]}",
-        settings=settings_of(given, version[1]),
+        settings=settings,
         steps=steps,
         charge=int(float(given.number("FORCE_EVAL/DFT/CHARGE", 0))),
         temperature=float(temperature)
         if temperature and moves and moves[1] in ("MD", "MOLECULAR_DYNAMICS")
         else None,
+        skipped={SMOOTHED: wrong} if wrong else {},
     )
 
 

@@ -19,6 +19,12 @@ from ionloop.errors import ImportLabelsError
 from ionloop.reference.folders import read_text
 from ionloop.units import BOHR_ANGSTROM
 
+#: Paths of what decides no label, or is judged by other facts: names, geometry, charge, starts.
+FREE = re.compile(
+    r"GLOBAL(/(?!RUN_TYPE)|$)|EXT_RESTART|(.*/)?PRINT\b|FORCE_EVAL/SUBSYS/(CELL/[ABC]$|COORD)|"
+    r"FORCE_EVAL/DFT/(CHARGE|WFN_RESTART_FILE_NAME|SCF/SCF_GUESS)$"
+)
+LOGICAL = {"T": "TRUE", ".TRUE.": "TRUE", "F": "FALSE", ".FALSE.": "FALSE"}
 LENGTHS = {"": 1.0, "ANGSTROM": 1.0, "BOHR": BOHR_ANGSTROM}
 
 
@@ -79,6 +85,34 @@ def keyword_of(section: InputSection | None, name: str, default: str | None) -> 
     return default
 
 
+def input_table(section: InputSection, path: str = "") -> dict[str, str]:
+    """Write an input's keywords by their paths; a section stands for itself as well."""
+    found: dict[str, str] = {}
+    for line in section.keywords:
+        name, _, value = line.partition(" ")
+        key = f"{path}{name.upper()}"
+        value = " ".join(input_words(value)) or "TRUE"
+        found[key] = f"{found[key]} & {value}" if key in found else value
+    for part in section.subsections:
+        params = " ".join(input_words(part.params or ""))
+        name = f"{path}{part.name} {params}" if part.name == "KIND" else f"{path}{part.name}"
+        found[name] = params or "ON"
+        found |= input_table(part, f"{name}/")
+    return found
+
+
+def input_words(text: str) -> list[str]:
+    """Cut a text into words, with numbers and logical values each in one way."""
+    return [_word(word.upper()) for word in text.split()]
+
+
+def _word(word: str) -> str:
+    try:
+        return f"{float(word):.12g}"
+    except ValueError:
+        return LOGICAL.get(word, word)
+
+
 def _expanded(path: Path) -> Iterator[str]:
     """Yield a file's lines without comments, with @SET's variables put in."""
     variables: dict[str, str] = {}
@@ -98,6 +132,11 @@ def _expanded(path: Path) -> Iterator[str]:
 def is_true(text: str | None) -> bool:
     """Whether a logical keyword is on."""
     return str(text or "F").strip().strip(".").upper() in ("T", "TRUE", "ON", "YES")
+
+
+def is_off(section: InputSection) -> bool:
+    """Whether a section is there, and switched off."""
+    return str(section.params or "").strip().strip(".").upper() in ("F", "FALSE", "OFF", "NO")
 
 
 def element_of(name: str) -> str:

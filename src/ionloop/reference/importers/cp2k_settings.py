@@ -7,9 +7,11 @@ from typing import Any
 from ionloop.reference.importers.cp2k_input import (
     Cp2kInputFile,
     element_of,
+    is_off,
     is_true,
     keyword_of,
 )
+from ionloop.reference.importers.cp2k_other import other_input
 
 #: Functionals by CP2K's name, and by PBE's PARAMETRIZATION.
 FUNCTIONALS = {"PBESOL": "PBEsol", "REVPBE": "revPBE", "ORIG": "PBE", "PADE": "LDA",
@@ -44,6 +46,7 @@ def settings_of(given: Cp2kInputFile, version: str) -> dict[str, Any]:
         "smearing": None,
         "k_mesh": None,
         "kinds": _kinds(given),
+        "solver": _solver(given),
     }
     grid = tuple(
         str(given.value(f"{xc}/XC_GRID/{key}", default)).upper()
@@ -62,13 +65,22 @@ def settings_of(given: Cp2kInputFile, version: str) -> dict[str, Any]:
         found["multiplicity"] = multiplicity
     for key, name in WHOLE.items():
         section = given.section(f"FORCE_EVAL/{name}")
-        if section is not None and str(section.params).upper() not in ("F", "OFF", "FALSE"):
+        if section is not None and not is_off(section):
             found[key] = sorted(" ".join(line.split()).upper() for line in section.write())
     if found["smearing"]:
         found["smearing"] = _smearing(given) or found["smearing"]
     if found["k_mesh"]:
         found["k_mesh"] = _k_mesh(given) or found["k_mesh"]
+    if other := other_input(given):
+        found["input"] = other
     return found
+
+
+def _solver(given: Cp2kInputFile) -> str:
+    """Name what minimizes the energy: each has its own measure of convergence, EPS_SCF."""
+    section = given.section("FORCE_EVAL/DFT/SCF/OT")
+    on = section is not None and not is_off(section)
+    return "orbital transformation" if on else "diagonalization"
 
 
 def _smearing(given: Cp2kInputFile) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from ionloop.errors import ImportLabelsError
+from ionloop.reference.importers.compare import OTHER_TAGS
+from ionloop.reference.importers.incar import other_tags
 from ionloop.reference.importers.vasp_settings import (
     ENERGY,
     NUMBERS,
@@ -78,7 +80,7 @@ def from_outcar(
             (incar or {}).get("METAGGA") or (metagga[1] if metagga else "--"),
             titles,
         ),
-        "incar": incar_tags(stated),
+        "incar": incar_tags(stated) | other_tags(incar or {}),
         "potcars": potcar_table(titles),
         "energy": ENERGY,
     }
@@ -93,6 +95,7 @@ def from_outcar(
         found["k_points"] = described
     known = {*NUMBERS, *OPTIONS, "PREC", "LREAL", "LASPH"}
     unknown = [f"incar.{key}" for key in sorted(known - stated.keys())]
+    unknown += [] if incar is not None else [OTHER_TAGS]
     return found, unknown + [k for k in ("version", "k_points") if k not in found], used
 
 

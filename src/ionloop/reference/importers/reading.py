@@ -79,7 +79,7 @@ class Reading:
     unknown
         Keys of ``settings`` that the file could have and doesn't state.
     skipped
-        Steps that nobody asked to be labels, by reason.
+        Steps, or parts of steps, that are no labels, by reason.
     """
 
     path: Path

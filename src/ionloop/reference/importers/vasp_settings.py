@@ -2,7 +2,8 @@
 
 They have the shape of a :class:`~ionloop.reference.base.Reference`'s settings: functional,
 INCAR tags that decide the numbers (those at VASP's default only if no label can do without),
-k-points, POTCARs by title. How a run went about it (``ALGO``, ``NELM``, ``NSW``) isn't there.
+k-points, POTCARs by title, and every other tag that isn't known to decide none. How a run went
+about it (``ALGO``, ``NELM``, ``NSW``) isn't there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ionloop.errors import ImportLabelsError
+from ionloop.reference.importers.incar import other_tags
 
 #: Which energy is read: part of the settings, since labels of two kinds mustn't mix.
 ENERGY = "free energy, which the forces belong to"
@@ -187,7 +189,7 @@ def from_vasprun(
         "code": "vasp",
         "version": version.strip().lower(),
         "functional": functional(str(parameters.get("GGA", "--")), metagga, titles),
-        "incar": incar_tags(stated),
+        "incar": incar_tags(stated) | other_tags(incar),
         "potcars": potcar_table(titles),
         "energy": ENERGY,
     }
