@@ -101,8 +101,8 @@ VASP = [
     Plant("vasprun.xml cut off", "expected a whole vasprun.xml", fault="truncated"),
     Plant("species in another order in the output", "species in another order", fault="order"),
     Plant(
-        "stopped near the wall time (STOPCAR)",
-        "stopped by a STOPCAR: out of wall time",
+        "stopped near the wall time (STOPCAR) in each launch",
+        "stopped near the end of the worker's wall time",
         fault="walltime",
     ),
     Plant("VASP refuses the input (VERY BAD NEWS)", "VASP gave up", fault="refuse"),

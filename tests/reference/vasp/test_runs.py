@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +23,17 @@ from ionloop.reference.neb import relax_band
 from ionloop.reference.schema import Band, Trajectory
 from ionloop.reference.vasp import VaspReference
 from ionloop.reference.vasp.inputs import IonicVaspMdSet
-from ionloop.reference.vasp.md import VaspMdMaker, pieces, pieces_positions
+from ionloop.reference.vasp.md import VaspMdMaker
 from ionloop.reference.vasp.neb import VaspImagesMaker, VaspRelaxMaker, idpp_images
 from ionloop.reference.vasp.output import VaspRun, read_xdatcar
+from ionloop.reference.vasp.pieces import (
+    START_FILE,
+    join_pieces,
+    new_piece,
+    pieces,
+    step_of,
+)  # fmt: skip
+from ionloop.reference.vasp.runs import read_contcar
 from ionloop.reference.vasp.settings import VaspSettings
 from ionloop.seed.schema import Hop
 from ionloop.testing import vasp_std
@@ -65,6 +73,18 @@ def run(part: Job | Flow, folder: Path, *, strict: bool = True) -> object:
     responses = run_locally(sent, store=store, root_dir=folder, **options)
     uuid = part.output.uuid
     return responses[uuid][1].output if uuid in responses else None
+
+
+def near_the_end(vasp) -> None:
+    """A SLURM job whose time is over within the handlers' buffers, and a custodian that looks.
+
+    Its clock began hours ago, with the worker's first VASP.
+    """
+    vasp.patch.setenv("CUSTODIAN_WALLTIME_START", "Mon Jan 01 00:00:00 UTC 2024")
+    vasp.patch.delenv("IONLOOP_VASP_WALL_TIME_S", raising=False)
+    vasp.patch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 250))
+    vasp.patch.setenv("VASP_STAND_IN_SLEEP", "0.3")
+    vasp.patch.setattr("ionloop.reference.vasp.runs.CHECK_EVERY", 1)
 
 
 # --- molecular dynamics ---
@@ -125,6 +145,141 @@ def test_md_that_is_killed_again_and_again_keeps_its_frames(vasp, tmp_path: Path
         run(bound().md(licl(), group="g", **RUN), tmp_path / "none")
 
 
+def md_maker(n_steps: int) -> VaspMdMaker:
+    reference = bound()
+    settings = {k: v for k, v in RUN.items() if k != "store_every"} | {"n_steps": n_steps}
+    return VaspMdMaker(
+        input_set_generator=IonicVaspMdSet(
+            dft=reference.dft, aimd=reference.aimd.model_dump(mode="json"), run=settings
+        )
+    )
+
+
+def stopped_md(vasp, folder: Path, n_steps: int = 12) -> Path:
+    """Run MD until it is stopped after half of its steps; returns its last piece."""
+    folder.mkdir(exist_ok=True)
+    with vasp.patch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("VASP_STAND_IN_FAIL", "walltime")
+        with pytest.raises(ExplorationError, match="wall time"):
+            VaspMdMaker.make.original(md_maker(n_steps), licl(), "g", 3)
+    (place,) = folder.glob("vasp_md_*")
+    return pieces(place)[-1]
+
+
+def goes_on(vasp, folder: Path) -> Trajectory:
+    vasp.patch.chdir(folder)
+    return VaspMdMaker.make.original(md_maker(12), licl(), "g", 3)
+
+
+def unzipped(path: Path) -> str:
+    """Read a file that was zipped, which is plain from now on."""
+    zipped = path.with_name(f"{path.name}.gz")
+    path.write_bytes(gzip.decompress(zipped.read_bytes()))
+    zipped.unlink()
+    return path.read_text()
+
+
+def starts_of(folder: Path) -> list[int]:
+    (place,) = folder.glob("vasp_md_*")
+    return [json.loads((p / START_FILE).read_text())["step"] for p in pieces(place)]
+
+
+def test_a_contcar_that_was_cut_off_gives_way_to_the_one_before(
+    vasp, whole: Trajectory, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cut"
+    stopped_md(vasp, folder)  # 7 steps
+    piece = stopped_md(vasp, folder)  # 3 more
+    text = unzipped(piece / "CONTCAR")
+    (piece / "CONTCAR").write_text(text[: int(0.8 * len(text))])
+    done = goes_on(vasp, folder)
+    assert starts_of(folder) == [0, 8, 8]
+    assert (done.n_steps, done.n_frames) == (12, whole.n_frames)
+    np.testing.assert_allclose(done.positions, whole.positions, atol=2e-3)
+
+
+def test_a_contcar_one_step_behind_doubles_no_frame(
+    vasp, whole: Trajectory, tmp_path: Path
+) -> None:
+    before = unzipped(stopped_md(vasp, tmp_path / "shorter", n_steps=10) / "CONTCAR")
+    folder = tmp_path / "behind"
+    piece = stopped_md(vasp, folder)
+    unzipped(piece / "CONTCAR")
+    (piece / "CONTCAR").write_text(before)  # of step 7, as the last frame is
+    done = goes_on(vasp, folder)
+    assert starts_of(folder) == [0, 7]
+    assert (done.n_steps, done.n_frames) == (12, whole.n_frames)
+    np.testing.assert_allclose(done.positions, whole.positions, atol=2e-3)
+
+
+def test_a_contcar_ahead_of_lost_frames_is_not_gone_on_from(
+    vasp, whole: Trajectory, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lost"
+    piece = stopped_md(vasp, folder)
+    text = unzipped(piece / "XDATCAR")
+    (piece / "XDATCAR").write_text(text[: text.index("Direct configuration=     6")])
+    done = goes_on(vasp, folder)
+    assert starts_of(folder) == [0, 0]
+    np.testing.assert_allclose(done.positions, whole.positions, atol=2e-3)
+
+
+def test_the_step_of_a_place_is_known_or_the_next() -> None:
+    rng = np.random.default_rng(3)
+    times = np.arange(8)[:, None, None]
+    path = 0.98 + 0.01 * np.sin(0.3 * times + rng.uniform(0, 6, (1, 4, 3)))  # crosses a face
+    frames = path[:5] % 1
+    assert [step_of(path[k] % 1, frames) for k in range(7)] == [1, 2, 3, 4, 5, 6, None]
+    assert step_of(path[1], frames[:1]) is None
+    assert step_of(path[0], frames[:0]) is None
+
+
+def test_a_half_made_piece_never_counts(vasp, tmp_path: Path) -> None:
+    (tmp_path / "new_piece").mkdir()
+    (tmp_path / "new_piece" / "XDATCAR").write_text("left behind")
+    assert pieces(tmp_path) == []
+    piece = new_piece(tmp_path, 3, licl().to_structure())
+    assert pieces(tmp_path) == [piece]
+    assert [path.name for path in piece.iterdir()] == [START_FILE]
+    assert join_pieces(pieces(tmp_path), 8).shape == (0, 8, 3)
+
+
+#: Of a CONTCAR after its velocities, as VASP writes it: key, POTIM, Nose's state.
+NOSE = "           1\n  0.20000000E+01\n  0.11E+01  0.22E-02 -0.33E-03  0.44E+00\n"
+
+
+def test_predictor_and_thermostat_go_on(vasp, tmp_path: Path) -> None:
+    piece = stopped_md(vasp, tmp_path)
+    text = unzipped(piece / "CONTCAR")
+    rows = np.random.default_rng(2).normal(0, 1e-3, (24, 3))
+    predictor = "".join("".join(f"  {x:.8E}" for x in row) + "\n" for row in rows)
+    (piece / "CONTCAR").write_text(f"{text}\n{NOSE}{predictor}")
+    asked = read_contcar(piece)
+    goes_on(vasp, tmp_path)
+    unzipped(pieces(piece.parent)[1] / "POSCAR")
+    written = Poscar.from_file(pieces(piece.parent)[1] / "POSCAR", check_for_potcar=False)
+    assert asked.predictor_corrector_preamble == NOSE.strip()
+    assert written.predictor_corrector_preamble == asked.predictor_corrector_preamble
+    got = np.concatenate(np.swapaxes(written.predictor_corrector, 0, 1))
+    np.testing.assert_allclose(got, rows, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(written.velocities, asked.velocities, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(written.structure.frac_coords, asked.structure.frac_coords)
+
+
+def test_the_cells_velocities_go_on(vasp, tmp_path: Path) -> None:
+    poscar = Poscar(licl().to_structure().get_sorted_structure())
+    cell = np.vstack([np.full((3, 3), 1e-3), poscar.structure.lattice.matrix])
+    lines = "".join("".join(f"  {x:.7E}" for x in row) + "\n" for row in cell)
+    text = poscar.get_str() + f"Lattice velocities and vectors\n  1\n{lines}"
+    (tmp_path / "CONTCAR").write_text(text + "\n" + "  0.1E-02  0.2E-02  0.3E-02\n" * 8)
+    structure = read_contcar(tmp_path).structure
+    files = md_maker(12).input_set_generator.get_input_set(structure)
+    written = Poscar.from_str(files["POSCAR"].get_str())
+    np.testing.assert_allclose(written.lattice_velocities, cell, atol=1e-6)
+    np.testing.assert_allclose(written.velocities, [[0.001, 0.002, 0.003]] * 8)
+
+
 def test_a_finished_md_is_read_and_one_out_of_time_goes_on(vasp, tmp_path: Path) -> None:
     vasp.patch.chdir(tmp_path)
     reference = bound()
@@ -147,17 +302,13 @@ def test_a_finished_md_is_read_and_one_out_of_time_goes_on(vasp, tmp_path: Path)
 
 
 def test_custodian_stops_md_before_the_wall_time(vasp, tmp_path: Path) -> None:
-    vasp.patch.setenv("CUSTODIAN_WALLTIME_START", "x")
-    vasp.patch.delenv("CUSTODIAN_WALLTIME_START")  # its value is put back after the test
-    vasp.patch.setenv("IONLOOP_VASP_WALL_TIME_S", "60")  # less than the handler's buffer
+    near_the_end(vasp)
     vasp.patch.setenv("VASP_STAND_IN_SLEEP", "0.2")
-    vasp.patch.setattr("ionloop.reference.vasp.runs.CHECK_EVERY", 1)
     md = bound().md(licl(), group="g", **RUN | {"n_steps": 200, "store_every": 1})
     with pytest.raises(ExplorationError, match=r"200 steps, got \d+ until the worker's wall time"):
         run(md, tmp_path)
-    vasp.patch.delenv("CUSTODIAN_WALLTIME_START", raising=False)
     (folder,) = tmp_path.rglob("vasp_md_*")
-    assert 1 <= len(pieces_positions(folder, len(licl().symbols))) < 200
+    assert 1 <= len(join_pieces(pieces(folder), len(licl().symbols))) < 200
 
 
 def test_another_version_is_told_by_the_first_md(vasp, tmp_path: Path) -> None:
@@ -308,15 +459,6 @@ def test_a_band_starts_around_atoms_not_through_them() -> None:
     assert [i.lattice for i in images] == [i.lattice for i in straight]
 
 
-def wall_time(vasp, seconds: int) -> None:
-    """A queue whose time is over in so many seconds, and a custodian that looks often."""
-    vasp.patch.setenv("CUSTODIAN_WALLTIME_START", "x")
-    vasp.patch.delenv("CUSTODIAN_WALLTIME_START")  # its value is put back after the test
-    vasp.patch.setenv("IONLOOP_VASP_WALL_TIME_S", str(seconds))
-    vasp.patch.setenv("VASP_STAND_IN_SLEEP", "0.3")
-    vasp.patch.setattr("ionloop.reference.vasp.runs.CHECK_EVERY", 1)
-
-
 def test_custodian_stops_a_band_before_the_wall_time(vasp, hop: Hop, tmp_path: Path) -> None:
     from ionloop.reference.vasp.inputs import IonicVaspNebSet, vasp_structure
 
@@ -329,10 +471,9 @@ def test_custodian_stops_a_band_before_the_wall_time(vasp, hop: Hop, tmp_path: P
     images = ends[0].interpolate(ends[1], nimages=2, autosort_tol=0)
     make = VaspImagesMaker.make.original
     with vasp.patch.context() as patch:
-        wall_time(replace(vasp, patch=patch), 60)  # less than the handler's buffer
-        with pytest.raises(ExplorationError, match="stopped by a STOPCAR: out of wall time"):
+        near_the_end(replace(vasp, patch=patch))
+        with pytest.raises(ExplorationError, match="near the end of the worker's wall time"):
             make(band, images)
-    os.environ.pop("CUSTODIAN_WALLTIME_START", None)
     first = VaspRun(tmp_path / "vasp_neb" / "01")
     assert first.stopped
     assert 1 <= len(first.vasprun.ionic_steps) < 30

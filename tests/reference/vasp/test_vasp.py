@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,8 @@ def run(job: Job, folder: Path) -> object:
     sent = MontyDecoder().process_decoded(json.loads(json.dumps(jsanitize(job.as_dict()))))
     store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
     options = {"create_folders": True, "raise_immediately": True, "log": False}
-    return run_locally(sent, store=store, root_dir=folder, **options)[job.uuid][1].output
+    responses = run_locally(sent, store=store, root_dir=folder, **options)[job.uuid]
+    return responses[max(responses)].output
 
 
 def label(frame: Frame, folder: Path, reference: VaspReference | None = None) -> SinglePoint:
@@ -304,12 +306,14 @@ def test_stress_can_be_left_out(vasp, tmp_path: Path) -> None:
 
 # --- failures ---
 
+#: Of calculations.
+KINDS = ("static", "md", "relax", "neb")
 #: Without an answer: the reason says which file says what.
 UNUSABLE = {
     "killed": "calculation failed: .*vasprun.xml",
     "oom": "calculation failed: .*oom_kill",
     "truncated": r"expected a whole vasprun.xml, got \d+ bytes",
-    "walltime": "stopped by a STOPCAR: out of wall time",
+    "walltime": "stopped near the end of the worker's wall time, by a STOPCAR",
     "refuse": "VERY BAD NEWS",
     "empty": "no vasprun.xml; VASP's last words: .*libmkl.so",
 }
@@ -326,9 +330,9 @@ def test_what_gives_no_answer_is_quarantined_with_its_reason(
     assert (point.energy, point.forces, point.converged) == (None, None, False)
     assert judged(point, reference).directory == point.directory
     assert Path(point.directory, "INCAR").exists() or Path(point.directory, "INCAR.gz").exists()
-    # What died without a word is tried again; what VASP said itself is not.
-    died = mode in {"killed", "oom", "empty"}
-    assert vasp.n_runs == (1 + MAX_RESTARTS if died else 1)
+    # What died without a word or had no time is tried again; what VASP said itself is not.
+    again = mode in {"killed", "oom", "empty", "walltime"}
+    assert vasp.n_runs == (1 + MAX_RESTARTS if again else 1)
 
 
 #: With an answer: the facts that the gate judges, as VASP's own files have them.
@@ -420,6 +424,79 @@ def test_a_calculation_killed_once_is_run_again_as_it_was(vasp, tmp_path: Path) 
     assert judged(point, reference).reasons == []
     assert vasp.n_runs == 2
     assert list(Path(point.directory).glob("error.1.tar.gz"))
+
+
+LAUNCHER = """[1700000000.1] [n01:4242 :0] ib_mlx5_log.c:171  UCX  ERROR Transport retry exceeded
+[n01:4242] PMIX ERROR: UNREACHABLE in file server/pmix_server.c at line 2198
+ERROR: ld.so: object 'libfast.so' from LD_PRELOAD cannot be preloaded: ignored.
+Fatal error in PMPI_Allreduce: Other MPI error, error stack:
+srun: error: n01: task 3: Exited with exit code 255
+"""
+
+
+def test_a_lost_node_is_no_refusal_of_vasps(vasp, tmp_path: Path) -> None:
+    words = tmp_path / "launcher.txt"
+    words.write_text(LAUNCHER)
+    lost, script = tmp_path / "lost", tmp_path / "mpirun"
+    command = os.environ["IONLOOP_VASP_CMD"]
+    dies = f"touch {lost}; cat {words}; cat {words} >&2; exit 255"
+    script.write_text(f"#!/bin/sh\nif [ ! -e {lost} ]; then {dies}; fi\nexec {command}\n")
+    script.chmod(0o755)
+    vasp.patch.setenv("IONLOOP_VASP_CMD", str(script))
+    reference = bound()
+    point = label(licl(), tmp_path, reference)
+    assert lost.exists()
+    assert judged(point, reference).reasons == []
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ("|     ERROR: there must be 1 or 3 items on line 2 of POSCAR     |", True),
+        (" ERROR FEXCP: supplied Exchange-correlation table", True),
+        (" VERY BAD NEWS! internal error in subroutine IBZKPT:", True),
+        (" ZBRENT: fatal error in bracketing", True),
+        *((line, False) for line in LAUNCHER.splitlines()),
+    ],
+)
+def test_vasps_own_words_are_known(tmp_path: Path, words: str, refused: bool) -> None:
+    (tmp_path / "vasp.out").write_text(f" running on 4 cores\n{words}\nthe end\n")
+    found = VaspRun(tmp_path)
+    assert found.refused == refused
+    assert found.last_words() == (words.strip(" |") if refused else "the end")
+
+
+def test_a_label_out_of_time_is_computed_in_a_new_launch(vasp, tmp_path: Path) -> None:
+    reference, frames = bound(), [licl(1), licl(2)]
+    vasp.fail("walltime:1")
+    job = reference.static(frames)
+    job.name, job.metadata = "label train 0.0", {"campaign_id": "c"}
+    points = run(job, tmp_path)
+    assert [judged(p, reference, f).reasons for p, f in zip(points, frames, strict=True)] == [
+        [], []
+    ]  # fmt: skip
+    names = [Path(line).name for line in vasp.log.read_text().splitlines()]
+    first, second = (f"vasp_{frame.frame_hash}" for frame in frames)
+    assert names == [first, second, first]
+    assert len({Path(p.directory).parent for p in points}) == 1
+
+
+def test_nobody_limits_the_time(vasp) -> None:
+    for variable in ("SLURM_JOB_END_TIME", "PBS_WALLTIME", "SBATCH_TIMELIMIT"):
+        vasp.patch.delenv(variable, raising=False)
+    vasp.patch.delenv("IONLOOP_VASP_WALL_TIME_S", raising=False)
+    assert [handlers(kind)[1].wall_time for kind in KINDS] == [None] * 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_handler_knows_what_the_worker_has_left(vasp, kind: str) -> None:
+    """custodian's clock began long ago; SLURM says when the job ends."""
+    vasp.patch.delenv("IONLOOP_VASP_WALL_TIME_S", raising=False)
+    vasp.patch.setenv("CUSTODIAN_WALLTIME_START", "Mon Jan 01 00:00:00 UTC 2024")
+    vasp.patch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 7200))
+    handler = handlers(kind)[1]
+    end = handler.start_time.timestamp() + handler.wall_time
+    assert end == pytest.approx(time.time() + 7200, abs=5)
 
 
 def test_what_is_finished_is_never_computed_again(vasp, tmp_path: Path) -> None:

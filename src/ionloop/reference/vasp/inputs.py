@@ -22,6 +22,8 @@ from ionloop.reference.vasp.settings import AimdSettings, VaspSettings, label_in
 
 #: The largest first number that VASP takes in RANDOM_SEED.
 RANDOM_SEED_MAX = 900_000_000
+#: What dynamics go on from besides positions: pymatgen's names of a CONTCAR's blocks.
+GOES_ON = ("velocities", "predictor_corrector")
 
 
 def sorted_order(symbols: list[str]) -> np.ndarray:
@@ -58,6 +60,14 @@ def in_frame_order(values: np.ndarray, symbols: list[str]) -> np.ndarray:
     result = np.empty_like(values)
     result[sorted_order(symbols)] = values
     return result
+
+
+def run_properties(structure: Structure) -> dict[str, Any]:
+    """Return a CONTCAR's thermostat and cell velocities, as pymatgen's POSCAR takes them back."""
+    found = dict(structure.properties)
+    if "lattice_velocities" in found:  # it asks whether they are true, which an array isn't
+        found["lattice_velocities"] = np.asarray(found["lattice_velocities"]).tolist()
+    return found
 
 
 @contextmanager
@@ -129,15 +139,15 @@ class IonicVaspSet(VaspInputGenerator):
             msg = "expected a structure for VASP's input, got none"
             raise ReferenceSetupError(msg)
         check_potcars(structure, self.dft)
-        # Only what a POSCAR needs; the velocities are a run's that goes on.
-        kept = {k: v for k, v in structure.site_properties.items() if k == "velocities"}
+        # Only what a POSCAR needs; velocities and the predictor are a run's that goes on.
+        kept = {k: v for k, v in structure.site_properties.items() if k in GOES_ON}
         structure = Structure(
             structure.lattice,
             structure.species,
             structure.frac_coords,
             self.charge or None,
-            site_properties=kept if self.keeps_velocities else None,
-            properties=structure.properties if self.keeps_velocities else None,
+            site_properties=kept if self.goes_on else None,
+            properties=run_properties(structure) if self.goes_on else None,
         )
         tags = self.tags(structure)
         if self.dft.spin_polarized:
@@ -162,8 +172,8 @@ class IonicVaspSet(VaspInputGenerator):
             ).get_input_set(structure, potcar_spec=potcar_spec)
 
     @property
-    def keeps_velocities(self) -> bool:
-        """Whether the structure's velocities go into the POSCAR."""
+    def goes_on(self) -> bool:
+        """Whether velocities, predictor and thermostat of the structure go into the POSCAR."""
         return False
 
     def tags(self, structure: Structure) -> dict[str, Any]:  # noqa: ARG002
@@ -191,7 +201,7 @@ class IonicVaspMdSet(IonicVaspSet):
     run: dict = field(default_factory=dict)
 
     @property
-    def keeps_velocities(self) -> bool:
+    def goes_on(self) -> bool:
         """Yes: a run goes on from its CONTCAR."""
         return True
 

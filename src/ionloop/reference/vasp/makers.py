@@ -12,13 +12,14 @@ import numpy as np
 from atomate2.vasp.jobs.base import BaseVaspMaker
 from atomate2.vasp.jobs.core import StaticMaker
 from custodian.custodian import CustodianError
-from jobflow import job
+from jobflow import Response, job
 from pymatgen.core import Structure
 
 from ionloop.frame import Frame
 from ionloop.reference.attempts import new_attempt
 from ionloop.reference.base import hash_settings
 from ionloop.reference.folders import drop_half_zipped, geometry, same_request
+from ionloop.reference.runs import MAX_RESTARTS, in_a_new_launch, is_out_of_time, wait_out
 from ionloop.reference.schema import SinglePoint
 from ionloop.reference.vasp.facts import found_settings, stress_of, total_charge, total_moment
 from ionloop.reference.vasp.inputs import (
@@ -30,6 +31,7 @@ from ionloop.reference.vasp.inputs import (
 from ionloop.reference.vasp.output import VaspRun, label_failure
 from ionloop.reference.vasp.runs import Kind, run_arguments
 from ionloop.reference.vasp.settings import VaspSettings, describe
+from ionloop.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ SAME_CHARGE = 1e-3
 
 
 def run_here(maker: BaseVaspMaker, kind: Kind, what: Structure | list[Structure]) -> Any:  # noqa: ANN401
-    """Run a Maker's own ``make`` in the working folder.
+    """Run a Maker's own ``make`` in the working folder, but not in a worker's last minutes.
 
     Returns
     -------
@@ -50,6 +52,7 @@ def run_here(maker: BaseVaspMaker, kind: Kind, what: Structure | list[Structure]
     ReferenceSetupError
         If VASP or a POTCAR isn't there.
     """
+    wait_out(get_settings().vasp_wall_time_s)
     ready = replace(maker, run_vasp_kwargs={**maker.run_vasp_kwargs, **run_arguments(kind)})
     make = next(c.__dict__["make"] for c in type(maker).__mro__ if _is_atomate2s(c))
     with known_warnings():
@@ -105,9 +108,28 @@ class VaspStaticMaker(StaticMaker):
     task_document_kwargs: dict = field(default_factory=plain_document)
 
     @job
-    def make(self, frames: list[Frame]) -> list[SinglePoint]:  # type: ignore[override]
-        """Compute energy, forces and stress of frames, one folder each below the job's own."""
-        return [self.compute(frame, Path.cwd()) for frame in frames]
+    def make(  # type: ignore[override]
+        self, frames: list[Frame], folder: str | None = None, attempt: int = 1
+    ) -> list[SinglePoint] | Response:
+        """Compute energy, forces and stress of frames, one folder each below the job's own.
+
+        Where the worker's wall time stopped some, the job runs again, in another worker; it
+        reads the others' labels.
+
+        Parameters
+        ----------
+        frames
+            What is labelled.
+        folder
+            The first launch's folder, where its labels are; None: the working folder.
+        attempt
+            Which launch this is, from 1.
+        """
+        parent = Path(folder) if folder else Path.cwd()
+        points = [self.compute(frame, parent) for frame in frames]
+        if attempt <= MAX_RESTARTS and any(is_out_of_time(point.failure) for point in points):
+            return in_a_new_launch(self.make(frames, str(parent), attempt + 1))
+        return points
 
     def compute(self, frame: Frame, parent: Path) -> SinglePoint:
         """Compute one frame in a folder below ``parent``; a good label is read again.

@@ -9,20 +9,18 @@ from pathlib import Path
 import numpy as np
 from atomate2.vasp.jobs.md import MDMaker
 from jobflow import job
-from pymatgen.core import Structure
 
 from ionloop.document import DATA_FIELDS
 from ionloop.errors import ExplorationError, ReferenceSetupError
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
-from ionloop.reference.folders import fresh_folder, geometry, read_text, same_request
+from ionloop.reference.folders import fresh_folder, geometry, same_request
 from ionloop.reference.schema import Trajectory
 from ionloop.reference.vasp.facts import found_settings
 from ionloop.reference.vasp.inputs import (
     IonicVaspMdSet,
     handedness,
     sorted_order,
-    vasp_structure,
 )
 from ionloop.reference.vasp.makers import (
     engine_of,
@@ -30,8 +28,9 @@ from ionloop.reference.vasp.makers import (
     plain_document,
     run_here,
 )
-from ionloop.reference.vasp.output import VaspRun, read_xdatcar
-from ionloop.reference.vasp.runs import MAX_RESTARTS, read_contcar
+from ionloop.reference.vasp.output import VaspRun
+from ionloop.reference.vasp.pieces import join_pieces, last_stand, new_piece, pieces
+from ionloop.reference.vasp.runs import MAX_RESTARTS
 from ionloop.reference.vasp.settings import VaspSettings, describe
 
 
@@ -40,7 +39,7 @@ class VaspMdMaker(MDMaker):
     """atomate2's MD Maker, run piece after piece, whose job returns a ``Trajectory``.
 
     A piece that was killed, or stopped near the wall time, is followed by one that goes on
-    from its CONTCAR, velocities and thermostat included. The other fields are those of
+    from its CONTCAR: velocities, predictor and thermostat. The other fields are those of
     :class:`VaspStaticMaker`.
     """
 
@@ -74,7 +73,7 @@ class VaspMdMaker(MDMaker):
             fresh_folder(folder, request)
         n_steps = generator.run["n_steps"]
         stopped = self._run_pieces(folder, frame, n_steps)
-        fractional = pieces_positions(folder, len(frame.symbols))[:n_steps]
+        fractional = join_pieces(pieces(folder), len(frame.symbols))[:n_steps]
         positions = unwrap(fractional, frame)[::store_every]
         if len(positions) < 2:
             msg = (
@@ -106,14 +105,13 @@ class VaspMdMaker(MDMaker):
         """
         reason = None
         for _ in range(1 + MAX_RESTARTS):
-            n_done = len(pieces_positions(folder, len(frame.symbols)))
+            n_done = len(join_pieces(pieces(folder), len(frame.symbols)))
             if n_done >= n_steps:
                 return None
-            structure = restart_structure(folder, frame)
-            piece = folder / f"piece_{len(pieces(folder)):02d}"
-            piece.mkdir()
+            step, structure = last_stand(folder, frame)
+            piece = new_piece(folder, step, structure)
             generator = self.input_set_generator
-            left = {**generator.run, "n_steps": n_steps - n_done}
+            left = {**generator.run, "n_steps": n_steps + 1 - max(step, 1)}
             with chdir(piece):
                 run_here(
                     replace(self, input_set_generator=replace(generator, run=left)),
@@ -123,7 +121,7 @@ class VaspMdMaker(MDMaker):
             run = VaspRun(piece)
             check_version(run, generator.dft)
             if run.stopped:
-                n_done = len(pieces_positions(folder, len(frame.symbols)))
+                n_done = len(join_pieces(pieces(folder), len(frame.symbols)))
                 msg = (
                     f"expected an MD run of {n_steps} steps, got {n_done} until the worker's wall "
                     "time was nearly over; run again, as by `ionloop resume`, it goes on from "
@@ -134,28 +132,6 @@ class VaspMdMaker(MDMaker):
                 return run.last_words()
             reason = None if run.ended else f"VASP was killed or died: {run.last_words()}"
         return reason
-
-
-def pieces(folder: Path) -> list[Path]:
-    """List the pieces of a run, in order."""
-    return sorted(folder.glob("piece_[0-9][0-9]"))
-
-
-def pieces_positions(folder: Path, n_atoms: int) -> np.ndarray:
-    """Return the fractional positions of all pieces, shape [n_steps, n_atoms, 3]."""
-    found = [read_xdatcar(read_text(p / "XDATCAR") or "", n_atoms) for p in pieces(folder)]
-    return np.concatenate([np.empty((0, n_atoms, 3)), *found])
-
-
-def restart_structure(folder: Path, frame: Frame) -> Structure:
-    """Return where a run stands: the last whole CONTCAR, or its beginning."""
-    start = vasp_structure(frame)
-    for piece in reversed(pieces(folder)):
-        n_steps = len(read_xdatcar(read_text(piece / "XDATCAR") or "", len(start)))
-        poscar = read_contcar(piece) if n_steps else None
-        if poscar is not None and len(poscar.structure) == len(start):
-            return poscar.structure
-    return start
 
 
 def unwrap(fractional: np.ndarray, frame: Frame) -> np.ndarray:

@@ -14,12 +14,17 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp.outputs import UnconvergedVASPWarning, Vasprun
 
 from ionloop.reference.folders import read_text
+from ionloop.reference.runs import OUT_OF_TIME
 
 END_MARK = "General timing and accounting informations"
-#: Words of VASP's own when it gives up: running the same input again is of no use.
+#: Words of VASP's own when it gives up: running the same input again is of no use. Launchers
+#: and libraries say ERROR and "Fatal error in" too, of a lost node: VASP's stand in its box, or
+#: behind the one space that Fortran puts at a line's begin.
 REFUSALS = re.compile(
-    r"(I REFUSE TO CONTINUE|VERY BAD NEWS|(?:^|\W)ERROR\W|Error reading item|ZBRENT: fatal|"
-    r"No INCAR found|Fatal error|EDWAV: internal error|Sub-Space-Matrix is not hermitian in DAV)",
+    r"(I REFUSE TO CONTINUE|VERY BAD NEWS|^ ERROR\W|^ *\| +ERROR\W|Error reading item|"
+    r"Error EDDDAV|ZBRENT: fatal|No INCAR found|Fatal error(?: detecting k-mesh|: unable to match)|"
+    r"internal error in subroutine|EDWAV: internal error|"
+    r"Sub-Space-Matrix is not hermitian in DAV)",
     re.MULTILINE,
 )
 #: Positions in vasprun.xml and POSCAR agree to this, Å.
@@ -114,9 +119,8 @@ class VaspRun:
 
     def last_words(self) -> str:
         """Return the line in which VASP gave up, or the last that it or its launcher said."""
-        lines = [line.strip(" |*-") for line in self.messages.splitlines()]
-        lines = [line for line in lines if line] or ["no word"]
-        return next((line for line in lines if REFUSALS.search(line)), lines[-1])
+        lines = [line for line in self.messages.splitlines() if line.strip(" |*-")] or ["no word"]
+        return next((line for line in lines if REFUSALS.search(line)), lines[-1]).strip(" |*-")
 
 
 def run_failure(run: VaspRun) -> str | None:
@@ -129,7 +133,7 @@ def run_failure(run: VaspRun) -> str | None:
         words = run.last_words()
         return f"{how}: expected a whole vasprun.xml, got {found}; its last words: {words}"
     if run.stopped:
-        return "stopped by a STOPCAR: out of wall time"
+        return f"{OUT_OF_TIME}, by a STOPCAR"
     return None if run.ended else f"VASP was killed or died; its last words: {run.last_words()}"
 
 

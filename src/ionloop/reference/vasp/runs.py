@@ -20,6 +20,7 @@ from custodian.custodian import ErrorHandler
 from custodian.vasp.handlers import WalltimeHandler
 from pymatgen.io.vasp.inputs import Poscar
 
+from ionloop.reference.folders import read_text
 from ionloop.reference.runs import (
     MAX_RESTARTS,
     SilentHandler,
@@ -27,6 +28,7 @@ from ionloop.reference.runs import (
     on_a_leash,
     program_words,
     put_aside,
+    seconds_left,
 )
 from ionloop.reference.vasp.output import VaspRun
 from ionloop.settings import get_settings
@@ -109,14 +111,13 @@ def go_on_from_contcar(folder: Path) -> bool:
 
 
 def read_contcar(folder: Path) -> Poscar | None:
-    """Read a CONTCAR, velocities included; None if it is missing or cut off."""
-    found = next((p for p in (folder / "CONTCAR", folder / "CONTCAR.gz") if p.exists()), None)
-    if found is None or found.stat().st_size == 0:
-        return None
+    """Read a CONTCAR with all that dynamics go on from; None if it is missing or cut off."""
     try:
-        return Poscar.from_file(found, check_for_potcar=False)
+        text = read_text(folder / "CONTCAR") or ""
+        # A number that was cut off would pass for a shorter one.
+        return Poscar.from_str(text) if text.endswith("\n") else None
     except (ValueError, IndexError, EOFError) as error:
-        logger.warning("%s is cut off: %s", found, error)
+        logger.warning("the CONTCAR in %s is cut off: %s", folder, error)
         return None
 
 
@@ -139,15 +140,31 @@ def vasp_command(command: str, variable: str) -> str:
 def handlers(kind: Kind) -> list[ErrorHandler]:
     """Return custodian's handlers of a kind of run; see the module's text."""
     settings = get_settings()
-    watch: list[ErrorHandler] = [SilentHandler("vasp.out", settings.vasp_frozen_s)]
-    if kind == "static":
-        # A label is one ionic step: only an electronic step is short enough to stop at.
-        watch.append(WalltimeHandler(settings.vasp_wall_time_s, 60, electronic_step_stop=True))
-    elif kind == "neb":
-        watch.append(BandWalltimeHandler(settings.vasp_wall_time_s))
+    silent = SilentHandler("vasp.out", settings.vasp_frozen_s)
+    stop = wall_time_handler(kind, seconds_left(settings.vasp_wall_time_s))
+    return [silent, stop] if kind == "md" else [silent, stop, DiedHandler(kind)]
+
+
+def wall_time_handler(kind: Kind, left: float | None) -> WalltimeHandler:
+    """Return what stops a run in time.
+
+    Parameters
+    ----------
+    kind
+        A label is one ionic step: only an electronic step is short enough to stop at.
+    left
+        What the worker has left, s; None if nobody set a limit.
+    """
+    limit = None if left is None else max(int(left), 1)  # 0 would be none
+    if kind == "neb":
+        handler: WalltimeHandler = BandWalltimeHandler(limit)
+    elif kind == "static":
+        handler = WalltimeHandler(limit, 60, electronic_step_stop=True)
     else:
-        watch.append(WalltimeHandler(settings.vasp_wall_time_s))
-    return watch if kind == "md" else [*watch, DiedHandler(kind)]
+        handler = WalltimeHandler(limit)
+    # custodian's clock begins with the worker's first VASP; it has no time zone.
+    handler.start_time = dt.datetime.now()  # noqa: DTZ005
+    return handler
 
 
 def run_arguments(kind: Kind) -> dict[str, Any]:
