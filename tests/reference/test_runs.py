@@ -10,17 +10,25 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jobflow import JobConfig, JobStore, Response, job, run_locally
+from maggma.stores import MemoryStore
 from monty.json import MontyEncoder
 
 from ionloop.reference.runs import (
+    GRACE_S,
     MAX_RESTARTS,
+    OUT_OF_TIME,
+    RESERVE_S,
     SilentHandler,
     StartAgain,
     exit_words,
+    in_a_new_launch,
+    is_out_of_time,
     on_a_leash,
     parse_duration,
     put_aside,
     seconds_left,
+    wait_out,
 )
 
 BATCH = ("SLURM_JOB_END_TIME", "PBS_WALLTIME", "SBATCH_TIMELIMIT")
@@ -74,6 +82,47 @@ def test_slurm_says_when_the_job_ends(no_batch_system) -> None:
     assert seconds_left(None) == pytest.approx(600 - age, abs=2)
     no_batch_system.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 300))
     assert seconds_left(None) == pytest.approx(300, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("left", "waits"),
+    [(RESERVE_S + 5, 0), (RESERVE_S - 5, RESERVE_S - 5 + GRACE_S), (0, GRACE_S),
+     (-GRACE_S - 5, 0)],
+)  # fmt: skip
+def test_a_worker_waits_for_its_end(no_batch_system, left: float, waits: float) -> None:
+    """Once its end has passed without one, it goes on."""
+    slept = [0.0]
+    no_batch_system.setattr("ionloop.reference.runs.time.sleep", slept.append)
+    no_batch_system.setenv("SLURM_JOB_END_TIME", str(time.time() + left))
+    wait_out(None)
+    assert sum(slept) == pytest.approx(waits, abs=1)
+
+
+def test_who_has_no_limit_waits_for_nothing(no_batch_system) -> None:
+    no_batch_system.setattr("ionloop.reference.runs.time.sleep", pytest.fail)
+    wait_out(None)
+
+
+@job
+def twice(n: int = 1) -> int | Response:
+    return n if n == 2 else in_a_new_launch(twice(n=2))
+
+
+@pytest.mark.filterwarnings("ignore:cd is deprecated:FutureWarning")
+def test_a_new_launch_is_the_same_job(tmp_path: Path) -> None:
+    first = twice()
+    first.name, first.metadata, first.config = "label 3", {"a": 1}, JobConfig(expose_store=True)
+    store = JobStore(MemoryStore())
+    run_locally(first, store=store, root_dir=tmp_path, raise_immediately=True, log=False)
+    last = store.query_one({"uuid": first.uuid, "index": 2})
+    assert (last["name"], last["metadata"], last["output"]) == ("label 3", {"a": 1}, 2)
+    assert store.get_output(first.uuid) == 2
+
+
+def test_what_ran_out_of_time_is_told_from_other_failures() -> None:
+    assert is_out_of_time(f"{OUT_OF_TIME}; more words")
+    assert not is_out_of_time("CP2K died")
+    assert not is_out_of_time(None)
 
 
 @pytest.mark.parametrize(

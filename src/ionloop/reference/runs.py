@@ -6,6 +6,7 @@ the settings hash it claims. The ones here start again, put aside and end; they 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -18,11 +19,21 @@ from typing import Any
 import psutil  # custodian needs it too
 from custodian.custodian import ErrorHandler
 from custodian.utils import backup
+from jobflow import CURRENT_JOB, Job, Response
 
 from ionloop.errors import ReferenceSetupError
 
-#: How often a killed calculation is started again in one launch.
+logger = logging.getLogger(__name__)
+
+#: How often a killed calculation is started again in one launch, and how often labels that
+#: ran out of time are computed again in a new one.
 MAX_RESTARTS = 2
+#: Calculations are stopped so long before their worker's end, s; with less left none is started.
+RESERVE_S = 120
+#: A worker that is still there so long after its end has none, s: batch systems aren't exact.
+GRACE_S = 15
+#: What the reason of a calculation begins with that was stopped in time.
+OUT_OF_TIME = "stopped near the end of the worker's wall time"
 
 
 class StartAgain(ErrorHandler):
@@ -140,6 +151,40 @@ def seconds_left(wall_time_s: int | None) -> float | None:
     if limit is None:
         return None
     return limit - (time.time() - psutil.Process().create_time())
+
+
+def is_out_of_time(failure: str | None) -> bool:
+    """Say whether a calculation failed since its worker had no time left."""
+    return failure is not None and failure.startswith(OUT_OF_TIME)
+
+
+def in_a_new_launch(job: Job) -> Response:
+    """Let a job take the place of the one that runs, with its name and configuration.
+
+    jobflow keeps uuid and metadata: what waits for the one that runs waits for this.
+    """
+    if (running := CURRENT_JOB.job) is not None:
+        job.name, job.config = running.name, running.config
+    return Response(replace=job)
+
+
+def wait_out(limit_s: int | None) -> None:
+    """Start nothing in a worker's last minutes: wait for its end there.
+
+    The batch system ends the worker, and its job runs again in another. Where nobody ended
+    it, the limit wasn't meant so, and the calculation is started.
+
+    Parameters
+    ----------
+    limit_s
+        As ``wall_time_s`` of :func:`seconds_left`.
+    """
+    left = seconds_left(limit_s)
+    if left is None or not -GRACE_S < left < RESERVE_S:
+        return
+    logger.warning("%.0f s are left of this worker's wall time: no calculation is started", left)
+    time.sleep(left + GRACE_S)
+    logger.warning("nobody ended this worker when its wall time was over: it goes on")
 
 
 def parse_duration(text: str, *, plain_is_seconds: bool) -> float:
