@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ionloop.reference.attempts import KEPT, attempts, new_attempt
+import pytest
+
+from ionloop.frame import Frame, Origin
+from ionloop.reference.attempts import KEPT, attempts, is_good, new_attempt
 from ionloop.reference.folders import same_request
+from ionloop.reference.schema import SinglePoint
 
 
 def test_a_failed_attempt_is_put_aside_whole(tmp_path: Path) -> None:
@@ -53,3 +57,41 @@ def test_a_request_that_a_full_disk_cut_off_is_another_one(tmp_path: Path) -> No
     assert not same_request(folder, {"frame": 1})
     new_attempt(folder, {"frame": 1})
     assert same_request(folder, {"frame": 1})
+
+
+GOOD = {
+    "energy": -1.0, "forces": [[0.0, 0.0, 99.0]], "stress": [[0.0] * 3] * 3, "converged": True,
+    "symbols": ["Li"], "charge": 1.004, "settings_hash": "a",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({}, True),
+        ({"failure": "no answer"}, False),
+        ({"converged": False}, False),
+        ({"energy": float("nan")}, False),
+        ({"energy": None}, False),
+        ({"forces": [[0.0, float("inf"), 0.0]]}, False),
+        ({"forces": [[0.0] * 3] * 2}, False),
+        ({"forces": None}, False),
+        ({"stress": None}, False),
+        ({"stress": [[float("nan")] * 3] * 3}, False),
+        ({"symbols": None}, False),
+        ({"charge": 0.98}, False),
+        ({"charge": None}, False),
+        ({"settings_hash": "b"}, False),
+    ],
+)
+def test_a_good_label_is_what_was_asked(change: dict, good: bool) -> None:
+    """A large force is the gate's affair: a second run would give it again."""
+    frame = Frame(
+        symbols=["Li"], positions=[[0.0] * 3], cell=[[3.0, 0, 0], [0, 3.0, 0], [0, 0, 3.0]],
+        charge=1, origin=Origin.RATTLE, group="test",
+    )  # fmt: skip
+    point = SinglePoint(**{**GOOD, **change}, engine="", wall_s=0.0, directory="")
+    asked = {"settings_hash": "a", "same_charge": 0.01}
+    assert is_good(point, frame, stress=True, **asked) is good
+    if "stress" in change:
+        assert is_good(point, frame, stress=False, **asked)

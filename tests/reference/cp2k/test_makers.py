@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ionloop.reference.cp2k.fixes import readable_task_document
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.makers import Cp2kStaticMaker
 from ionloop.reference.cp2k.settings import Cp2kSettings
+from ionloop.reference.folders import read_text
 from ionloop.reference.schema import SinglePoint
 
 # jobflow 0.4.0 enters folders with monty's cd.
@@ -51,6 +53,55 @@ def test_half_zipped_folder_is_read(frame: Frame, label: SinglePoint, tmp_path: 
     (folder / "cp2k.out.gz").write_bytes(b"cut off")
     point = Cp2kStaticMaker().compute(frame, tmp_path)
     assert point.model_copy(update={"directory": label.directory}) == label
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "other"),
+    [("cp2k.inp", r"EPS_DEFAULT .*", "EPS_DEFAULT 1e-6"),
+     ("cp2k.out", r"stress tensor", "no such tensor"),
+     ("cp2k.out", r"^ +1 +1 H +1 +0\.1", "      1    1 H     1      0.2"),
+     ("cp2k.out", r"(?<=charge density g-space grids:) +0\.00", "  1.00"),
+     ("cp2k.out", r"(?<=Total FORCE_EVAL \( QS \) energy \[a\.u\.\]:).*", "   NaN"),
+     ("cp2k.out", r"(?<=ATOMIC FORCES in \[a\.u\.\])(.*\n){3}", "\n\n 1 1 H **** 0.0 0.0\n")],
+    ids=["settings", "stress", "geometry", "charge", "nan", "stars"],
+)  # fmt: skip
+def test_what_ended_without_a_good_label_is_computed_again(
+    machine, hydrogen: list[Frame], coarse: Cp2kSettings, tmp_path: Path,
+    file: str, pattern: str, other: str,
+) -> None:  # fmt: skip
+    dft = coarse.model_copy(update={"stress": True, "smoothing": False})
+    maker = Cp2kStaticMaker(input_set_generator=IonicSetGenerator(dft=dft))
+    good = maker.compute(hydrogen[0], tmp_path)
+    assert (good.failure, np.shape(good.stress)) == (None, (3, 3))
+    folder = Path(good.directory)
+    text = read_text(folder / file)
+    changed = re.sub(pattern, other, text, flags=re.MULTILINE)
+    assert changed != text
+    (folder / f"{file}.gz").unlink()
+    (folder / file).write_text(changed)
+    again = maker.compute(hydrogen[0], tmp_path)
+    assert machine.n_runs == 2
+    assert (again.energy, again.forces, again.stress) == (good.energy, good.forces, good.stress)
+    assert again.settings_hash == good.settings_hash
+    assert read_text(folder / "failed.1" / file) == changed
+    assert maker.compute(hydrogen[0], tmp_path) == again
+    assert machine.n_runs == 2
+
+
+def test_the_unit_of_forces_is_ours(
+    hydrogen: list[Frame], coarse: Cp2kSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """atomate2 leaves hartree/bohr; were it to convert them one day, labels stay as they are."""
+    maker = Cp2kStaticMaker(input_set_generator=IonicSetGenerator(dft=coarse))
+    label = maker.compute(hydrogen[0], tmp_path / "now")
+    parse = Cp2kOutput.parse_forces
+
+    def converted(self: Cp2kOutput) -> None:
+        parse(self)
+        self.data["forces"] = (np.array(self.data["forces"]) * 51.42).tolist()
+
+    monkeypatch.setattr(Cp2kOutput, "parse_forces", converted)
+    assert maker.compute(hydrogen[0], tmp_path / "then").forces == label.forces
 
 
 def test_unfinished_calculation_starts_afresh(

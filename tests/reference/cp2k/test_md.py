@@ -22,6 +22,7 @@ from ionloop.reference.cp2k.md import (
     Cp2kMdMaker,
     join_pieces,
     last_checkpoint,
+    new_piece,
     pieces,
 )
 from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings
@@ -227,3 +228,35 @@ def test_a_checkpoint_ahead_of_its_frames_is_no_use(tmp_path: Path) -> None:
     (piece / "CP2K-pos-1.xyz").write_text(text[:-2])
     assert join_pieces([piece], 1)[1] == [0, 2]
     assert last_checkpoint(tmp_path, 1, 2) == (3, checkpoint(3))
+
+
+@pytest.mark.parametrize("left", [None, "", checkpoint(4)[:-9]])
+def test_a_piece_without_its_start_throws_nothing_away(tmp_path: Path, left: str | None) -> None:
+    """What a kill or a full disk left of a new piece, before pieces were renamed into place."""
+    write_piece(tmp_path, None, [0, 2, 4], 4)
+    (tmp_path / "piece_01").mkdir()
+    if left is not None:
+        (tmp_path / "piece_01" / START_FILE).write_text(left)
+    assert last_checkpoint(tmp_path, 1, 2) == (4, checkpoint(4))
+    assert join_pieces(pieces(tmp_path), 1)[1] == [0, 2, 4]
+    piece = new_piece(tmp_path, checkpoint(4))
+    assert (piece.name, (piece / START_FILE).read_text()) == ("piece_02", checkpoint(4))
+    assert last_checkpoint(tmp_path, 1, 2) == (4, checkpoint(4))
+    assert join_pieces(pieces(tmp_path), 1)[1] == [0, 2, 4]
+
+
+def test_a_new_piece_that_cannot_be_written_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device", text[:0])
+
+    write_piece(tmp_path, None, [0, 2, 4], 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            new_piece(tmp_path, checkpoint(4))
+    assert [piece.name for piece in pieces(tmp_path)] == ["piece_00"]
+    assert new_piece(tmp_path, checkpoint(4)).name == "piece_01"
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["piece_00", "piece_01"]

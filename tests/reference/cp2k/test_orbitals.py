@@ -13,7 +13,8 @@ from ionloop.reference.cp2k import Cp2kReference
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.makers import Cp2kStaticMaker
 from ionloop.reference.cp2k.orbitals import Orbitals
-from ionloop.reference.cp2k.settings import Cp2kSettings
+from ionloop.reference.cp2k.settings import Cp2kSettings, Smearing
+from ionloop.reference.folders import read_text
 from ionloop.reference.schema import SinglePoint
 
 # jobflow 0.4.0 enters folders with monty's cd.
@@ -77,6 +78,25 @@ def test_a_killed_run_is_started_again_from_atoms(
         second = maker.compute(hydrogen[1], tmp_path, orbitals)
     assert (second.failure, second.n_scf) == (None, cold[1].n_scf)
     assert machine.n_runs == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"spin_polarized": True}, {"smearing": Smearing(temperature=300, added_mos=2)}],
+)
+def test_no_electronic_state_is_inherited(
+    hydrogen, coarse, tmp_path: Path, monkeypatch, caplog, change
+) -> None:
+    """With spin or smearing a neighbour's state could be kept where another one is lower."""
+    monkeypatch.chdir(tmp_path)
+    dft = coarse.model_copy(update=change)
+    maker = Cp2kStaticMaker(input_set_generator=IonicSetGenerator(dft=dft))
+    with caplog.at_level(logging.INFO):
+        points = Cp2kStaticMaker.make.original(maker, hydrogen[:2])
+    assert [point.failure for point in points] == [None, None]
+    assert "spin or smearing" in caplog.text
+    for point in points:
+        assert "WFN_RESTART_FILE_NAME" not in read_text(Path(point.directory) / "cp2k.inp")
 
 
 def test_another_charge_starts_from_atoms(hydrogen, tmp_path: Path) -> None:

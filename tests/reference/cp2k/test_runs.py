@@ -10,17 +10,23 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 from atomate2.cp2k import run as atomate2_run
 from custodian.cp2k.jobs import Cp2kJob
+from jobflow import Job, JobStore, run_locally
+from maggma.stores import MemoryStore
 
 from ionloop.frame import Frame
+from ionloop.reference.cp2k import Cp2kReference
 from ionloop.reference.cp2k.fixes import OwnProcessJob, job_of_ours, quiet_command
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.makers import Cp2kStaticMaker
 from ionloop.reference.cp2k.settings import Cp2kSettings
+from ionloop.reference.folders import read_text
+from ionloop.reference.runs import MAX_RESTARTS, RESERVE_S, is_out_of_time
 from ionloop.reference.schema import SinglePoint
 
 # jobflow 0.4.0 enters folders with monty's cd.
@@ -113,6 +119,109 @@ def test_a_label_stopped_near_the_wall_time_is_none(
     good = Cp2kStaticMaker().compute(frame, tmp_path)
     assert good.energy == pytest.approx(label.energy, abs=1e-9)
     assert good.settings_hash == label.settings_hash == stopped.settings_hash
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say how many seconds CP2K has in each run to come."""
+
+    def say(*seconds: float) -> None:
+        left = iter(seconds)
+        monkeypatch.setattr(
+            "ionloop.reference.cp2k.runs.seconds_left", lambda _limit: RESERVE_S + next(left)
+        )
+
+    return say
+
+
+def launch(job: Job, store: JobStore, folder: Path, round_trip) -> Job | list[SinglePoint]:
+    """Run a job in a folder, as FireWorks does; return what takes its place, or its output."""
+    folder.mkdir()
+    with chdir(folder):
+        response = round_trip(job).run(store)
+    return response.replace.jobs[0] if response.replace else response.output
+
+
+def test_labels_out_of_time_go_on_in_a_new_launch(
+    machine, clock, round_trip, hydrogen: list[Frame], frame: Frame, label: SinglePoint,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """The good one isn't computed twice."""
+    store = JobStore(MemoryStore())
+    store.connect()
+    first = Cp2kReference(frames_per_job=2).static([hydrogen[0], frame])
+    first.name, first.metadata = "label train 0.0", {"stage": "label"}
+    clock(1000, 1, 1000)
+    second = launch(first, store, tmp_path / "first", round_trip)
+    assert machine.n_runs == 2
+    assert (second.uuid, second.index) == (first.uuid, 2)
+    assert (second.name, second.metadata) == (first.name, first.metadata)
+    points = launch(second, store, tmp_path / "second", round_trip)
+    assert machine.n_runs == 3
+    assert [(p.failure, p.converged) for p in points] == [(None, True)] * 2
+    assert points[1].energy == pytest.approx(label.energy, abs=1e-4)
+    assert {Path(p.directory).parent for p in points} == {tmp_path / "first"}
+    assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_labels_always_out_of_time_are_given_up(
+    machine, clock, frame: Frame, tmp_path: Path
+) -> None:
+    clock(*[1] * 9)
+    job = Cp2kReference().static([frame])
+    store = JobStore(MemoryStore())
+    options = {"create_folders": True, "raise_immediately": True, "log": False}
+    run_locally(job, store=store, root_dir=tmp_path, **options)
+    (point,) = store.get_output(job.uuid)
+    assert is_out_of_time(point["failure"])
+    assert machine.n_runs == 1 + MAX_RESTARTS
+
+
+def test_a_run_that_is_started_again_knows_its_time(
+    machine, clock, hydrogen: list[Frame], coarse: Cp2kSettings, tmp_path: Path
+) -> None:
+    machine.kill(1, "cp2k.out", "SCF WAVEFUNCTION OPTIMIZATION")
+    clock(1000, 333)
+    point = maker(coarse).compute(hydrogen[0], tmp_path)
+    assert point.failure is None
+    assert "WALLTIME 333\n" in read_text(Path(point.directory) / "cp2k.inp")
+    assert "1000" not in read_text(Path(point.directory) / "cp2k.inp")
+
+
+def test_a_worker_that_outlived_its_time_has_no_limit(
+    clock, hydrogen: list[Frame], coarse: Cp2kSettings, tmp_path: Path
+) -> None:
+    clock(-RESERVE_S - 100)
+    point = maker(coarse).compute(hydrogen[0], tmp_path)
+    assert point.failure is None
+    assert "WALLTIME" not in read_text(Path(point.directory) / "cp2k.inp")
+
+
+@pytest.mark.parametrize("what", ["static", "md", "neb"])
+def test_nothing_is_started_in_a_workers_last_minutes(
+    machine, li3ocl_hop, frame: Frame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    class EndedError(Exception):
+        pass
+
+    def ended(_seconds: float) -> None:
+        raise EndedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + RESERVE_S - 10))
+    monkeypatch.setattr("ionloop.reference.runs.time.sleep", ended)
+    reference = Cp2kReference()
+    if what == "static":
+        job = reference.static([frame])
+    elif what == "neb":
+        job = reference.neb(li3ocl_hop, n_images=1, fmax=0.1, max_steps=1)
+    else:
+        run = {"n_steps": 2, "time_step": 1.0, "store_every": 1, "seed": 1}
+        job = reference.md(frame, temperature=300, group="a", **run)
+    with pytest.raises(EndedError):
+        job.run(JobStore(MemoryStore()))
+    assert machine.n_runs == 0
+    assert not list(tmp_path.rglob("*.out"))
 
 
 def test_a_silent_run_is_ended_and_no_other(

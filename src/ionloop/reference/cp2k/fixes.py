@@ -7,6 +7,7 @@ Nothing here acts at import. Versions: atomate2 0.1.5, pymatgen 2026.10.24, cust
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import warnings
@@ -115,6 +116,22 @@ def thermostat_keyword(name: str) -> Keyword:
     input fails: 'str' object has no attribute 'get_str'.
     """
     return Keyword("TYPE", name)
+
+
+def electronic_steps(limit: int) -> dict[str, int]:
+    """Return what the SCF section needs for a limit of electronic steps.
+
+    ``DftSet`` ignores its ``max_scf`` without orbital transformation, and writes 400.
+    """
+    return {"MAX_SCF": limit}
+
+
+def kinds_by_element(cp2k_input: str) -> str:
+    """Name the kinds of an input as ASE names them in its coordinates.
+
+    pymatgen numbers its kinds (Li_1); ASE's calculator writes elements.
+    """
+    return re.sub(r"(&KIND [A-Z][a-z]?)_1\b", r"\1", cp2k_input)
 
 
 class _TextValues(dict):

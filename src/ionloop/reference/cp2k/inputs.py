@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,12 @@ from pymatgen.io.cp2k.inputs import (
 )
 from pymatgen.io.vasp.inputs import Kpoints
 
-from ionloop.reference.cp2k.fixes import known_warnings, thermostat_keyword
+from ionloop.reference.cp2k.fixes import (
+    electronic_steps,
+    kinds_by_element,
+    known_warnings,
+    thermostat_keyword,
+)
 from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings, entries, kind_of
 
 #: Orbital transformation for MD, where extrapolated orbitals are a good start.
@@ -76,8 +80,11 @@ def _smearing_input(dft: Cp2kSettings) -> dict[str, Any]:
 
 def base_input(symbols: list[str], dft: Cp2kSettings) -> dict[str, Any]:
     """Return the arguments of pymatgen's ``DftSet`` that all our calculations share."""
-    # pymatgen's diagonalization ignores max_scf (always 400): set it in the section.
-    scf = {"MAX_SCF": dft.max_scf, "PRINT": {"RESTART": _off("RESTART")}, **_smearing_input(dft)}
+    scf = {
+        **electronic_steps(dft.max_scf),
+        "PRINT": {"RESTART": _off("RESTART")},
+        **_smearing_input(dft),
+    }
     changes: dict[str, Any] = {"SCF": scf, "XC": _xc_input(dft)}
     silent = dict.fromkeys(("dos", "pdos", "v_hartree", "e_density", "mo_cubes"), False)
     return {
@@ -215,13 +222,10 @@ class IonicMdSetGenerator(IonicSetGenerator):
 
 
 def shell_template(cp2k_input: Cp2kInput) -> str:
-    """Return an input without what ASE adds itself: project, cell and coordinates.
-
-    pymatgen numbers its kinds (Li_1), ASE names them by element.
-    """
+    """Return an input without what ASE adds itself: project, cell and coordinates."""
     trimmed = Cp2kInput.from_str(str(cp2k_input))
     del trimmed["GLOBAL"]["PROJECT_NAME"]
     subsys = trimmed["FORCE_EVAL"]["SUBSYS"]
     del subsys["CELL"]
     del subsys["COORD"]
-    return re.sub(r"(&KIND [A-Z][a-z]?)_1\b", r"\1", str(trimmed))
+    return kinds_by_element(str(trimmed))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,18 +153,38 @@ def with_checkpoints(n_steps: int, *, goes_on: bool) -> dict[str, Any]:
 
 
 def new_piece(folder: Path, checkpoint: str | None) -> Path:
-    """Make the next piece's folder, with what it goes on from."""
-    piece = folder / f"piece_{len(pieces(folder)):02d}"
-    piece.mkdir()
+    """Make the next piece's folder, with what it goes on from.
+
+    It gets its name when all is in it: a kill or a full disk leaves no piece without start.
+    """
+    scratch = folder / "next_piece"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
     if checkpoint is not None:
         logger.info("MD in %s goes on from step %s", folder, step_of(checkpoint))
-        (piece / START_FILE).write_text(checkpoint)
-    return piece
+        (scratch / START_FILE).write_text(checkpoint)
+    return scratch.rename(folder / f"piece_{len(pieces(folder)):02d}")
 
 
 def pieces(folder: Path) -> list[Path]:
     """List the pieces of a run, in order."""
     return sorted(folder.glob("piece_*"), key=lambda path: int(path.name.split("_")[1]))
+
+
+def with_content(parts: list[Path], n_atoms: int) -> list[Path]:
+    """Leave out pieces with neither a frame nor a whole start: they say nothing of the run."""
+    return [
+        piece
+        for piece in parts
+        if len(frames_of(piece, n_atoms)[1]) or step_of(read_text(piece / START_FILE)) is not None
+    ]
+
+
+def frames_of(piece: Path, n_atoms: int) -> tuple[np.ndarray, list[int]]:
+    """Read a piece's own frames as :func:`~ionloop.reference.cp2k.output.read_xyz` does."""
+    text = read_text(piece / "CP2K-pos-1.xyz") or ""
+    # A line that was cut off would pass for a shorter number.
+    return read_xyz(text[: text.rfind("\n") + 1], n_atoms)
 
 
 def step_of(checkpoint: str | None) -> int | None:
@@ -185,12 +206,10 @@ def join_pieces(parts: list[Path], n_atoms: int) -> tuple[np.ndarray, list[int]]
         Positions, shape [n_frames, n_atoms, 3], Å, and the step of each.
     """
     frames: dict[int, np.ndarray] = {}
-    for piece in parts:
+    for piece in with_content(parts, n_atoms):
         begin = step_of(read_text(piece / START_FILE))
         frames = {step: x for step, x in frames.items() if begin is not None and step <= begin}
-        text = read_text(piece / "CP2K-pos-1.xyz") or ""
-        # A line that was cut off would pass for a shorter number.
-        positions, steps = read_xyz(text[: text.rfind("\n") + 1], n_atoms)
+        positions, steps = frames_of(piece, n_atoms)
         frames |= dict(zip(steps, positions, strict=True))
     return np.array(list(frames.values())).reshape(-1, n_atoms, 3), list(frames)
 
@@ -203,7 +222,7 @@ def last_checkpoint(folder: Path, n_atoms: int, store_every: int) -> tuple[int, 
     tuple[int, str | None]
         Its step and its text; 0 and None if the run must begin anew.
     """
-    parts = pieces(folder)
+    parts = with_content(pieces(folder), n_atoms)
     if not parts:
         return 0, None
     _, stored = join_pieces(parts, n_atoms)

@@ -11,13 +11,16 @@ from ionloop.reference.base import hash_settings
 from ionloop.reference.cp2k.settings import Cp2kSettings, describe
 from ionloop.reference.cp2k.shell import Cp2kShell, shell_calculator
 from ionloop.reference.neb import relax_band
+from ionloop.reference.runs import wait_out
 from ionloop.reference.schema import Band
 from ionloop.seed.schema import Hop
+from ionloop.settings import get_settings
 
 
 @job(data=DATA_FIELDS)
 def cp2k_band(hop: Hop, dft: Cp2kSettings, *, n_images: int, fmax: float, max_steps: int) -> Band:
     """Relax a hop's ends and its climbing-image band with CP2K."""
+    wait_out(get_settings().cp2k_wall_time_s)
     shells: list[Cp2kShell] = []
 
     def make_calculator(i: int) -> Cp2kShell:

@@ -2,7 +2,8 @@
 
 Frames of a batch are often neighbours on a trajectory, or images of a band. The next SCF then
 needs fewer steps; what it converges to is the same within its threshold. With k-points, whose
-file is another one, each frame starts from atoms.
+file is another one, each frame starts from atoms. So it does with spin or smearing: there
+the SCF can end in more than one electronic state, and a frame would inherit its neighbour's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,14 @@ from pymatgen.io.cp2k.inputs import Keyword, Section
 
 from ionloop.frame import Frame
 from ionloop.reference.cp2k.runs import PREVIOUS_ORBITALS
+from ionloop.reference.cp2k.settings import Cp2kSettings
 
 logger = logging.getLogger(__name__)
+
+
+def one_state(dft: Cp2kSettings) -> bool:
+    """Say whether what a frame starts from can't decide the electronic state it ends in."""
+    return not dft.spin_polarized and dft.smearing is None
 
 
 class Orbitals:

@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from ionloop.reference.importers.cp2k_output import evaluations
+from ionloop.errors import ImportLabelsError
+from ionloop.reference.importers.cp2k_output import Evaluation, evaluations
 
 END_MARK = "PROGRAM ENDED AT"
 UNCONVERGED = "SCF run NOT converged"
@@ -39,11 +40,18 @@ def failure_reason(output: str, version: str) -> str | None:
     return None
 
 
-def stress_of(output: str) -> list[list[float]] | None:
-    """Return the last stress printed, [3, 3], ASE's sign, eV/Å³; None if there is none."""
-    found = evaluations(output)
-    stress = found[-1].stress if found else None
-    return None if stress is None else stress.tolist()
+def last_evaluation(output: str) -> Evaluation | str:
+    """Return the last energy with its forces and stress, or say why there is none.
+
+    Not atomate2's document: it leaves forces in hartree/bohr, beside an energy in eV.
+    """
+    try:
+        found = evaluations(output)
+    except (ValueError, ImportLabelsError) as error:  # **** stands for a number too long
+        return f"the output's numbers can't be read: {error}"
+    if not found or found[-1].forces is None:
+        return "the output holds no forces"
+    return found[-1]
 
 
 def total_time(output: str) -> float:

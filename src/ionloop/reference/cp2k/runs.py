@@ -10,6 +10,7 @@ electronic step.
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 from contextlib import chdir
 from dataclasses import dataclass, replace
@@ -28,14 +29,18 @@ from ionloop.reference.cp2k.fixes import (
     quiet_command,
     readable_task_document,
 )
-from ionloop.reference.cp2k.output import END_MARK, TOO_FEW_STEPS, UNCONVERGED, failure_reason
-from ionloop.reference.folders import read_text, same_request
+from ionloop.reference.cp2k.output import END_MARK, failure_reason
+from ionloop.reference.folders import read_text
 from ionloop.reference.runs import (
     MAX_RESTARTS,
+    OUT_OF_TIME,
+    RESERVE_S,
     SilentHandler,
     StartAgain,
+    is_out_of_time,
     put_aside,
     seconds_left,
+    wait_out,
 )
 from ionloop.settings import get_settings
 
@@ -45,10 +50,6 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.1
 #: It asks the handlers at every n-th look.
 CHECK_EVERY = 600
-#: CP2K is stopped so long before the worker's end, s: it ends its electronic step first.
-RESERVE_S = 120
-#: What the reason of a calculation begins with that CP2K stopped by itself in time.
-WALL_TIME = "stopped near the end of the worker's wall time"
 #: Orbitals that a calculation starts from; without the file CP2K starts from atoms.
 PREVIOUS_ORBITALS = "previous.wfn"
 
@@ -56,7 +57,8 @@ PREVIOUS_ORBITALS = "previous.wfn"
 class DiedHandler(StartAgain):
     """Start a calculation again that ended without a word of its own.
 
-    The input stays as it is. Orbitals to start from are dropped: they may be what it died of.
+    The input stays as it is, but for the time that is left. Orbitals to start from are
+    dropped: they may be what it died of.
 
     Parameters
     ----------
@@ -73,11 +75,13 @@ class DiedHandler(StartAgain):
         return self.job.ended_by_us or not (END_MARK in output or "[ABORT]" in output)
 
     def correct(self, directory: str = "./") -> dict[str, Any]:
-        """Put the output aside."""
+        """Put the output aside, and tell CP2K the time that is left now."""
         folder, words = Path(directory), self.job.last_words(directory)
         logger.warning("CP2K in %s: %s; it is started again", folder.resolve(), words)
         put_aside(folder, ("cp2k.out", "std_err.txt"))
         (folder / PREVIOUS_ORBITALS).unlink(missing_ok=True)
+        wait_out(get_settings().cp2k_wall_time_s)
+        renew_wall_time(folder / "cp2k.inp")
         return {"errors": ["CP2K died"], "actions": [{"started again": words}]}
 
 
@@ -129,12 +133,7 @@ class Outcome:
     @property
     def out_of_time(self) -> bool:
         """Whether CP2K stopped near the end of the worker's wall time."""
-        return self.failure is not None and self.failure.startswith(WALL_TIME)
-
-    @property
-    def unconverged(self) -> bool:
-        """Whether it came to its end, with too few electronic steps."""
-        return self.failure is not None and self.failure.startswith(TOO_FEW_STEPS)
+        return is_out_of_time(self.failure)
 
 
 def run_here(
@@ -145,7 +144,7 @@ def run_here(
     *,
     start_again: bool,
 ) -> Outcome:
-    """Run a Maker's own ``make`` in a folder.
+    """Run a Maker's own ``make`` in a folder, unless the worker is about to end.
 
     Parameters
     ----------
@@ -165,6 +164,7 @@ def run_here(
     ReferenceSetupError
         If CP2K or its data can't be found.
     """
+    wait_out(get_settings().cp2k_wall_time_s)
     job = OwnProcessJob(shlex.split(quiet_command(get_settings().cp2k_cmd)))
     died = DiedHandler(job)
     version = maker.input_set_generator.dft.version
@@ -209,22 +209,29 @@ def with_ladder(
 
 def with_wall_time(sections: dict[str, Any]) -> dict[str, Any]:
     """Let CP2K stop itself in time, if this worker's time is limited."""
+    seconds = time_for_cp2k()
+    return sections if seconds is None else sections | {"GLOBAL": {"WALLTIME": seconds}}
+
+
+def time_for_cp2k() -> int | None:
+    """Say after how many seconds CP2K has to stop; None if nobody set a limit.
+
+    A worker that outlived its limit has none; see :func:`~ionloop.reference.runs.wait_out`.
+    """
     left = seconds_left(get_settings().cp2k_wall_time_s)
-    if left is None:
-        return sections
-    return sections | {"GLOBAL": {"WALLTIME": max(1, int(left - RESERVE_S))}}
+    return None if left is None or left <= 0 else max(1, int(left - RESERVE_S))
+
+
+def renew_wall_time(path: Path) -> None:
+    """Write into an input that was begun earlier how much time is left now."""
+    seconds = time_for_cp2k()
+    line = "" if seconds is None else rf"\g<1>{seconds}\n"
+    path.write_text(re.sub(r"(?mi)^([ \t]*WALLTIME[ \t]+)\S+[^\n]*\n", line, path.read_text()))
 
 
 def failure_in(folder: Path, version: str) -> str | None:
     """Say why a folder's output is not what was asked, or None if it is."""
     output = read_text(folder / "cp2k.out") or ""
     if "exceeded requested execution time" in output:
-        return f"{WALL_TIME}; it is computed when its job runs again"
+        return f"{OUT_OF_TIME}; it is computed when its job runs again"
     return failure_reason(output, version)
-
-
-def finished(folder: Path, request: dict[str, Any], version: str) -> bool:
-    """Say whether a good label is there, of this very request."""
-    if not same_request(folder, request) or failure_in(folder, version):
-        return False
-    return UNCONVERGED not in (read_text(folder / "cp2k.out") or "")

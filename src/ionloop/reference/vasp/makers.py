@@ -16,7 +16,7 @@ from jobflow import Response, job
 from pymatgen.core import Structure
 
 from ionloop.frame import Frame
-from ionloop.reference.attempts import new_attempt
+from ionloop.reference.attempts import is_good, new_attempt
 from ionloop.reference.base import hash_settings
 from ionloop.reference.folders import drop_half_zipped, geometry, same_request
 from ionloop.reference.runs import MAX_RESTARTS, in_a_new_launch, is_out_of_time, wait_out
@@ -177,24 +177,13 @@ def finished(folder: Path, request: dict[str, Any]) -> bool:
 
 
 def good_label(folder: Path, request: dict[str, Any], frame: Frame, dft: VaspSettings) -> bool:
-    """Say whether a label is here that needn't be computed again.
-
-    What a second run can mend counts: no answer, not converged, stress or forces missing,
-    another charge, species or settings than asked. What it can't, as a large force, doesn't.
-    """
-    if not finished(folder, request):
-        return False
-    point = single_point(VaspRun(folder), frame, vasp_structure(frame), dft)
-    return (
-        point.failure is None
-        and point.converged
-        and point.forces is not None
-        and bool(np.isfinite(point.forces).all())
-        and (point.stress is not None or not dft.stress)
-        and point.symbols == frame.symbols
-        and point.charge is not None
-        and abs(point.charge - frame.charge) < SAME_CHARGE
-        and point.settings_hash == hash_settings(describe(dft))
+    """Say whether a label is here that needn't be computed again."""
+    return finished(folder, request) and is_good(
+        single_point(VaspRun(folder), frame, vasp_structure(frame), dft),
+        frame,
+        stress=dft.stress,
+        settings_hash=hash_settings(describe(dft)),
+        same_charge=SAME_CHARGE,
     )
 
 
