@@ -315,7 +315,7 @@ UNUSABLE = {
     "truncated": r"expected a whole vasprun.xml, got \d+ bytes",
     "walltime": "stopped near the end of the worker's wall time, by a STOPCAR",
     "refuse": "VERY BAD NEWS",
-    "empty": "no vasprun.xml; VASP's last words: .*libmkl.so",
+    "empty": "expected a whole vasprun.xml, got none; its last words: .*libmkl.so",
 }
 
 
@@ -381,7 +381,7 @@ def test_a_planted_failure_is_quarantined(vasp, tmp_path: Path, mode: str) -> No
     reference = bound()
     vasp.fail(mode)
     point = label(licl(), tmp_path, reference)
-    assert JUDGED[mode] in judged(point, reference).reasons
+    assert any(why.startswith(JUDGED[mode]) for why in judged(point, reference).reasons)
     assert vasp.n_runs == 1
 
 
@@ -545,7 +545,7 @@ def test_a_large_force_is_not_computed_again(vasp, tmp_path: Path) -> None:
     atoms.positions[1] = atoms.positions[0] + [1.0, 0.0, 0.0]
     frame = Frame.from_atoms(atoms, origin=Origin.RATTLE, group="test")
     point = maker.compute(frame, tmp_path)
-    assert "force above the ceiling" in judged(point, bound(), frame).reasons
+    assert judged(point, bound(), frame).reasons[0].startswith("force above the ceiling")
     assert maker.compute(frame, tmp_path) == point
     assert vasp.n_runs == 1
 
