@@ -257,6 +257,17 @@ def test_good_labels_of_a_job_that_runs_again_are_read_again(run) -> None:
     assert run.noted == "(5,)"
 
 
+def test_labels_out_of_time_go_on_in_new_launches_and_the_last_one_is_retried(run) -> None:
+    run.submit("abc", frames_per_job=3, faults={"b": "late"})
+    assert run.go_on()[0] == "paused"
+    assert run.computed == "abbbc"  # three launches, one job after another
+    state, found = run.go_on()
+    assert (state, len(found.rerun), run.computed) == ("paused", 1, "abbbbc")
+    run.mend("b")
+    assert run.go_on()[0] == "finished"
+    assert (run.computed, run.noted) == ("abbbbbc", "(3,)")
+
+
 def test_what_a_job_stored_before_its_retry_is_not_its_answer(run) -> None:
     """A worker that is killed on the way leaves a job whose output is of the first run."""
     run.submit("ab", faults={"a": "scf"})

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobflow import Flow, Job, job
+from jobflow import Flow, Job, Response, job
 
 from ionloop.frame import Frame
 from ionloop.label.maker import LabelMaker
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference
+from ionloop.reference.runs import MAX_RESTARTS, OUT_OF_TIME, in_a_new_launch, is_out_of_time
 from ionloop.reference.schema import SinglePoint
 from ionloop.seed.schema import Hop
 
@@ -50,12 +51,20 @@ class FlakyReference(Reference):
 
 @job
 def flaky_labels(
-    frames: list[Frame], folder: str, settings_hash: str, settings: dict
-) -> list[SinglePoint]:
-    """Compute frames; as the DFT Makers, a good result in the job's folder isn't repeated."""
-    points = []
+    frames: list[Frame],
+    folder: str,
+    settings_hash: str,
+    settings: dict,
+    first: str | None = None,
+    attempt: int = 1,
+) -> list[SinglePoint] | Response:
+    """Compute frames; as the DFT Makers, a good result in the job's folder isn't repeated.
+
+    As theirs, too, a label out of time goes on in a new launch.
+    """
+    points, here = [], Path(first or Path.cwd())
     for frame in frames:
-        done = Path(f"good-{frame.frame_hash}.json")
+        done = here / f"good-{frame.frame_hash}.json"
         if not done.exists():
             point = calculate(frame, Path(folder), settings_hash, settings)
             if point.converged:
@@ -63,6 +72,9 @@ def flaky_labels(
         else:
             point = SinglePoint.model_validate_json(done.read_text())
         points.append(point)
+    if any(is_out_of_time(point.failure) for point in points) and attempt <= MAX_RESTARTS:
+        again = flaky_labels(frames, folder, settings_hash, settings, str(here), attempt + 1)
+        return in_a_new_launch(again)
     return points
 
 
@@ -79,7 +91,8 @@ def calculate(frame: Frame, folder: Path, settings_hash: str, settings: dict) ->
     return SinglePoint(
         energy=-1.0,
         forces=[[force, 0.0, 0.0]] * len(frame.symbols),
-        converged=fault != "scf",
+        converged=fault not in {"scf", "late"},
+        failure=OUT_OF_TIME if fault == "late" else None,
         n_scf=60 if fault == "scf" else 12,
         scf_limit=60,
         symbols=frame.symbols,

@@ -241,7 +241,11 @@ def _retry(lp: LaunchPad, campaign_id: str, gate_id: int) -> list[int]:
         if jobs:
             mark_outdated([shard, *jobs], lp.db)
         query = {**campaign_query(campaign_id), uuid: {"$in": jobs}}
-        for fw in lp.fireworks.find(query, ["fw_id", "launches"]).sort("fw_id", 1):
+        # Of a job that went on in new launches the last: it reads what the others computed.
+        index = "spec._tasks.job.index"
+        found = lp.fireworks.find(query, ["fw_id", "launches", uuid, index]).sort(index, 1)
+        last = {fw["spec"]["_tasks"][0]["job"]["uuid"]: fw for fw in found}
+        for fw in sorted(last.values(), key=lambda one: one["fw_id"]):
             _rerun_there(lp, fw)
             again.append(fw["fw_id"])
     return again
