@@ -477,7 +477,7 @@ def test_a_label_out_of_time_is_computed_in_a_new_launch(vasp, tmp_path: Path) -
     ]  # fmt: skip
     names = [Path(line).name for line in vasp.log.read_text().splitlines()]
     first, second = (f"vasp_{frame.frame_hash}" for frame in frames)
-    assert names == [first, second, first]
+    assert names == [first, first, second]
     assert len({Path(p.directory).parent for p in points}) == 1
 
 

@@ -126,9 +126,12 @@ class VaspStaticMaker(StaticMaker):
             Which launch this is, from 1.
         """
         parent = Path(folder) if folder else Path.cwd()
-        points = [self.compute(frame, parent) for frame in frames]
-        if attempt <= MAX_RESTARTS and any(is_out_of_time(point.failure) for point in points):
-            return in_a_new_launch(self.make(frames, str(parent), attempt + 1))
+        points = []
+        for frame in frames:
+            points.append(self.compute(frame, parent))
+            # At once: this worker would start nothing more, and be ended with the job.
+            if is_out_of_time(points[-1].failure) and attempt <= MAX_RESTARTS:
+                return in_a_new_launch(self.make(frames, str(parent), attempt + 1))
         return points
 
     def compute(self, frame: Frame, parent: Path) -> SinglePoint:
