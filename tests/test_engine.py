@@ -361,7 +361,9 @@ def job_outputs(tree: ast.Module) -> list[tuple[str, str, str | None]]:
                 continue
             schemas = [k.value for k in (call.keywords if call else []) if k.arg == "output_schema"]
             schema = ast.unparse(schemas[0]) if schemas else None
-            returned = re.fullmatch(r"(?:list\[)?(\w+)\]?", ast.unparse(node.returns))[1]
+            # A job may go on in a new launch instead: what it returns in the end counts.
+            said = ast.unparse(node.returns).removesuffix(" | Response")
+            returned = re.fullmatch(r"(?:list\[)?(\w+)\]?", said)[1]
             found.append((node.name, returned, schema))
     return found
 
