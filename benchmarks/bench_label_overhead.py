@@ -71,7 +71,21 @@ def main() -> None:
     parser.add_argument("--polling", type=float, help="custodian's look, s; ours by default")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", FutureWarning)  # jobflow 0.4.0 enters folders by monty's cd
-    folder = Path(tempfile.mkdtemp(prefix="bench-label-"))
+    with tempfile.TemporaryDirectory(prefix="bench-label-") as root:
+        walls, programs, polling = label(Path(root), arguments.labels, arguments.polling)
+    rest = [wall - program for wall, program in zip(walls, programs, strict=True)]
+    print(f"{len(rest) - 1} labels, custodian looks every {polling:g} s")
+    print("                     median     min     max   first  (s)")
+    for name, values in (("label", walls), ("VASP's stand-in", programs), ("overhead", rest)):
+        first, later = values[0], values[1:]
+        numbers = (statistics.median(later), min(later), max(later), first)
+        print(f"  {name:16s} " + " ".join(f"{x:7.2f}" for x in numbers))
+
+
+def label(
+    folder: Path, n_labels: int, polling: float | None
+) -> tuple[list[float], list[float], float]:
+    """Label frames, one more than asked; return times of labels and program, and the polling, s."""
     log, script = folder / "clock", folder / "vasp_std"
     script.write_text(SCRIPT.format(log=log, python=sys.executable))
     script.chmod(0o755)
@@ -83,20 +97,13 @@ def main() -> None:
         from ionloop.reference.vasp import runs
 
         SETTINGS["PMG_VASP_PSP_DIR"] = psp
-        runs.POLL_S = arguments.polling or runs.POLL_S
+        runs.POLL_S = polling or runs.POLL_S
         walls = []
-        for seed in range(arguments.labels + 1):
+        for seed in range(n_labels + 1):
             atoms = bulk("LiCl", "rocksalt", a=5.14, cubic=True)
             atoms.rattle(0.05, seed=seed)
             walls.append(measure(Frame.from_atoms(atoms, origin="rattle", group="b"), folder))
-    rest = [wall - program for wall, program in zip(walls, program_times(log), strict=True)]
-    print(f"{len(rest) - 1} labels, custodian looks every {runs.POLL_S:g} s")
-    print("                     median     min     max   first  (s)")
-    programs = program_times(log)
-    for name, values in (("label", walls), ("VASP's stand-in", programs), ("overhead", rest)):
-        first, later = values[0], values[1:]
-        numbers = (statistics.median(later), min(later), max(later), first)
-        print(f"  {name:16s} " + " ".join(f"{x:7.2f}" for x in numbers))
+        return walls, program_times(log), runs.POLL_S
 
 
 if __name__ == "__main__":

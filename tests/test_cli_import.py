@@ -108,6 +108,24 @@ def test_a_file_that_cant_be_read_among_others_is_named(main, ionloop_home, run_
     assert "OUTCAR: can't be read as an OUTCAR" in said
 
 
+def test_a_file_of_other_settings_is_named_with_the_keys(
+    main, ionloop_home, run_folder, tmp_path, vasp_files
+):
+    # Its first four frames are the other file's, where one of them isn't converged.
+    tags = {"ISMEAR": ("int", "-5")}
+    run = vasp_files.Run(
+        energies=tuple(-7.0 - 0.1 * i for i in range(6)), n_scf=(9,) * 6, tags=tags
+    )
+    other = tmp_path / "other" / "vasprun.xml"
+    other.parent.mkdir()
+    other.write_text(run.xml())
+    paths = (run_folder, other, "--out", tmp_path / "a.extxyz", "--min-success", "0")
+    status, said, _ = main(*paths)
+    assert status == 0
+    assert "quarantined, 2 times: other settings" in said
+    assert f"other settings in {other}: incar.ISMEAR: expected 0, got -5" in said
+
+
 def test_what_can_go_wrong_is_one_line(main, ionloop_home, run_folder, tmp_path, vasp_files):
     out = tmp_path / "a.extxyz"
     assert "no file or folder" in bad(main, tmp_path / "none", "--out", out)

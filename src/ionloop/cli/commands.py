@@ -79,7 +79,6 @@ def resume(
     ] = True,
 ) -> None:
     """Go on with a campaign that was submitted, killed, paused or has failed jobs."""
-    from ionloop.engine import prepare
     from ionloop.store.labels import change_share
     from ionloop.store.queries import resolve_campaign
 
@@ -88,6 +87,8 @@ def resume(
     if min_success is not None:
         change_share(campaign_id, min_success)
     if not run_it:
+        from ionloop.engine import prepare
+
         out.print(f"{campaign_id} is in order: {prepare(campaign_id).line()}", highlight=False)
         return
     exit_unless_finished(drive(campaign_id, workers))

@@ -248,6 +248,8 @@ def _report(summary: dict[str, Any]) -> None:
         highlight=False,
     )
     lines = [f"quarantined, {n} times: {reason}" for reason, n in summary["reasons"].items()]
+    for path, keys in summary["differing"].items():
+        lines.append(f"other settings in {path}: {'; '.join(keys)}")
     lines += [f"passed over, {n} times: {reason}" for reason, n in summary["skipped"].items()]
     if summary["n_duplicates"]:
         lines.append(f"passed over, {summary['n_duplicates']} times: frame that was there already")

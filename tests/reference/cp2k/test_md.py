@@ -23,10 +23,10 @@ from ionloop.reference.cp2k.md import (
     join_pieces,
     last_checkpoint,
     new_piece,
-    pieces,
 )
 from ionloop.reference.cp2k.settings import Cp2kSettings, MdSettings
 from ionloop.reference.folders import read_text
+from ionloop.reference.pieces import pieces
 from ionloop.reference.schema import Trajectory
 
 # jobflow 0.4.0 enters folders with monty's cd.

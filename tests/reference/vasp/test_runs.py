@@ -20,6 +20,7 @@ from pymatgen.io.vasp import Poscar
 from ionloop.errors import ExplorationError, ReferenceSetupError
 from ionloop.frame import Frame
 from ionloop.reference.neb import relax_band
+from ionloop.reference.pieces import SCRATCH, pieces
 from ionloop.reference.schema import Band, Trajectory
 from ionloop.reference.vasp import VaspReference
 from ionloop.reference.vasp.inputs import IonicVaspMdSet
@@ -30,7 +31,6 @@ from ionloop.reference.vasp.pieces import (
     START_FILE,
     join_pieces,
     new_piece,
-    pieces,
     step_of,
 )  # fmt: skip
 from ionloop.reference.vasp.runs import read_contcar
@@ -236,8 +236,8 @@ def test_the_step_of_a_place_is_known_or_the_next() -> None:
 
 
 def test_a_half_made_piece_never_counts(vasp, tmp_path: Path) -> None:
-    (tmp_path / "new_piece").mkdir()
-    (tmp_path / "new_piece" / "XDATCAR").write_text("left behind")
+    (tmp_path / SCRATCH).mkdir()
+    (tmp_path / SCRATCH / "XDATCAR").write_text("left behind")
     assert pieces(tmp_path) == []
     piece = new_piece(tmp_path, 3, licl().to_structure())
     assert pieces(tmp_path) == [piece]

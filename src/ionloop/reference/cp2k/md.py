@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from ionloop.reference.cp2k.output import read_xyz, total_time
 from ionloop.reference.cp2k.runs import run_here
 from ionloop.reference.cp2k.settings import MdSettings, describe
 from ionloop.reference.folders import fresh_folder, geometry, read_text, same_request
+from ionloop.reference.pieces import make_piece, pieces
 from ionloop.reference.runs import MAX_RESTARTS
 from ionloop.reference.schema import Trajectory
 
@@ -153,22 +153,11 @@ def with_checkpoints(n_steps: int, *, goes_on: bool) -> dict[str, Any]:
 
 
 def new_piece(folder: Path, checkpoint: str | None) -> Path:
-    """Make the next piece's folder, with what it goes on from.
-
-    It gets its name when all is in it: a kill or a full disk leaves no piece without start.
-    """
-    scratch = folder / "next_piece"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    if checkpoint is not None:
-        logger.info("MD in %s goes on from step %s", folder, step_of(checkpoint))
-        (scratch / START_FILE).write_text(checkpoint)
-    return scratch.rename(folder / f"piece_{len(pieces(folder)):02d}")
-
-
-def pieces(folder: Path) -> list[Path]:
-    """List the pieces of a run, in order."""
-    return sorted(folder.glob("piece_*"), key=lambda path: int(path.name.split("_")[1]))
+    """Make the next piece's folder, with the checkpoint that it goes on from."""
+    if checkpoint is None:
+        return make_piece(folder, {})
+    logger.info("MD in %s goes on from step %s", folder, step_of(checkpoint))
+    return make_piece(folder, {START_FILE: checkpoint})
 
 
 def with_content(parts: list[Path], n_atoms: int) -> list[Path]:

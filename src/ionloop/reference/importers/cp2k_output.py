@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ionloop.errors import ImportLabelsError
-from ionloop.units import GPA_EV_PER_A3, HARTREE_PER_BOHR_EV_PER_ANGSTROM
+from ionloop.units import GPA_EV_PER_A3, HARTREE_PER_BOHR_EV_PER_ANGSTROM, KBAR_EV_PER_A3
 
 #: Units that CP2K prints stress in, as eV/Å³.
-STRESS_UNITS = {"gpa": GPA_EV_PER_A3, "kbar": 0.1 * GPA_EV_PER_A3, "bar": 1e-4 * GPA_EV_PER_A3}
+STRESS_UNITS = {"gpa": GPA_EV_PER_A3, "kbar": KBAR_EV_PER_A3, "bar": 1e-3 * KBAR_EV_PER_A3}
 ENERGY = re.compile(
     r"^ ?ENERGY\| Total FORCE_EVAL .*?energy [\[(][\w.]+[\])]:?\s+(\S+)", re.MULTILINE
 )

@@ -14,7 +14,7 @@ from ionloop.reference.folders import read_text
 from ionloop.reference.vasp.output import VaspRun
 from ionloop.reference.vasp.potcars import potcar_digest
 from ionloop.reference.vasp.settings import VaspSettings, describe, plain_value
-from ionloop.units import GPA_EV_PER_A3
+from ionloop.units import KBAR_EV_PER_A3
 
 #: Parameters that VASP prints as it took them, against the INCAR that it was given.
 CHECKED = {"ENCUT": "ENMAX", "EDIFF": "EDIFF", "ISMEAR": "ISMEAR", "SIGMA": "SIGMA",
@@ -122,4 +122,4 @@ def _same(a: Any, b: Any) -> bool:  # noqa: ANN401
 
 def stress_of(kilobar: Any) -> list[list[float]]:  # noqa: ANN401
     """Convert VASP's stress, kB and positive in compression, to ASE's sign in eV/Å³."""
-    return (-0.1 * GPA_EV_PER_A3 * np.array(kilobar, float)).tolist()
+    return (-KBAR_EV_PER_A3 * np.array(kilobar, float)).tolist()

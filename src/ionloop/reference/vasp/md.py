@@ -15,6 +15,7 @@ from ionloop.errors import ExplorationError, ReferenceSetupError
 from ionloop.frame import Frame
 from ionloop.reference.base import hash_settings
 from ionloop.reference.folders import fresh_folder, geometry, same_request
+from ionloop.reference.pieces import pieces
 from ionloop.reference.schema import Trajectory
 from ionloop.reference.vasp.facts import found_settings
 from ionloop.reference.vasp.inputs import (
@@ -29,7 +30,7 @@ from ionloop.reference.vasp.makers import (
     run_here,
 )
 from ionloop.reference.vasp.output import VaspRun
-from ionloop.reference.vasp.pieces import join_pieces, last_stand, new_piece, pieces
+from ionloop.reference.vasp.pieces import join_pieces, last_stand, new_piece
 from ionloop.reference.vasp.runs import MAX_RESTARTS
 from ionloop.reference.vasp.settings import VaspSettings, describe
 

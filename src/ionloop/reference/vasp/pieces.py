@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from pymatgen.core import Structure
 
 from ionloop.frame import Frame
 from ionloop.reference.folders import read_text
+from ionloop.reference.pieces import make_piece, pieces
 from ionloop.reference.vasp.inputs import vasp_structure
 from ionloop.reference.vasp.output import read_xdatcar
 from ionloop.reference.vasp.runs import read_contcar
@@ -24,13 +24,8 @@ START_FILE = "start.json"
 SAME_FRACTION = 1e-7
 
 
-def pieces(folder: Path) -> list[Path]:
-    """List the pieces of a run, in order."""
-    return sorted(folder.glob("piece_*"), key=lambda path: int(path.name.split("_")[1]))
-
-
 def new_piece(folder: Path, step: int, structure: Structure) -> Path:
-    """Make the next piece's folder, whole or not at all.
+    """Make the next piece's folder.
 
     Parameters
     ----------
@@ -41,12 +36,8 @@ def new_piece(folder: Path, step: int, structure: Structure) -> Path:
     structure
         Where the atoms are then.
     """
-    made = folder / "new_piece"
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
     start = {"step": step, "positions": structure.frac_coords.tolist()}
-    (made / START_FILE).write_text(json.dumps(start))
-    return made.rename(folder / f"piece_{len(pieces(folder)):02d}")
+    return make_piece(folder, {START_FILE: json.dumps(start)})
 
 
 def join_pieces(parts: list[Path], n_atoms: int) -> np.ndarray:

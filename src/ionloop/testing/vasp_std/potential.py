@@ -14,14 +14,14 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import atomic_numbers, covalent_radii
 from ase.neighborlist import neighbor_list
 from scipy.special import erfc
 
 #: Cut-off R, Å; damping alpha, 1/Å; e²/(4 pi eps0), eV Å.
-CUTOFF, ALPHA, COULOMB = 7.0, 0.25, 14.399645
+CUTOFF, ALPHA, COULOMB = 7.0, 0.25, units.Hartree * units.Bohr
 #: Formal charges, e; others are neutral.
 CHARGES = {
     **dict.fromkeys(("Li", "Na", "K", "Ag", "Cu"), 1.0),

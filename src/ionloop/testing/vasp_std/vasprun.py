@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 
 from ionloop.testing.vasp_std.incar import expand
 from ionloop.testing.vasp_std.inputs import Inputs, kinds_of
 
 #: kB of 1 eV/Å³.
-KILOBAR = 1602.1766208
+KILOBAR = 10.0 / units.GPa
 #: VASP's version, and what tells every document that it wasn't VASP.
 VERSION = "6.4.2 stand-in"
 
