@@ -19,6 +19,7 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
+from ionloop.engine.control import hold_additions
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
 
@@ -54,6 +55,7 @@ class Worker:
                     time.sleep(LOCK_POLL_S)
                 else:
                     n_run += self._run_one()
+                    hold_additions(self.lp, self.campaign_id)
             elif is_active(self.lp, self.campaign_id):
                 time.sleep(POLL_S)
             else:
