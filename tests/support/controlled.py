@@ -14,16 +14,17 @@ from typing import Any
 
 import jobflow
 import pytest
-from engine_jobs import FRAME, collect, dear_label
+from engine_jobs import FRAME, collect
 from fireworks import FWAction, FWorker, LaunchPad
 from fireworks.core.rocket import Rocket
-from jobflow import Flow, Response, job
+from jobflow import Flow, JobConfig, Response, job
 from jobflow.managers.fireworks import JobFiretask
 from pymongo.collection import Collection
 
 from ionloop.document import Document
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.worker import Worker
+from ionloop.reference.schema import SinglePoint
 from ionloop.store.connection import database, job_store
 
 
@@ -31,6 +32,24 @@ class Model(Document):
     """What training makes."""
 
     generation: int
+
+
+@job
+def label(name: str, folder: str, seconds: float) -> SinglePoint:
+    """Compute something dear; wait while a file says so; a second run finds the result."""
+    with (Path(folder) / "begun").open("a") as book:
+        book.write(f"{name}\n")
+    while (Path(folder) / "slow").exists():
+        time.sleep(0.05)
+    if not Path("done").exists():
+        time.sleep(seconds)
+        with (Path(folder) / "ledger").open("a") as book:
+            book.write(f"{name}\n")
+        Path("done").touch()
+    return SinglePoint(
+        energy=1.0, converged=True, settings_hash="hash", engine="test", wall_s=seconds,
+        directory=str(Path.cwd()),
+    )  # fmt: skip
 
 
 @job
@@ -48,12 +67,11 @@ def train(generation: int, _: object, folder: str, seconds: float = 0.0) -> Mode
 @job
 def ask(generation: int, _: object, n: int, folder: str, seconds: float) -> Response:
     """Replace itself by labels and what collects them, as ``label_frames``."""
-    ledger = str(Path(folder) / "ledger")
-    labels = [dear_label(f"{generation}.{i}", ledger, seconds) for i in range(n)]
-    for i, label in enumerate(labels):
-        label.name = f"label {generation}.{i}"
-        label.config.manager_config = {"worker": "dft"}
-    gathered = collect(generation, [label.output for label in labels])
+    labels = [label(f"{generation}.{i}", folder, seconds) for i in range(n)]
+    for i, one in enumerate(labels):
+        one.name = f"label {generation}.{i}"
+        one.config = JobConfig(manager_config={"worker": "dft"})
+    gathered = collect(generation, [one.output for one in labels])
     flow = Flow([*labels, gathered], output=gathered.output)
     flow.update_metadata({"generation": generation, "stage": "label"})
     return Response(replace=flow)

@@ -63,19 +63,21 @@ def rerun_stage(lp: LaunchPad, campaign_id: str, shown: RerunPlan) -> Held | Non
     return before
 
 
-def finish_rerun(lp: LaunchPad, campaign_id: str) -> bool:
-    """Finish a rerun whose command was killed; return whether there was one."""
-    found = held(lp, campaign_id)
-    if found and found.why == "rerun":
+def finish_rerun(lp: LaunchPad, campaign_id: str) -> str | None:
+    """Finish a rerun whose command was killed; return its stage.
+
+    None if there was none, or it was killed before anything was changed.
+    """
+    workflow = workflow_of(lp, campaign_id)
+    noted = workflow["metadata"].get("rerun")
+    if workflow["metadata"].get("held", {}).get("why") == "rerun":
         release(lp, campaign_id)
-        return True
-    if found is None or "rerun" not in workflow_of(lp, campaign_id)["metadata"]:
-        return False
-    with locked_workflow(lp, campaign_id) as workflow:
-        if "rerun" in workflow["metadata"]:
-            carry_out(lp, workflow)
-            _forget(lp, workflow)
-    return True
+    elif noted:
+        with locked_workflow(lp, campaign_id) as locked:
+            if "rerun" in locked["metadata"]:
+                carry_out(lp, locked)
+                _forget(lp, locked)
+    return str(noted["stage"]) if noted else None
 
 
 def _hold(lp: LaunchPad, campaign_id: str) -> Held | None:

@@ -261,9 +261,9 @@ def carry_out(lp: LaunchPad, workflow: dict[str, Any]) -> None:
     mark_jobs_outdated([(uuid, index) for uuid, index in noted["outdated"]], lp.db)
     _remove(lp, workflow, set(noted["removed"]))
     for fw_id in noted["again"]:
-        _reset(lp, fw_id, None)
+        reset(lp, fw_id, None)
     for job in noted["there"]:
-        _reset(lp, job["fw_id"], job["folder"])
+        reset(lp, job["fw_id"], job["folder"])
     ids = [*noted["again"], *(job["fw_id"] for job in noted["there"])]
     states = {f"fw_states.{fw_id}": "PAUSED" for fw_id in ids}
     lp.workflows.update_one({"_id": workflow["_id"]}, {"$set": {**states, "state": "PAUSED"}})
@@ -289,7 +289,7 @@ def _remove(lp: LaunchPad, workflow: dict[str, Any], removed: set[int]) -> None:
     lp.fireworks.delete_many({**campaign_query(workflow["metadata"]["campaign_id"]), **query})
 
 
-def _reset(lp: LaunchPad, fw_id: int, folder: str | None) -> None:
+def reset(lp: LaunchPad, fw_id: int, folder: str | None) -> None:
     """Forget the launches of a firework; it will run in ``folder``, or in a new one."""
     moved = {
         "archived_launches": {"$setUnion": ["$archived_launches", "$launches"]},
