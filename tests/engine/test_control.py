@@ -84,7 +84,7 @@ def test_a_paused_campaign_can_be_cancelled_and_not_the_other_way(camp, tmp_path
     hold(lp, "c")
     assert hold(lp, "c", "cancelled").state == "cancelled"
     assert status("c").state == "cancelled"
-    with pytest.raises(EngineError, match="c is cancelled by .* since .*ionloop resume c"):
+    with pytest.raises(EngineError, match=r"c is cancelled by .* since .*ionloop resume c"):
         hold(lp, "c")
 
 

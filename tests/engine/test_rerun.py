@@ -114,7 +114,9 @@ def test_an_earlier_generation_is_refused_with_the_reason(finished):
 
 
 def test_a_stage_that_doesnt_exist_is_refused(finished):
-    with pytest.raises(EngineError, match=r"generation 1 \(advance, evaluate, label, train\), got 'x'"):
+    with pytest.raises(
+        EngineError, match=r"generation 1 \(advance, evaluate, label, train\), got 'x'"
+    ):
         plan_rerun(launchpad(), "c", "x")
 
 
@@ -132,7 +134,7 @@ def test_a_running_stage_is_refused(camp, tmp_path, runs, elsewhere):
     refused = []
 
     def look() -> None:
-        with pytest.raises(EngineError, match="expected no running job .* got train") as error:
+        with pytest.raises(EngineError, match=r"expected no running job .* got train") as error:
             plan_rerun(lp, "c", "train")
         refused.append(str(error.value))
 

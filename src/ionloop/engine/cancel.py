@@ -70,7 +70,9 @@ def cancel(lp: LaunchPad, campaign_id: str, settings: Settings | None = None) ->
     return report
 
 
-def running_launches(lp: LaunchPad, campaign_id: str, state: str = "RUNNING") -> list[dict[str, Any]]:
+def running_launches(
+    lp: LaunchPad, campaign_id: str, state: str = "RUNNING"
+) -> list[dict[str, Any]]:
     """Return the launches of a held campaign that run, or are in another state."""
     nodes = workflow_of(lp, campaign_id)["nodes"]
     query = {"fw_id": {"$in": nodes}, "state": "PAUSED", "launches.0": {"$exists": True}}
@@ -174,11 +176,9 @@ def _end_process(launch: dict[str, Any]) -> bool:
 def _put_back(lp: LaunchPad, launch: dict[str, Any]) -> None:
     """Let a job whose worker was ended run again in its old folder, once the campaign goes on."""
     running = {"launch_id": launch["launch_id"], "state": "RUNNING"}
-    if lp.launches.find_one(running, {"_id": 1}) is None:  # it has ended by itself
-        return
-    reset(lp, launch["fw_id"], launch["launch_dir"])
-    ended = {"state": "FIZZLED", "time_end": datetime.now(UTC)}
-    lp.launches.update_one(running, {"$set": ended})
+    taken = {"$set": {"state": "ARCHIVED", "time_end": datetime.now(UTC)}}
+    if lp.launches.update_one(running, taken).matched_count:  # else it has ended by itself
+        reset(lp, launch["fw_id"], launch["launch_dir"])
 
 
 def _cancel_reservations(lp: LaunchPad, campaign_id: str) -> None:

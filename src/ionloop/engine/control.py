@@ -106,7 +106,10 @@ def hold_additions(lp: LaunchPad, campaign_id: str) -> int:
     workflow = workflow_of(lp, campaign_id)
     if _held(workflow) is None:
         return 0
-    loose = {"fw_id": {"$in": workflow["nodes"]}, "state": {"$in": ["WAITING", "READY", "RESERVED", "RUNNING"]}}
+    loose = {
+        "fw_id": {"$in": workflow["nodes"]},
+        "state": {"$in": ["WAITING", "READY", "RESERVED", "RUNNING"]},
+    }
     found = int(lp.fireworks.count_documents(loose))
     if found:
         with locked_workflow(lp, campaign_id) as workflow:
@@ -160,9 +163,8 @@ def release(lp: LaunchPad, campaign_id: str) -> Held | None:
         if "rerun" in workflow["metadata"]:
             freeze(lp, workflow)
             carry_out(lp, workflow)
-            workflow = workflow_of(lp, campaign_id)
         _drop_unlisted(lp, campaign_id)
-        _thaw(lp, workflow)
+        _thaw(lp, workflow_of(lp, campaign_id))
     return before
 
 

@@ -50,9 +50,7 @@ def rerun_stage(lp: LaunchPad, campaign_id: str, shown: RerunPlan) -> Held | Non
                 msg = f"{campaign_id} has moved on since the plan was made; look at it again"
                 raise EngineError(msg)
             noted = journal(plan)
-            lp.workflows.update_one(
-                {"_id": workflow["_id"]}, {"$set": {"metadata.rerun": noted}}
-            )
+            lp.workflows.update_one({"_id": workflow["_id"]}, {"$set": {"metadata.rerun": noted}})
             workflow["metadata"]["rerun"] = noted
             carry_out(lp, workflow)
             if before:

@@ -124,14 +124,14 @@ def _check_begun(
 ) -> None:
     if begun:
         return
+    what = "expected jobs that have run, got none"
     if kept == chosen:
-        msg = (
-            f"stage {stage} of {campaign_id}: expected one whose results no label is made from; "
+        what = (
+            "expected one whose results no label is made from; "
             f"all {len(kept)} jobs have labels behind them that are paid for"
         )
-    else:
-        msg = f"stage {stage} of {campaign_id}: expected jobs that have run, got none"
-    raise EngineError(f"{msg}; `ionloop status {campaign_id}` shows the stages")
+    msg = f"stage {stage} of {campaign_id}: {what}; `ionloop status {campaign_id}` shows the stages"
+    raise EngineError(msg)
 
 
 def _check_idle(campaign_id: str, jobs: Iterable[PlannedJob]) -> None:

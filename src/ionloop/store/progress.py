@@ -56,9 +56,7 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     )
 
 
-def _restate(
-    stages: Sequence[StageCount], campaign_id: str, db: Database[dict[str, Any]]
-) -> None:
+def _restate(stages: Sequence[StageCount], campaign_id: str, db: Database[dict[str, Any]]) -> None:
     """Count jobs of a held campaign that run or have ended as such.
 
     Their fireworks are paused too, so that what they add waits for a resume.
