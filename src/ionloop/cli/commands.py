@@ -13,6 +13,7 @@ from ionloop.cli.database import db_app
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
+from ionloop.cli.work import work
 
 app = typer.Typer(
     help="Active learning of interatomic potentials for solid electrolytes.",
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
+app.command()(work)
 
 CampaignArgument = Annotated[
     str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)

@@ -169,7 +169,7 @@ def _mend(
         lp._refresh_wf(fw_id)  # noqa: SLF001
         report.replayed.append(fw_id)
     elif running and _is_local(running[-1], runs):
-        if _has_final_output(lp, fw):
+        if has_final_output(lp, fw):
             lp.complete_launch(running[-1]["launch_id"], FWAction(), "COMPLETED")
             report.completed.append(fw_id)
         else:
@@ -180,7 +180,8 @@ def _mend(
         lp._refresh_wf(fw_id)  # noqa: SLF001
 
 
-def _has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
+def has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
+    """Whether the output that a job stored is its whole answer."""
     tasks = fw["spec"].get("_tasks") or [{}]
     job = tasks[0].get("job")
     if not job:

@@ -54,11 +54,15 @@ class Worker:
                     time.sleep(LOCK_POLL_S)
                 else:
                     n_run += self._run_one()
-            elif is_active(self.lp, self.campaign_id):
+            elif self._awaits_more():
                 time.sleep(POLL_S)
             else:
                 break
         return n_run
+
+    def _awaits_more(self) -> bool:
+        """Whether jobs may become ready."""
+        return is_active(self.lp, self.campaign_id)
 
     def _has_ready(self) -> bool:
         return self.lp.fireworks.find_one({"state": "READY", **self.query}, {"_id": 1}) is not None

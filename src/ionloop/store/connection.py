@@ -24,6 +24,8 @@ OUTPUTS = "outputs"
 BLOBS = "outputs_blobs"
 #: No acknowledged write may be lost: a server that is killed keeps what it journalled.
 _DURABLE = {"w": "majority", "journal": "true"}
+#: What operations raise while the database is away.
+DATABASE_ERRORS = (PyMongoError,)
 #: How long to wait for a server, unless the URI says.
 _PATIENCE: dict[str, Any] = {"serverSelectionTimeoutMS": 5000}
 
