@@ -22,31 +22,47 @@ from ionloop.store import mongod
 #: Collection of the jobs' outputs, and of their heavy parts in GridFS.
 OUTPUTS = "outputs"
 BLOBS = "outputs_blobs"
-#: No acknowledged write may be lost: a server that is killed keeps what it journalled.
-_DURABLE = {"w": "majority", "journal": "true"}
+#: No acknowledged write may be lost: a server that is killed keeps what it journalled. And
+#: nothing may be decided on what a new primary could roll back: which job to check out, which
+#: output is there, what a recovery finds. All clients read so, since FireWorks' and jobflow's
+#: own queries decide too; on a replica set of one it costs nothing that could be measured.
+_DURABLE = {"w": "majority", "journal": "true", "readConcernLevel": "majority"}
+#: Whose a blob is: without these keys on its file, jobflow's removal of a job finds none.
+_OWNER = ["job_uuid", "job_index"]
+_SCHEMES = ("mongodb", "mongodb+srv")
 #: How long to wait for a server, unless the URI says.
 _PATIENCE: dict[str, Any] = {"serverSelectionTimeoutMS": 5000}
 
 
 def durable(uri: str) -> str:
-    """Add ``w=majority&journal=true`` to a URI that doesn't state them.
+    """Add ``w=majority``, ``journal=true`` and reads of what a majority has where not stated.
 
     Raises
     ------
     StoreError
-        If it is no MongoDB URI. The message doesn't repeat it: it may hold a password.
+        If it is no MongoDB URI. The message doesn't repeat it, nor what pymongo says of it:
+        it may hold a password, or a part of one.
     """
-    if not uri.startswith(("mongodb://", "mongodb+srv://")):
+    scheme, _, rest = uri.partition("://")
+    if scheme not in _SCHEMES:
         msg = "IONLOOP_DB_URI: expected a URI such as mongodb://host:27017/?replicaSet=rs0"
         raise StoreError(msg)
-    base, _, query = uri.partition("?")
-    scheme, _, rest = base.partition("://")
-    if "/" not in rest:
-        base = f"{scheme}://{rest}/"
-    options = dict(parse_qsl(query))
-    known = {key.lower() for key in options}
-    options.update({k: v for k, v in _DURABLE.items() if k not in known})
-    return f"{base}?{urlencode(options, safe='/,:')}"
+    try:
+        # As if it weren't mongodb+srv, for which pymongo would ask a name server.
+        parse_uri(f"mongodb://{rest}")
+    except (PyMongoError, ValueError) as error:
+        msg = (
+            "IONLOOP_DB_URI: expected mongodb://user:password@host:27017/?replicaSet=rs0, got "
+            f"another form ({type(error).__name__}); write reserved characters of the password "
+            "as %40 for @, %2F for /, %3A for :"
+        )
+        raise StoreError(msg) from None
+    base, _, query = rest.partition("?")
+    options = parse_qsl(query, keep_blank_values=True)  # some may stand there twice
+    known = {key.lower() for key, _ in options}
+    options += [(k, v) for k, v in _DURABLE.items() if k.lower() not in known]
+    slash = "" if "/" in base else "/"
+    return f"{scheme}://{base}{slash}?{urlencode(options, safe='/,:')}"
 
 
 def database_uri(settings: Settings | None = None) -> str:
@@ -104,7 +120,9 @@ def job_store(settings: Settings | None = None) -> JobStore:
     uri = database_uri(settings)
     return JobStore(
         MongoStore(settings.db_name, OUTPUTS, uri=uri),
-        additional_stores={"data": GridFSStore(settings.db_name, BLOBS, uri=uri)},
+        additional_stores={
+            "data": GridFSStore(settings.db_name, BLOBS, uri=uri, searchable_fields=_OWNER)
+        },
     )
 
 
@@ -119,7 +137,12 @@ def write_jobflow_config(settings: Settings | None = None) -> Path:
         "JOB_STORE": {
             "docs_store": {"type": "MongoStore", "collection_name": OUTPUTS, **where},
             "additional_stores": {
-                "data": {"type": "GridFSStore", "collection_name": BLOBS, **where}
+                "data": {
+                    "type": "GridFSStore",
+                    "collection_name": BLOBS,
+                    "searchable_fields": _OWNER,
+                    **where,
+                }
             },
         }
     }
@@ -127,6 +150,7 @@ def write_jobflow_config(settings: Settings | None = None) -> Path:
     path = settings.home_dir / "jobflow.yaml"
     partial = path.with_suffix(f".{os.getpid()}")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        os.fchmod(handle.fileno(), 0o600)  # also one that a dead process of this number left
         yaml.safe_dump(spec, handle)
     partial.replace(path)
     return path
