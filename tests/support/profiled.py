@@ -96,10 +96,10 @@ class Profiler:
         self.db.command("profile", 0)
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Return what was asked, the first first, without commands that ask no collection."""
+        """Return what was asked or written, the first first, but no commands without collection."""
         for entry in self.db["system.profile"].find({}).sort("$natural", 1):
             place = entry["ns"].partition(".")[2]
-            if entry["op"] in _OPS and place not in ("system.profile", "$cmd", ""):
+            if place not in ("system.profile", "$cmd", ""):
                 yield entry
 
 
@@ -185,9 +185,23 @@ def used_indexes(db: Database, collections: Iterable[str]) -> set[str]:
     }
 
 
-def table(entries: Iterator[dict[str, Any]]) -> dict[Asked, Cost]:
-    """Put questions of one kind together."""
+def undurable(entry: dict[str, Any]) -> bool:
+    """Whether a write might be lost, or a read see what might be taken back.
+
+    The profiler doesn't say it of updates and removals, which go by the same clients.
+    """
+    command, written = next(iter(entry["command"])), entry.get("writeConcern") or {}
+    if command in ("insert", "findAndModify"):
+        return (written.get("w"), written.get("j")) != ("majority", True)
+    if command in ("find", "aggregate", "distinct", "count"):
+        return (entry.get("readConcern") or {}).get("level") != "majority"
+    return False
+
+
+def table(entries: Iterable[dict[str, Any]]) -> dict[Asked, Cost]:
+    """Put questions of one kind together; what is no question is left out."""
     found: dict[Asked, Cost] = {}
     for entry in entries:
-        found.setdefault(ask(entry), Cost()).add(entry)
+        if entry["op"] in _OPS:
+            found.setdefault(ask(entry), Cost()).add(entry)
     return found
