@@ -146,11 +146,28 @@ def write_jobflow_config(settings: Settings | None = None) -> Path:
             },
         }
     }
-    settings.home_dir.mkdir(parents=True, exist_ok=True)
-    path = settings.home_dir / "jobflow.yaml"
-    partial = path.with_suffix(f".{os.getpid()}")
+    return _write_private(settings.home_dir / "jobflow.yaml", yaml.safe_dump(spec))
+
+
+def hide_password(settings: Settings | None = None) -> None:
+    """Take a URI with its password out of this process's environment; a private file keeps it.
+
+    For workers: jobs start programs, which inherit the environment and may write it down.
+    """
+    settings = settings or get_settings()
+    if settings.db_uri is None:
+        return
+    path = _write_private(settings.home_dir / "db_uri", database_uri(settings) + "\n")
+    os.environ.pop("IONLOOP_DB_URI", None)
+    os.environ["IONLOOP_DB_URI_FILE"] = str(path)
+
+
+def _write_private(path: Path, text: str) -> Path:
+    """Write a file that only its owner may read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
         os.fchmod(handle.fileno(), 0o600)  # also one that a dead process of this number left
-        yaml.safe_dump(spec, handle)
+        handle.write(text)
     partial.replace(path)
     return path
