@@ -8,7 +8,7 @@ from fireworks import LaunchPad
 
 from ionloop.errors import EngineError
 from ionloop.settings import Settings, get_settings
-from ionloop.store.connection import database_uri
+from ionloop.store.connection import database_uri, describe
 
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
@@ -16,10 +16,17 @@ ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 LOCAL_WORKER = "ionloop-local"
 
 
+class QuietLaunchPad(LaunchPad):
+    """A launch pad that doesn't print its password; FireWorks' own is shown with its URI."""
+
+    def __repr__(self) -> str:
+        return f"LaunchPad({describe(self.host)}, {self.name!r})"
+
+
 def launchpad(settings: Settings | None = None) -> LaunchPad:
     """Connect FireWorks to ionloop's database; start its counters if they are new."""
     settings = settings or get_settings()
-    lp = LaunchPad(
+    lp = QuietLaunchPad(
         host=database_uri(settings), name=settings.db_name, uri_mode=True, strm_lvl="WARNING"
     )
     if lp.fw_id_assigner.find_one() is None:

@@ -21,6 +21,7 @@ from fireworks.core.rocket import Rocket
 
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
+from ionloop.store.connection import hide_password
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def main() -> int:
     # First made, first run: Makers put their longest jobs first. FireWorks reads this from
     # its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
+    hide_password()
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)
     logger.info("worker %d starts", os.getpid())
