@@ -97,7 +97,7 @@ def test_nobody_starts_before_the_database_is_set_up(compose) -> None:
     for name in set(services) - {"mongo", "init"}:
         wanted = services[name]["depends_on"]["init"]["condition"]
         assert wanted == "service_completed_successfully"
-    # Without a service that always runs and depends on it, `up --wait` takes init's end for a fault.
+    # `up --wait` takes init's end for a fault unless a service that always runs depends on it.
     assert "profiles" not in services["dashboard"]
 
 

@@ -81,9 +81,9 @@ def client_of(one: Composed, **login) -> pymongo.MongoClient:
 def test_nobody_reads_without_a_password(ready):
     with client_of(ready) as nobody:
         for act in (
-            lambda: nobody.ionloop.outputs.find_one(),
+            nobody.ionloop.outputs.find_one,
             lambda: nobody.ionloop.outputs.insert_one({}),
-            lambda: nobody.list_database_names(),
+            nobody.list_database_names,
             lambda: nobody.admin.command("createUser", "me", pwd="x", roles=["root"]),
         ):
             with pytest.raises(OperationFailure, match="authentication"):
@@ -96,8 +96,8 @@ def test_runner_keeps_to_its_database(runner):
     db.drop_collection("probe")
     for act in (
         lambda: db.client.other.probe.insert_one({}),
-        lambda: db.client.other.probe.find_one(),
-        lambda: db.client.admin.system.users.find_one(),
+        db.client.other.probe.find_one,
+        db.client.admin.system.users.find_one,
         lambda: db.command("createUser", "me", pwd="x", roles=[]),
     ):
         with pytest.raises(OperationFailure, match="not authorized"):
@@ -124,7 +124,7 @@ def test_viewer_reads_and_does_not_write(viewer):
         lambda: db.outputs.insert_one({}),
         lambda: db.outputs.create_index("x"),
         lambda: db.fireworks.delete_many({}),
-        lambda: db.client.other.outputs.find_one(),
+        db.client.other.outputs.find_one,
     ):
         with pytest.raises(OperationFailure, match="not authorized"):
             act()
@@ -211,9 +211,9 @@ def test_new_passwords_follow_their_files():
             login = {"username": user, "authSource": source}
             with client_of(one, password=secret(one, user), **login) as known:
                 known.admin.command("ping")
-            with client_of(one, password=olds[user], **login) as stale:
-                with pytest.raises(OperationFailure, match="Authentication failed"):
-                    stale.admin.command("ping")
+            stale = client_of(one, password=olds[user], **login)
+            with stale, pytest.raises(OperationFailure, match="Authentication failed"):
+                stale.admin.command("ping")
 
 
 def test_a_role_that_somebody_changed_is_mended(ready):

@@ -24,8 +24,8 @@ def test_a_secret_is_one_line(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "mode", "message"),
     [
-        ("s3cret", 0o604, "that all may read; chmod 600"),
-        ("s3cret", 0o602, "that all may read"),
+        ("s3cret", 0o604, "got one for all; chmod 600"),
+        ("s3cret", 0o602, "got one for all"),
         ("", 0o600, "expected one line in .*, got 0"),
         ("\n", 0o600, "expected one line"),
         ("s3cret\nmore\n", 0o600, "got 2"),
@@ -38,7 +38,7 @@ def test_a_bad_file_is_refused_without_its_content(tmp_path, text, mode, message
 
 
 def test_missing_files_folders_and_bytes_are_refused(tmp_path):
-    with pytest.raises(StoreError, match="x: expected a file .* No such file"):
+    with pytest.raises(StoreError, match=r"x: expected a file .* No such file"):
         read_secret(tmp_path / "none", "x")
     with pytest.raises(StoreError, match="got the folder"):
         read_secret(tmp_path, "x")

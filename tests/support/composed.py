@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,7 +105,7 @@ def command_of(one: Composed, service: dict) -> list[str]:
 
 
 @contextmanager
-def running(one: Composed) -> Iterator[Callable[[], None]]:
+def running(one: Composed) -> Iterator[None]:
     """Run it; what it needs of the image is a docker-entrypoint.sh and a mongod on PATH."""
     programs = one.folder / "bin"
     programs.mkdir(exist_ok=True)
@@ -121,10 +120,13 @@ def running(one: Composed) -> Iterator[Callable[[], None]]:
         process = subprocess.Popen(
             command_of(one, read_compose()["services"]["mongo"]),
             env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+        )
     try:
-        yield lambda: process.send_signal(signal.SIGTERM)
+        yield
     finally:
         process.kill()
         process.wait()

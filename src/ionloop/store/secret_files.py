@@ -40,8 +40,8 @@ def read_secret(path: Path, what: str) -> str:
         msg = f"{what}: expected a file with one line, got the folder {path}; name a file in it"
         raise StoreError(msg)
     if mode & _OTHERS:
-        msg = f"{what}: expected a file for its owner only, got {path} that all may read"
-        raise StoreError(f"{msg}; chmod 600 {path}")
+        msg = f"{what}: expected a file for its owner only, got one for all; chmod 600 {path}"
+        raise StoreError(msg)
     lines = text.splitlines()
     if len(lines) != 1 or not lines[0].strip():
         msg = f"{what}: expected one line in {path}, got {len(lines)}; write the secret alone"
