@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     db_uri_file: Path | None = Field(
         None, description="Private file (chmod 600) with the MongoDB URI, where `db_uri` isn't set."
     )
+    db_password_file: Path | None = Field(
+        None, description="File with the password of the user that `db_uri` names; chmod 600."
+    )
     db_name: str = Field("ionloop", description="Database name.")
     mongod: str | None = Field(None, description="Path of a mongod to run locally.")
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")

@@ -12,12 +12,13 @@ from jobflow import JobStore
 from maggma.stores import GridFSStore, MongoStore
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from ionloop.errors import StoreError
 from ionloop.settings import Settings, get_settings
 from ionloop.store import mongod
+from ionloop.store.secret_files import with_password
 
 #: Collection of the jobs' outputs, and of their heavy parts in GridFS.
 OUTPUTS = "outputs"
@@ -32,6 +33,8 @@ _OWNER = ["job_uuid", "job_index"]
 _SCHEMES = ("mongodb", "mongodb+srv")
 #: What operations raise while the database is away.
 DATABASE_ERRORS = (PyMongoError,)
+#: MongoDB's code AuthenticationFailed.
+WRONG_PASSWORD = 18
 #: How long to wait for a server, unless the URI says.
 _PATIENCE: dict[str, Any] = {"serverSelectionTimeoutMS": 5000}
 
@@ -68,16 +71,20 @@ def durable(uri: str) -> str:
 
 
 def database_uri(settings: Settings | None = None) -> str:
-    """Return the URI of the settings' server, or of the local one if it runs.
+    """Return the URI of the settings' server, password and all, or of the local one if it runs.
 
     Raises
     ------
     StoreError
-        If neither exists.
+        If neither exists, or the password's file is refused.
     """
     settings = settings or get_settings()
     if settings.db_uri:
-        return durable(settings.db_uri)
+        path = settings.db_password_file
+        return durable(with_password(settings.db_uri, path) if path else settings.db_uri)
+    if settings.db_password_file:
+        msg = "IONLOOP_DB_PASSWORD_FILE: expected IONLOOP_DB_URI beside it, got none; set both"
+        raise StoreError(msg)
     uri = mongod.status(settings).uri
     if uri is None:
         msg = "no database: the local mongod doesn't run; `ionloop db start`, or set IONLOOP_DB_URI"
@@ -108,12 +115,20 @@ def database(settings: Settings | None = None) -> Database[dict[str, Any]]:
         client.admin.command("ping")
     except PyMongoError as error:
         client.close()
-        msg = (
-            f"expected a MongoDB at {describe(uri)}, got {type(error).__name__}; "
-            "check that it runs and IONLOOP_DB_URI's user and password"
-        )
-        raise StoreError(msg) from error
+        raise StoreError(_why_silent(uri, error)) from error
     return client[settings.db_name]
+
+
+def _why_silent(uri: str, error: PyMongoError) -> str:
+    if isinstance(error, OperationFailure) and error.code == WRONG_PASSWORD:
+        return (
+            f"MongoDB at {describe(uri)}: expected a user and password that it knows, got others; "
+            "check IONLOOP_DB_URI's user and authSource, and the password or its file"
+        )
+    return (
+        f"expected a MongoDB at {describe(uri)}, got {type(error).__name__}; "
+        "check that it runs, and IONLOOP_DB_URI"
+    )
 
 
 def job_store(settings: Settings | None = None) -> JobStore:
