@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     )
     db_name: str = Field("ionloop", description="Database name.")
     mongod: str | None = Field(None, description="Path of a mongod to run locally.")
+    db_patience_s: int = Field(
+        600, gt=0, description="How long running jobs wait for a database that is away, s."
+    )
+    min_free_mb: int = Field(
+        200, ge=0, description="No job is started where less disk space is free, MB."
+    )
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")
     lost_after_s: int = Field(
         600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."

@@ -79,6 +79,9 @@ def resume(
             "--run/--no-run", help="Run it here, or put it in order for a cluster's workers."
         ),
     ] = True,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="The machine that ran it is gone.")
+    ] = False,
 ) -> None:
     """Go on with a campaign that was submitted, killed, paused or has failed jobs."""
     from ionloop.store.labels import change_share
@@ -93,7 +96,7 @@ def resume(
 
         out.print(f"{campaign_id} is in order: {prepare(campaign_id).line()}", highlight=False)
         return
-    exit_unless_finished(drive(campaign_id, workers))
+    exit_unless_finished(drive(campaign_id, workers, take_over=take_over))
 
 
 @app.command()

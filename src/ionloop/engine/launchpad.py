@@ -9,6 +9,7 @@ from fireworks import LaunchPad
 from ionloop.errors import EngineError
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
+from ionloop.store.outage import patient
 
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
@@ -26,9 +27,8 @@ class QuietLaunchPad(LaunchPad):
 def launchpad(settings: Settings | None = None) -> LaunchPad:
     """Connect FireWorks to ionloop's database; start its counters if they are new."""
     settings = settings or get_settings()
-    lp = QuietLaunchPad(
-        host=database_uri(settings), name=settings.db_name, uri_mode=True, strm_lvl="WARNING"
-    )
+    uri = patient(database_uri(settings), settings)
+    lp = QuietLaunchPad(host=uri, name=settings.db_name, uri_mode=True, strm_lvl="WARNING")
     if lp.fw_id_assigner.find_one() is None:
         counters = {"next_fw_id": 1, "next_launch_id": 1}
         lp.fw_id_assigner.update_one({"_id": -1}, {"$setOnInsert": counters}, upsert=True)

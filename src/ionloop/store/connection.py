@@ -19,6 +19,7 @@ from ionloop.errors import StoreError
 from ionloop.settings import Settings, get_settings
 from ionloop.store import mongod
 from ionloop.store.secret_files import with_password
+from ionloop.store.outage import patient
 
 #: Collection of the jobs' outputs, and of their heavy parts in GridFS.
 OUTPUTS = "outputs"
@@ -134,7 +135,7 @@ def _why_silent(uri: str, error: PyMongoError) -> str:
 def job_store(settings: Settings | None = None) -> JobStore:
     """Return jobflow's store: documents in MongoDB, heavy fields in GridFS."""
     settings = settings or get_settings()
-    uri = database_uri(settings)
+    uri = patient(database_uri(settings), settings)
     return JobStore(
         MongoStore(settings.db_name, OUTPUTS, uri=uri),
         additional_stores={
@@ -149,7 +150,8 @@ def write_jobflow_config(settings: Settings | None = None) -> Path:
     The store never goes into a firework, since it would carry the password there.
     """
     settings = settings or get_settings()
-    where = {"database": settings.db_name, "uri": database_uri(settings)}
+    uri = patient(database_uri(settings), settings)
+    where = {"database": settings.db_name, "uri": uri}
     spec = {
         "JOB_STORE": {
             "docs_store": {"type": "MongoStore", "collection_name": OUTPUTS, **where},
