@@ -19,6 +19,7 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
+from ionloop.engine.compact import Compactor
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
 
@@ -40,6 +41,7 @@ class Worker:
         self.query = campaign_query(campaign_id)
         self.fworker = FWorker(name=LOCAL_WORKER, query=self.query)
         self.stopping = False
+        self.compactor = Compactor(lp)
 
     def stop(self, *_: object) -> None:
         """End after the job that runs now."""
@@ -54,6 +56,7 @@ class Worker:
                     time.sleep(LOCK_POLL_S)
                 else:
                     n_run += self._run_one()
+                    self.compactor.after_job(self.campaign_id)
             elif is_active(self.lp, self.campaign_id):
                 time.sleep(POLL_S)
             else:
