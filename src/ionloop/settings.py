@@ -7,7 +7,6 @@ is seen; each field can be set by ``IONLOOP_<NAME>``.
 from __future__ import annotations
 
 from pathlib import Path
-
 from typing import Self
 
 from pydantic import Field, model_validator

@@ -28,6 +28,7 @@ from typing import Any
 
 from fireworks import FWAction, LaunchPad
 
+from ionloop.engine.compact import archived_nodes, compact
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, workflow_of
 from ionloop.store.indexes import COUNTED
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
@@ -102,7 +103,8 @@ def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) 
     ]
     _unlock(lp, campaign_id, patient=bool(foreign))
     if not foreign:
-        orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": workflow["nodes"]}}
+        listed = [*workflow["nodes"], *archived_nodes(lp, campaign_id)]
+        orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
         report.deleted = lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count
     for fw in fws:
         if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
@@ -110,6 +112,7 @@ def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) 
             _mend(lp, fw, own, runs, report)
     if rerun_failed:
         _rerun_failed(lp, campaign_id, report)
+    compact(lp, campaign_id)
     logger.info("campaign %s: %s", campaign_id, report)
     return report
 
@@ -212,9 +215,11 @@ def _rerun_failed(lp: LaunchPad, campaign_id: str, report: Recovery) -> None:
 
     Where a batch of labels paused the campaign, the jobs of its failed labels run again too.
     """
-    links = workflow_of(lp, campaign_id)["links"]
+    workflow = workflow_of(lp, campaign_id)
+    links = workflow["links"]
     pausing = {f.fw_id for f in failures(campaign_id, lp.db) if f.pauses}
-    query = {**campaign_query(campaign_id), "state": "FIZZLED"}
+    # Failed jobs in archives are settled: all that waited for them has gone on without.
+    query = {"fw_id": {"$in": workflow["nodes"]}, "state": "FIZZLED"}
     for fw_id in lp.fireworks.distinct("fw_id", query):
         fw = lp.fireworks.find_one({"fw_id": fw_id, "state": "FIZZLED"}, ["launches"])
         if fw is None:  # a parent that runs again has reset it

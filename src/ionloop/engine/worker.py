@@ -19,11 +19,12 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
+from ionloop.engine.compact import Compactor
 from ionloop.engine.disk import DISK_FULL, failed_for_room, lack_of_room
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
-from ionloop.store.connection import hide_password
 from ionloop.settings import get_settings
+from ionloop.store.connection import hide_password
 from ionloop.store.outage import log_outages
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Worker:
         self.settings = get_settings()
         #: Whether this worker found no room on its disk.
         self.full = False
+        self.compactor = Compactor(lp)
 
     def stop(self, *_: object) -> None:
         """End after the job that runs now."""
@@ -65,6 +67,7 @@ class Worker:
                     break
                 else:
                     n_run += self._run_one()
+                    self.compactor.after_job(self.campaign_id)
             elif self._awaits_more():
                 time.sleep(POLL_S)
             else:

@@ -18,8 +18,8 @@ from pymongo.uri_parser import parse_uri
 from ionloop.errors import StoreError
 from ionloop.settings import Settings, get_settings
 from ionloop.store import mongod
-from ionloop.store.secret_files import with_password
 from ionloop.store.outage import patient
+from ionloop.store.secret_files import with_password
 
 #: Collection of the jobs' outputs, and of their heavy parts in GridFS.
 OUTPUTS = "outputs"

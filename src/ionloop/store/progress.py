@@ -25,7 +25,8 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
         If there is no such campaign.
     """
     db = database() if db is None else db
-    workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}, {"links": 0})
+    fields = ["name", "created_on", "updated_on"]
+    workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` without it shows the latest"
         raise StoreError(msg)
@@ -35,7 +36,7 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
         for state, n in stage.states.items():
             jobs[state] = jobs.get(state, 0) + n
     failed = failures(campaign_id, db)
-    borne = tolerated(failed, campaign_id, db)
+    borne = tolerated(failed, db)
     holding = [failure for failure in failed if failure not in borne]
     return CampaignStatus(
         campaign_id=campaign_id,
@@ -133,9 +134,7 @@ def _failure(fw: dict[str, Any], launch: dict[str, Any]) -> Failure:
     )
 
 
-def tolerated(
-    failed: Sequence[Failure], campaign_id: str, db: Database[dict[str, Any]]
-) -> list[Failure]:
+def tolerated(failed: Sequence[Failure], db: Database[dict[str, Any]]) -> list[Failure]:
     """Return the failures that the graph bears: there are children, and all have COMPLETED.
 
     A job that accepts a missing input runs although its parent failed, for example the
@@ -144,12 +143,20 @@ def tolerated(
     """
     if not failed:
         return []
-    query = {"metadata.campaign_id": campaign_id}
-    links = (db.workflows.find_one(query, {"links": 1}) or {}).get("links", {})
-    children = {f.fw_id: links.get(str(f.fw_id), []) for f in failed}
+    ids = [f.fw_id for f in failed]
+    fields = ["metadata.archive_of", *(f"links.{i}" for i in ids), *(f"fw_states.{i}" for i in ids)]
+    children: dict[int, list[int]] = {}
+    settled: set[int] = set()
+    for workflow in db.workflows.find({"nodes": {"$in": ids}}, fields):
+        children |= {int(key): some for key, some in workflow["links"].items()}
+        if "archive_of" in workflow["metadata"]:  # where nothing else goes
+            settled |= {int(key) for key in workflow["fw_states"]}
     wanted = [child for some in children.values() for child in some]
     done = set(db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"}))
-    return [f for f in failed if children[f.fw_id] and done.issuperset(children[f.fw_id])]
+    return [
+        f for f in failed
+        if f.fw_id in settled or (children.get(f.fw_id) and done.issuperset(children[f.fw_id]))
+    ]  # fmt: skip
 
 
 def _launches(db: Database[dict[str, Any]], ids: Iterable[int]) -> dict[int, dict[str, Any]]:
