@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ionloop.cli import control
 from ionloop.cli.console import failure_lines, out, run_command, status_table
 from ionloop.cli.database import db_app
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
@@ -24,7 +25,8 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
-app.command()(work)
+for command in (control.pause, control.cancel, control.rerun, work):
+    app.command()(command)
 
 CampaignArgument = Annotated[
     str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)

@@ -62,5 +62,9 @@ def is_active(lp: LaunchPad, campaign_id: str) -> bool:
     change: between a parent's COMPLETED and its child's READY the fireworks themselves
     show neither.
     """
-    workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, {"fw_states": 1})
-    return workflow is not None and not ACTIVE.isdisjoint(workflow["fw_states"].values())
+    fields = {"fw_states": 1, "metadata.held.why": 1}
+    workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
+    if workflow is None:
+        return False
+    changing = workflow["metadata"].get("held", {}).get("why") == "rerun"  # for some ten ms
+    return changing or not ACTIVE.isdisjoint(workflow["fw_states"].values())

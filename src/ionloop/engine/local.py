@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fireworks import LaunchPad
 
+from ionloop.engine.control import held, release
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.lease import Lease, hold_lease
@@ -35,6 +36,8 @@ WATCH_S = 0.1
 STATUS_S = 0.5
 #: How often a job's workers may die before the run gives up.
 MAX_RESTARTS = 3
+#: What jobs of a cancelled campaign get to end by themselves, s.
+GRACE_S = 5.0
 
 Watcher = Callable[[CampaignStatus], None]
 
@@ -89,6 +92,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder = settings.home_dir / "runs" / campaign_id
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
+        _take_up(lp, campaign_id, folder)
         recover(lp, campaign_id, folder, rerun_failed=True)
     return status(campaign_id, lp.db)
 
@@ -113,6 +117,8 @@ def _drive(
     ):
         crew = Crew(campaign_id, workers or settings.workers, folder, settings)
         crew.kill()  # what a killed run left behind
+        if rerun_failed:
+            _take_up(lp, campaign_id, folder)
         recover(lp, campaign_id, folder, rerun_failed=rerun_failed)
         try:
             _keep_running(lp, crew, lease, watch)
@@ -124,11 +130,18 @@ def _drive(
     return final
 
 
+def _take_up(lp: LaunchPad, campaign_id: str, folder: Path) -> None:
+    """Let a campaign go on that was paused or cancelled."""
+    if held(lp, campaign_id):
+        recover(lp, campaign_id, folder, rerun_failed=False)  # frees a dead worker's lock
+        release(lp, campaign_id)
+
+
 def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None) -> None:
     """Replace dead workers, report, and return when the campaign has nothing left to run."""
     deaths: Counter[int | None] = Counter()
     next_status = 0.0
-    while is_active(lp, crew.campaign_id):
+    while is_active(lp, crew.campaign_id) or _still_ending(lp, crew):
         lease.check()
         if not crew.processes:
             require_room(crew.folder, crew.campaign_id, crew.settings)
@@ -173,6 +186,17 @@ def _raise_full(crew: Crew) -> None:
         f"writes there, then `ionloop resume {crew.campaign_id}`"
     )
     raise EngineError(msg)
+
+
+def _still_ending(lp: LaunchPad, crew: Crew) -> bool:
+    """Whether workers of a paused campaign end their jobs; of a cancelled one they get a moment."""
+    if crew.all_ended():
+        return False
+    found = held(lp, crew.campaign_id)
+    if found and found.state == "cancelled":
+        crew.stop(GRACE_S)
+        return False
+    return found is not None
 
 
 class Crew:
@@ -233,6 +257,14 @@ class Crew:
     def all_ended(self) -> bool:
         """Whether no worker runs."""
         return all(process.poll() is not None for process in self.processes)
+
+    def stop(self, patience_s: float) -> None:
+        """Ask the workers to end after the jobs that they run, and give them some time."""
+        for process in self.processes:
+            process.terminate()
+        end = time.monotonic() + patience_s
+        while not self.all_ended() and time.monotonic() < end:
+            time.sleep(WATCH_S)
 
     def kill(self) -> None:
         """Kill the workers and all that they started, also those of an earlier run."""

@@ -20,6 +20,7 @@ from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
 from ionloop.engine.compact import Compactor
+from ionloop.engine.control import hold_additions
 from ionloop.engine.disk import DISK_FULL, failed_for_room, lack_of_room
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
@@ -67,6 +68,7 @@ class Worker:
                     break
                 else:
                     n_run += self._run_one()
+                    hold_additions(self.lp, self.campaign_id)
                     self.compactor.after_job(self.campaign_id)
             elif self._awaits_more():
                 time.sleep(POLL_S)

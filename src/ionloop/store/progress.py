@@ -9,7 +9,7 @@ from pymongo.database import Database
 
 from ionloop.errors import BatchPausedError, StoreError
 from ionloop.store.connection import OUTPUTS, database
-from ionloop.store.schema import CampaignStatus, Failure, StageCount
+from ionloop.store.schema import CampaignStatus, Failure, Held, StageCount
 
 _ACTIVE = ("READY", "RESERVED", "RUNNING")
 #: How the last line of a traceback begins where a job waits for a decision.
@@ -30,7 +30,10 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` without it shows the latest"
         raise StoreError(msg)
+    held = Held(**found) if (found := workflow["metadata"].get("held")) else None
     stages = stage_counts(campaign_id, db)
+    if held:
+        _restate(stages, campaign_id, db)
     jobs: dict[str, int] = {}
     for stage in stages:
         for state, n in stage.states.items():
@@ -41,7 +44,8 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     return CampaignStatus(
         campaign_id=campaign_id,
         name=workflow["name"],
-        state=_overall(jobs, holding),
+        state=held.state if held else _overall(jobs, holding),
+        held=held,
         created_on=workflow["created_on"],
         updated_on=workflow["updated_on"],
         jobs=jobs,
@@ -51,6 +55,28 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
         failures=holding,
         tolerated=borne,
     )
+
+
+def _restate(stages: Sequence[StageCount], campaign_id: str, db: Database[dict[str, Any]]) -> None:
+    """Count jobs of a held campaign that run or have ended as such.
+
+    Their fireworks are paused too, so that what they add waits for a resume.
+    """
+    begun = {"spec.campaign_id": campaign_id, "state": "PAUSED", "launches.0": {"$exists": True}}
+    fields = {"launches": 1, "spec.generation": 1, "spec.stage": 1}
+    fws = list(db.fireworks.find(begun, fields))
+    last = [fw["launches"][-1] for fw in fws]
+    launches = db.launches.find({"launch_id": {"$in": last}}, {"launch_id": 1, "state": 1})
+    states = {launch["launch_id"]: launch["state"] for launch in launches}
+    rows = {(row.generation, row.stage): row.states for row in stages}
+    for fw in fws:
+        counts = rows[fw["spec"].get("generation"), fw["spec"].get("stage")]
+        state = states.get(fw["launches"][-1], "PAUSED")
+        counts["PAUSED"] -= 1
+        counts[state] = counts.get(state, 0) + 1
+    for counts in rows.values():
+        if counts.get("PAUSED") == 0:
+            del counts["PAUSED"]
 
 
 def _overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 from ionloop.document import Document
 from ionloop.report.schema import CampaignRecord, JobRecord
 
-__all__ = ["CampaignRecord", "CampaignStatus", "Failure", "JobRecord", "StageCount"]
+__all__ = ["CampaignRecord", "CampaignStatus", "Failure", "Held", "JobRecord", "StageCount"]
 
 
 class Failure(Document):
@@ -32,12 +32,30 @@ class StageCount(Document):
     states: dict[str, int] = Field(description="Jobs by FireWorks state.")
 
 
+class Held(Document):
+    """Who keeps a campaign from starting jobs; stands in its workflow's ``metadata.held``."""
+
+    state: str = Field(description="'paused', or 'cancelled': running jobs were ended too.")
+    by: str = Field(description="User who asked for it.")
+    at: str = Field(description="When, UTC.")
+    why: str = Field("", description="'rerun' while `ionloop rerun` changes the campaign.")
+
+    def line(self) -> str:
+        """Say it in a few words."""
+        return f"{self.state} by {self.by} since {self.at}"
+
+
 class CampaignStatus(Document):
     """How far a campaign is."""
 
     campaign_id: str
     name: str = Field(description="Name of the flow.")
-    state: str = Field(description="'finished', 'failed', 'paused', 'running' or 'waiting'.")
+    state: str = Field(
+        description="'finished', 'failed', 'paused', 'cancelled', 'running' or 'waiting'."
+    )
+    held: Held | None = Field(
+        None, description="Who paused or cancelled it; None where a batch of labels paused it."
+    )
     created_on: datetime = Field(description="When it was submitted, UTC.")
     updated_on: datetime = Field(description="When a job last changed its state, UTC.")
     jobs: dict[str, int] = Field(description="Jobs by FireWorks state.")
