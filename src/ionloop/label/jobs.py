@@ -20,6 +20,7 @@ from ionloop.profile import Profile
 from ionloop.reference.base import Reference, differing_settings
 from ionloop.reference.quality import judge_point, refuse_jumps
 from ionloop.reference.schema import SinglePoint
+from ionloop.routing import route
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def label_frames(  # noqa: PLR0913
     gate.name = f"check labels {purpose} {generation}"
     flow = Flow([*statics, collect, gate], output=gate.output)
     flow.update_metadata(metadata)
-    return Response(replace=flow)
+    return Response(replace=route(flow))
 
 
 def check_same_settings(reference: Reference, shards: list[str]) -> None:
