@@ -10,6 +10,7 @@ from ionloop.errors import EngineError
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
 from ionloop.store.outage import patient
+from ionloop.store.remote_progress import is_remote
 
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
@@ -49,6 +50,12 @@ def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
         If there is no such campaign.
     """
     workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id})
+    if workflow is None and is_remote(campaign_id, lp.db):
+        msg = (
+            f"campaign {campaign_id} is run by jobflow-remote, not by FireWorks: "
+            "see `jf flow list`; what failed goes on with `jf job rerun --no-delete`"
+        )
+        raise EngineError(msg)
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` shows the latest"
         raise EngineError(msg)

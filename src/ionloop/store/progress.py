@@ -13,7 +13,7 @@ from ionloop.store.schema import CampaignStatus, Failure, Held, StageCount
 
 _ACTIVE = ("READY", "RESERVED", "RUNNING")
 #: How the last line of a traceback begins where a job waits for a decision.
-_PAUSE = f"{BatchPausedError.__module__}.{BatchPausedError.__qualname__}: "
+PAUSE = f"{BatchPausedError.__module__}.{BatchPausedError.__qualname__}: "
 
 
 def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
@@ -44,7 +44,7 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     return CampaignStatus(
         campaign_id=campaign_id,
         name=workflow["name"],
-        state=held.state if held else _overall(jobs, holding),
+        state=held.state if held else overall(jobs, holding),
         held=held,
         created_on=workflow["created_on"],
         updated_on=workflow["updated_on"],
@@ -79,7 +79,7 @@ def _restate(stages: Sequence[StageCount], campaign_id: str, db: Database[dict[s
             del counts["PAUSED"]
 
 
-def _overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
+def overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
     """Name the state; failures that nothing waits for don't hold a campaign up.
 
     A campaign whose only failures are batches below their share is paused.
@@ -111,10 +111,16 @@ def stage_counts(campaign_id: str, db: Database[dict[str, Any]]) -> list[StageCo
             },
         ]
     )
+    return stage_table(groups)
+
+
+def stage_table(groups: Iterable[dict[str, Any]]) -> list[StageCount]:
+    """Put counts by generation, stage and state into rows."""
     table: dict[tuple[int | None, str | None], dict[str, int]] = {}
     for group in groups:
         key = (group["_id"].get("generation"), group["_id"].get("stage"))
-        table.setdefault(key, {})[group["_id"]["state"]] = group["n"]
+        states = table.setdefault(key, {})
+        states[group["_id"]["state"]] = states.get(group["_id"]["state"], 0) + group["n"]
     return [
         StageCount(generation=generation, stage=stage, states=states)
         for (generation, stage), states in sorted(
@@ -154,9 +160,9 @@ def _failure(fw: dict[str, Any], launch: dict[str, Any]) -> Failure:
     return Failure(
         fw_id=fw["fw_id"],
         name=fw["name"],
-        message=message.removeprefix(_PAUSE),
+        message=message.removeprefix(PAUSE),
         directory=launch.get("launch_dir", ""),
-        pauses=message.startswith(_PAUSE),
+        pauses=message.startswith(PAUSE),
     )
 
 
@@ -193,6 +199,10 @@ def _launches(db: Database[dict[str, Any]], ids: Iterable[int]) -> dict[int, dic
 
 def _last_line(launch: dict[str, Any]) -> str:
     stored = (launch.get("action") or {}).get("stored_data") or {}
-    trace = (stored.get("_exception") or {}).get("_stacktrace") or ""
+    return last_line((stored.get("_exception") or {}).get("_stacktrace") or "")
+
+
+def last_line(trace: str) -> str:
+    """Return the last line of a traceback that says something."""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     return lines[-1] if lines else "no traceback; read the worker's log"
