@@ -40,9 +40,7 @@ def rss_mb(pid: int) -> tuple[str, float, float] | None:
     folder = Path(f"/proc/{pid}")
     try:
         command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        fields = dict(
-            line.split(":", 1) for line in (folder / "status").read_text().splitlines()
-        )
+        fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
     except (FileNotFoundError, ProcessLookupError):
         return None
     kinds = {"ionloop.engine.worker": "worker", "mongod": "mongod"}
@@ -201,7 +199,9 @@ def show(found: dict[str, Any]) -> None:
     early, late = table[1 : 1 + quarter], table[-quarter:]
     for name in ("wall_s", "overhead_ms", "job_ms"):
         first, last = (statistics.median(row[name] for row in part) for part in (early, late))
-        print(f"{name}: {first:.1f} in the first quarter, {last:.1f} in the last ({last / first:.2f})")
+        print(
+            f"{name}: {first:.1f} in the first quarter, {last:.1f} in the last ({last / first:.2f})"
+        )
     stages = sorted(table[-1]["stages_s"])
     for stage in stages:
         first, last = (

@@ -41,7 +41,9 @@ def test_a_local_run_is_ended_and_taken_up_again(camp, tmp_path):
     final = resume("c", workers=2)
     assert (final.state, final.held) == ("finished", None)
     assert Counter(camp.lines(tmp_path, "ledger")) == Counter(["0.0", "0.1", "1.0", "1.1"])
-    assert Counter(camp.lines(tmp_path, "begun")) == Counter(["0.0"] * 2 + ["0.1"] * 2 + ["1.0", "1.1"])
+    assert Counter(camp.lines(tmp_path, "begun")) == Counter(
+        ["0.0"] * 2 + ["0.1"] * 2 + ["1.0", "1.1"]
+    )
 
 
 def worker(camp, **env: object) -> int:

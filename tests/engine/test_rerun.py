@@ -114,7 +114,9 @@ def test_an_earlier_generation_is_refused_with_the_reason(finished):
 
 
 def test_a_stage_that_doesnt_exist_is_refused(finished):
-    with pytest.raises(EngineError, match=r"generation 1 \(advance, evaluate, label, train\), got 'x'"):
+    with pytest.raises(
+        EngineError, match=r"generation 1 \(advance, evaluate, label, train\), got 'x'"
+    ):
         plan_rerun(launchpad(), "c", "x")
 
 

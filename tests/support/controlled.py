@@ -105,7 +105,9 @@ def turn(generation: int, last: int, folder: str, n: int = 2, seconds: float = 0
     return Flow([batch, model, end], name=f"generation {generation}")
 
 
-def evaluation(generation: int, folder: str, n_test: int, seconds: float = 0.0, **_: object) -> Flow:
+def evaluation(
+    generation: int, folder: str, n_test: int, seconds: float = 0.0, **_: object
+) -> Flow:
     """Make what follows the last generation, labels of its own included if asked for."""
     runs = train(100 + generation, None, folder)
     jobs = [runs]
@@ -185,13 +187,16 @@ def rocket_that(lp: LaunchPad, during: Callable[[], object]) -> None:
 
 def killed_after(n: int, action: Callable[[], object]) -> int:
     """Run an action in a child that dies after its nth write; returns the signal, 0 if it ended."""
+
     def doomed() -> None:
         left = [n]
         for name in ("update_one", "update_many", "find_one_and_update", "find_one_and_replace",
                      "delete_many", "bulk_write"):  # fmt: skip
             original = getattr(Collection, name)
 
-            def writing(self: Collection, *args: Any, _original: Any = original, **kwargs: Any) -> Any:
+            def writing(
+                self: Collection, *args: Any, _original: Any = original, **kwargs: Any
+            ) -> Any:
                 result = _original(self, *args, **kwargs)
                 left[0] -= 1
                 if left[0] == 0:

@@ -120,7 +120,11 @@ def stand_in_bands(calibration: Calibration) -> BandSet:
 
 @job(data=DATA_FIELDS, output_schema=Selection)
 def stand_in_selection(
-    explorations: list[list[Exploration]], bands: BandSet, shards: list[str], generation: int, n: int
+    explorations: list[list[Exploration]],
+    bands: BandSet,
+    shards: list[str],
+    generation: int,
+    n: int,
 ) -> Selection:
     """Read the frames of all labels as selection does, and take the first new candidates."""
     batches = fetch_outputs(shards)

@@ -9,6 +9,7 @@ from fireworks import LaunchPad
 from ionloop.errors import EngineError
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
+from ionloop.store.indexes import COUNTED
 from ionloop.store.outage import patient
 from ionloop.store.remote_progress import is_remote
 
@@ -42,7 +43,7 @@ def campaign_query(campaign_id: str) -> dict[str, Any]:
 
 
 def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
-    """Return a campaign's workflow document.
+    """Return a campaign's live workflow document; archives are its settled generations'.
 
     Raises
     ------
@@ -60,6 +61,20 @@ def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` shows the latest"
         raise EngineError(msg)
     return dict(workflow)
+
+
+def remove_unlisted(lp: LaunchPad, campaign_id: str) -> int:
+    """Delete a campaign's fireworks that none of its workflow documents lists; count them.
+
+    A killed process inserted them: the workflow document, which FireWorks writes last, is the
+    commit. The caller sees to it that nobody adds jobs meanwhile.
+    """
+    # Not distinct: its answer is one document of at most 16 MB.
+    live, archives = {"metadata.campaign_id": campaign_id}, {"metadata.archive_of": campaign_id}
+    found = lp.workflows.find({"$or": [live, archives]}, {"nodes": 1})
+    listed = [node for workflow in found for node in workflow["nodes"]]
+    orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
+    return int(lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count)
 
 
 def is_active(lp: LaunchPad, campaign_id: str) -> bool:

@@ -28,9 +28,8 @@ from typing import Any
 
 from fireworks import FWAction, LaunchPad
 
-from ionloop.engine.compact import archived_nodes, compact
-from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, workflow_of
-from ionloop.store.indexes import COUNTED
+from ionloop.engine.compact import compact
+from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
 
 logger = logging.getLogger(__name__)
@@ -103,9 +102,7 @@ def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) 
     ]
     _unlock(lp, campaign_id, patient=bool(foreign))
     if not foreign:
-        listed = [*workflow["nodes"], *archived_nodes(lp, campaign_id)]
-        orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
-        report.deleted = lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count
+        report.deleted = remove_unlisted(lp, campaign_id)
     for fw in fws:
         if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
             own = [launches[i] for i in fw["launches"] if i in launches]

@@ -56,6 +56,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "workflows": [
         IndexModel([("nodes", _UP)]),
         IndexModel([("metadata.campaign_id", _UP)]),
+        IndexModel([("metadata.archive_of", _UP)], sparse=True),
         # Which campaigns there are, the latest first: no document is read.
         IndexModel([("created_on", _DOWN), ("metadata.campaign_id", _UP)]),
     ],

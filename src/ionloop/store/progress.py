@@ -25,7 +25,7 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
         If there is no such campaign.
     """
     db = database() if db is None else db
-    fields = ["name", "created_on", "updated_on"]
+    fields = ["name", "created_on", "updated_on", "metadata"]
     workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` without it shows the latest"
