@@ -15,6 +15,7 @@ from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, wr
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
 from ionloop.cli.status import status
+from ionloop.cli.work import work
 
 app = typer.Typer(
     help="Active learning of interatomic potentials for solid electrolytes.",
@@ -25,7 +26,7 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
-for command in (status, control.pause, control.cancel, control.rerun, doctor):
+for command in (status, control.pause, control.cancel, control.rerun, doctor, work):
     app.command()(command)
 
 CampaignArgument = Annotated[
@@ -80,6 +81,9 @@ def resume(
             "--run/--no-run", help="Run it here, or put it in order for a cluster's workers."
         ),
     ] = True,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="The machine that ran it is gone.")
+    ] = False,
 ) -> None:
     """Go on with a campaign that was submitted, killed, paused or has failed jobs."""
     from ionloop.store.labels import change_share
@@ -94,7 +98,7 @@ def resume(
 
         out.print(f"{campaign_id} is in order: {prepare(campaign_id).line()}", highlight=False)
         return
-    exit_unless_finished(drive(campaign_id, workers))
+    exit_unless_finished(drive(campaign_id, workers, take_over=take_over))
 
 
 @app.command()

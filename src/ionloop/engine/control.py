@@ -19,7 +19,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from ionloop.engine.launchpad import campaign_query, workflow_of
+from ionloop.engine.launchpad import remove_unlisted, workflow_of
 from ionloop.engine.locking import locked_workflow
 from ionloop.engine.rerun_plan import carry_out
 from ionloop.errors import EngineError
@@ -163,7 +163,7 @@ def release(lp: LaunchPad, campaign_id: str) -> Held | None:
         if "rerun" in workflow["metadata"]:
             freeze(lp, workflow)
             carry_out(lp, workflow)
-        _drop_unlisted(lp, campaign_id)
+        remove_unlisted(lp, campaign_id)
         _thaw(lp, workflow_of(lp, campaign_id))
     return before
 
@@ -192,12 +192,6 @@ def _thaw(lp: LaunchPad, workflow: dict[str, Any]) -> None:
     for key in ("held", "rerun"):
         wf.metadata.pop(key, None)
     lp._update_wf(wf, updated)  # noqa: SLF001 - its last write is the workflow: the commit
-
-
-def _drop_unlisted(lp: LaunchPad, campaign_id: str) -> None:
-    """Delete fireworks that a killed release inserted: the launches still hold them."""
-    listed = lp.workflows.distinct("nodes", {"metadata.campaign_id": campaign_id})
-    lp.fireworks.delete_many({**campaign_query(campaign_id), "fw_id": {"$nin": listed}})
 
 
 def _forget_reservations(lp: LaunchPad, fw_ids: list[int]) -> None:
