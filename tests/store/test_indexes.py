@@ -85,6 +85,22 @@ def take_as_a_cluster_does() -> None:
         store_shard(one.shard, "import")
 
 
+def control_all(main, folder: Path) -> None:
+    """Pause, cancel and run a campaign again, and look at it meanwhile."""
+    import controlled
+
+    submit(controlled.turn(0, 1, str(folder)), "held")
+    for command in ("pause", "cancel"):
+        main(command, "held")
+        main("status", "held")
+    main("resume", "held", "--workers", "1")
+    main("rerun", "held", "--stage", "train", "--yes")
+    main("pause", "held")
+    main("resume", "held", "--no-run")
+    main("status", "--all")
+    main("doctor", "--for", "read")
+
+
 def ask_all(main, folder: Path) -> None:
     """Run a campaign with two workers and one that pauses, and ask all that can be asked.
 
@@ -106,6 +122,7 @@ def ask_all(main, folder: Path) -> None:
     main("report", "c")
     main("status", "nothing", code=2)
     take_as_a_cluster_does()
+    control_all(main, folder)
 
 
 #: Questions that may scan, read more than ten documents for one, or sort, with the reason.

@@ -17,7 +17,7 @@ import psutil  # custodian needs it too
 from fireworks import LaunchPad
 
 from ionloop.engine.control import hold
-from ionloop.engine.launchpad import LOCAL_WORKER, workflow_of
+from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query
 from ionloop.engine.rerun_plan import reset
 from ionloop.processes import kill_marked
 from ionloop.settings import Settings, get_settings
@@ -74,8 +74,8 @@ def running_launches(
     lp: LaunchPad, campaign_id: str, state: str = "RUNNING"
 ) -> list[dict[str, Any]]:
     """Return the launches of a held campaign that run, or are in another state."""
-    nodes = workflow_of(lp, campaign_id)["nodes"]
-    query = {"fw_id": {"$in": nodes}, "state": "PAUSED", "launches.0": {"$exists": True}}
+    begun = {"state": "PAUSED", "launches.0": {"$exists": True}}
+    query = {**campaign_query(campaign_id), **begun}
     fws = {fw["launches"][-1]: fw for fw in lp.fireworks.find(query, ["launches", "name"])}
     fields = ["launch_id", "fw_id", "host", "launch_dir", "fworker", "time_start", "reservation_id"]
     found = lp.launches.find({"launch_id": {"$in": list(fws)}, "state": state}, fields)

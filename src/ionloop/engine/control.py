@@ -19,7 +19,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from ionloop.engine.launchpad import remove_unlisted, workflow_of
+from ionloop.engine.launchpad import campaign_query, remove_unlisted, workflow_of
 from ionloop.engine.locking import locked_workflow
 from ionloop.engine.rerun_plan import carry_out
 from ionloop.errors import EngineError
@@ -106,10 +106,8 @@ def hold_additions(lp: LaunchPad, campaign_id: str) -> int:
     workflow = workflow_of(lp, campaign_id)
     if _held(workflow) is None:
         return 0
-    loose = {
-        "fw_id": {"$in": workflow["nodes"]},
-        "state": {"$in": ["WAITING", "READY", "RESERVED", "RUNNING"]},
-    }
+    states = ["WAITING", "READY", "RESERVED", "RUNNING"]
+    loose = {**campaign_query(campaign_id), "state": {"$in": states}}
     found = int(lp.fireworks.count_documents(loose))
     if found:
         with locked_workflow(lp, campaign_id) as workflow:
@@ -120,19 +118,20 @@ def hold_additions(lp: LaunchPad, campaign_id: str) -> int:
 
 def freeze(lp: LaunchPad, workflow: dict[str, Any]) -> None:
     """Pause all fireworks of a locked workflow that haven't ended."""
-    nodes = {"fw_id": {"$in": workflow["nodes"]}}
+    jobs = campaign_query(workflow["metadata"]["campaign_id"])
     paused = {"$set": {"state": "PAUSED", "updated_on": datetime.now(UTC)}}
-    free = {**nodes, "state": {"$in": ["WAITING", "READY", "RUNNING"]}}
+    free = {**jobs, "state": {"$in": ["WAITING", "READY", "RUNNING"]}}
     end = time.monotonic() + _CHECKOUT_S
     while True:
         lp.fireworks.update_many(free, paused)
         # A worker that has chosen a job writes the firework back as running, or reserved.
-        chosen = lp.fireworks.find({**nodes, "state": "RESERVED"}, ["launches"])
+        chosen = lp.fireworks.find({**jobs, "state": "RESERVED"}, ["launches"])
         if time.monotonic() > end or all(_reserved(lp, fw) for fw in chosen):
             break
         time.sleep(_POLL_S)
-    lp.fireworks.update_many({**nodes, "state": "RESERVED"}, paused)
-    ids = lp.fireworks.distinct("fw_id", {**nodes, "state": "PAUSED"})
+    lp.fireworks.update_many({**jobs, "state": "RESERVED"}, paused)
+    # Not what a killed process has inserted: no workflow lists that.
+    ids = set(lp.fireworks.distinct("fw_id", {**jobs, "state": "PAUSED"})) & set(workflow["nodes"])
     states = {f"fw_states.{fw_id}": "PAUSED" for fw_id in ids}
     _write(lp, workflow, {**states, "state": "PAUSED", "updated_on": datetime.now(UTC)})
 
@@ -171,11 +170,11 @@ def release(lp: LaunchPad, campaign_id: str) -> Held | None:
 def _thaw(lp: LaunchPad, workflow: dict[str, Any]) -> None:
     """Give the fireworks of a locked workflow the states that their launches and parents say."""
     ids = sorted(int(i) for i, state in workflow["fw_states"].items() if state == "PAUSED")
-    _forget_reservations(lp, ids)
+    launched = {"fw_id": {"$in": ids}, "launches.0": {"$exists": True}}
+    _forget_reservations(lp, launched)
     lp.fireworks.update_many(
         {"fw_id": {"$in": ids}, "state": "PAUSED"}, {"$set": {"state": "WAITING"}}
     )
-    launched = {"fw_id": {"$in": ids}, "launches.0": {"$exists": True}}
     begun = set(lp.fireworks.distinct("fw_id", launched))
     wf = lp.get_wf_by_fw_id_lzyfw(workflow["nodes"][0])
     updated: set[int] = set()
@@ -194,15 +193,16 @@ def _thaw(lp: LaunchPad, workflow: dict[str, Any]) -> None:
     lp._update_wf(wf, updated)  # noqa: SLF001 - its last write is the workflow: the commit
 
 
-def _forget_reservations(lp: LaunchPad, fw_ids: list[int]) -> None:
+def _forget_reservations(lp: LaunchPad, launched: dict[str, Any]) -> None:
     """Make reserved fireworks free: the queue's jobs that wanted them found them paused."""
-    query = {"fw_id": {"$in": fw_ids}, "state": "RESERVED"}
-    reserved = lp.launches.distinct("launch_id", query)
+    fws = lp.fireworks.find(launched, ["launches"])
+    query = {"launch_id": {"$in": [i for fw in fws for i in fw["launches"]]}, "state": "RESERVED"}
+    reserved = [launch["launch_id"] for launch in lp.launches.find(query, ["launch_id"])]
     if reserved:
         lp.fireworks.update_many(
             {"launches": {"$in": reserved}}, {"$pull": {"launches": {"$in": reserved}}}
         )
-        lp.launches.delete_many({"launch_id": {"$in": reserved}, "state": "RESERVED"})
+        lp.launches.delete_many({"launch_id": {"$in": reserved}})
 
 
 def _write(lp: LaunchPad, workflow: dict[str, Any], fields: dict[str, Any]) -> None:

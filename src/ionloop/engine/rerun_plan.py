@@ -14,7 +14,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from ionloop.engine.launchpad import campaign_query, workflow_of
+from ionloop.engine.launchpad import workflow_of
 from ionloop.errors import EngineError
 from ionloop.routing import KEY, WorkerKind
 from ionloop.store.outputs import JobKey, mark_jobs_outdated, output_classes
@@ -285,8 +285,10 @@ def _remove(lp: LaunchPad, workflow: dict[str, Any], removed: set[int]) -> None:
     }
     lp.workflows.update_one({"_id": workflow["_id"]}, {"$set": fields})
     query = {"fw_id": {"$in": sorted(removed)}}
-    lp.launches.delete_many(query)
-    lp.fireworks.delete_many({**campaign_query(workflow["metadata"]["campaign_id"]), **query})
+    fields = ["launches", "archived_launches"]
+    ran = [i for fw in lp.fireworks.find(query, fields) for name in fields for i in fw[name]]
+    lp.launches.delete_many({"launch_id": {"$in": ran}})
+    lp.fireworks.delete_many(query)
 
 
 def reset(lp: LaunchPad, fw_id: int, folder: str | None) -> None:

@@ -14,6 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from ionloop.store.connection import OUTPUTS
+from ionloop.store.queries import campaign_ids
 
 #: When MongoDB's support of a release ends: mongodb.com/legal/support-policy/lifecycles.
 END_OF_LIFE = {
@@ -26,6 +27,8 @@ END_OF_LIFE = {
 }
 #: Launches that tell which workers there are.
 _RECENT = 500
+#: Campaigns that are looked at, the latest ones.
+_LATEST = 20
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,14 @@ def clock_ahead_s(db: Database[dict[str, Any]]) -> float:
 
 
 def waiting_jobs(db: Database[dict[str, Any]]) -> dict[str, int]:
-    """Count the jobs that could run now, by campaign."""
-    groups = db.fireworks.aggregate(
-        [
-            {"$match": {"state": "READY", "spec.campaign_id": {"$exists": True}}},
-            {"$group": {"_id": "$spec.campaign_id", "n": {"$sum": 1}}},
-        ]
-    )
-    return {str(group["_id"]): int(group["n"]) for group in groups}
+    """Count the jobs of the latest campaigns that could run now."""
+    counts = {
+        campaign_id: db.fireworks.count_documents(
+            {"spec.campaign_id": campaign_id, "state": "READY"}
+        )
+        for campaign_id in campaign_ids(db)[:_LATEST]
+    }
+    return {campaign_id: n for campaign_id, n in counts.items() if n}
 
 
 def workers(db: Database[dict[str, Any]]) -> list[Worker]:
@@ -156,9 +159,8 @@ def _seen(launch: Mapping[str, Any]) -> datetime | None:
 
 def campaign_versions(db: Database[dict[str, Any]]) -> tuple[str, dict[str, str]] | None:
     """Return the latest campaign and the versions that it was launched with."""
-    found = db[OUTPUTS].find_one(
-        {"output.@class": "CampaignStart", "metadata.campaign_id": {"$exists": True}},
-        {"output.campaign_id": 1, "output.versions": 1},
-        sort=[("completed_at", -1)],
-    )
-    return (found["output"]["campaign_id"], found["output"]["versions"]) if found else None
+    for campaign_id in campaign_ids(db)[:_LATEST]:
+        query = {"metadata.campaign_id": campaign_id, "output.@class": "CampaignStart"}
+        if found := db[OUTPUTS].find_one(query, {"output.versions": 1}):
+            return campaign_id, found["output"]["versions"]
+    return None

@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from ionloop.store.connection import OUTPUTS, database
 from ionloop.store.eta import TimedJob, estimate
-from ionloop.store.progress import status
+from ionloop.store.queries import status
 from ionloop.store.schema import Eta, LiveStatus, RunningJob
 
 _LEFT = frozenset({"READY", "RESERVED", "RUNNING", "WAITING", "PAUSED"})
@@ -75,9 +75,14 @@ def n_quarantined(campaign_id: str, db: Database[dict[str, Any]]) -> int:
     return next((int(group["n"]) for group in groups), 0)
 
 
-def eta(campaign_id: str, generation: int, db: Database[dict[str, Any]]) -> Eta:
-    """Estimate the end from the jobs of the last two generations and the whole ones before."""
+def eta(campaign_id: str, generation: int, db: Database[dict[str, Any]]) -> Eta | None:
+    """Estimate the end from the jobs of the last two generations and the whole ones before.
+
+    None of a campaign that jobflow-remote runs: it keeps its jobs' times elsewhere.
+    """
     jobs = timed_jobs(campaign_id, [generation - 1, generation], db)
+    if not jobs:
+        return None
     cap = generations_max(campaign_id, db)
     left = None if cap is None else max(cap - 1 - generation, 0)
     return estimate(jobs, datetime.now(UTC).timestamp(), turns(campaign_id, db), left)

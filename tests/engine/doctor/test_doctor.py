@@ -14,9 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from jobflow import Flow, job
 from pymongo import MongoClient
 
 from ionloop import cli
+from ionloop.engine import submit
 from ionloop.engine.doctor import (
     Role,
     compute,
@@ -248,7 +250,6 @@ def camp(ionloop_db, monkeypatch):
 
 def looked(camp, tmp_path, monkeypatch, during) -> list[Found]:
     """Look while a job runs, as its worker would have left it."""
-    from ionloop.engine import submit
     from ionloop.engine.launchpad import launchpad
 
     monkeypatch.chdir(tmp_path)
@@ -297,6 +298,7 @@ def test_other_versions_on_a_worker_are_told(camp, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("told", "ok"), [(version("jobflow"), True), ("0.0.1", False)])
 def test_other_versions_of_the_launcher_are_told(scene, told, ok):
+    submit(Flow([job(print)()]), "c")
     start = {"@class": "CampaignStart", "campaign_id": "c", "versions": {"jobflow": told}}
     scene.db.outputs.insert_one(
         {"uuid": "u", "index": 1, "metadata": {"campaign_id": "c"}, "output": start}
