@@ -285,8 +285,8 @@ def _remove(lp: LaunchPad, workflow: dict[str, Any], removed: set[int]) -> None:
     }
     lp.workflows.update_one({"_id": workflow["_id"]}, {"$set": fields})
     query = {"fw_id": {"$in": sorted(removed)}}
-    fields = ["launches", "archived_launches"]
-    ran = [i for fw in lp.fireworks.find(query, fields) for name in fields for i in fw[name]]
+    kinds = ["launches", "archived_launches"]
+    ran = [i for fw in lp.fireworks.find(query, kinds) for kind in kinds for i in fw[kind]]
     lp.launches.delete_many({"launch_id": {"$in": ran}})
     lp.fireworks.delete_many(query)
 

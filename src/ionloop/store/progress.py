@@ -184,7 +184,8 @@ def tolerated(failed: Sequence[Failure], db: Database[dict[str, Any]]) -> list[F
         if "archive_of" in workflow["metadata"]:  # where nothing else goes
             settled |= {int(key) for key in workflow["fw_states"]}
     wanted = [child for some in children.values() for child in some]
-    done = set(db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"}))
+    over = {"fw_id": {"$in": wanted}, "state": "COMPLETED"}
+    done = {fw["fw_id"] for fw in db.fireworks.find(over, {"fw_id": 1})}
     return [
         f for f in failed
         if f.fw_id in settled or (children.get(f.fw_id) and done.issuperset(children[f.fw_id]))
