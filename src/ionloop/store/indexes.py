@@ -49,6 +49,7 @@ INDEXES: dict[str, list[IndexModel]] = {
     "workflows": [
         IndexModel([("nodes", _UP)]),
         IndexModel([("metadata.campaign_id", _UP)]),
+        IndexModel([("metadata.archive_of", _UP)], sparse=True),  # see ionloop.engine.compact
         IndexModel([("created_on", _DOWN)]),
     ],
 }
