@@ -31,7 +31,7 @@ from ionloop.engine.compact import compact
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.worker import Worker
 from ionloop.frame import Frame, Origin
-from ionloop.label.schema import Label, LabelShard
+from ionloop.label.schema import Label
 from ionloop.label.shards import counted
 from ionloop.store.connection import database, job_store
 from ionloop.store.indexes import create_indexes
@@ -62,6 +62,7 @@ class Filler:
         """Make the frame that all labels are copies of."""
         _, start = structures()
         self.start = Frame.from_structure(start, origin=Origin.HOP, group="g")
+        self.template = self.make_template()
 
     def fill(self, n_labels: int) -> None:
         """Bring the database to a number of labels: the first campaign has 10 shards, all told."""
@@ -98,24 +99,36 @@ class Filler:
         bands = scale_campaign.stand_in_bands.original(calibration)
         yield "explore", bands
 
-    def shard(self, generation: int) -> LabelShard:
-        """Make a shard of labels, a tenth of them refused."""
-        frames = scale_campaign.rattled(
-            self.start, LABELS_A_SHARD, [self.next_id], Origin.HOP, f"run-{generation}"
-        )
+    def shard(self, generation: int) -> dict[str, Any]:
+        """Make a shard of labels, a tenth of them refused: copies, each with a hash of its own."""
+        hashes = [uuid.uuid4().hex[:20] for _ in range(LABELS_A_SHARD)]
+        new = iter(hashes)
+        return {
+            **self.template,
+            "generation": generation,
+            "frame_hashes": hashes,
+            **{
+                name: [{**label, "frame_hash": next(new)} for label in self.template[name]]
+                for name in ("labels", "quarantined")
+            },
+        }
+
+    def make_template(self) -> dict[str, Any]:
+        """Make the shard that others are copies of, as jobflow stores it."""
+        frames = scale_campaign.rattled(self.start, LABELS_A_SHARD, [1], Origin.HOP, "run")
         labels = [
             Label(
-                frame=frame.model_copy(update={"generation": generation}),
-                frame_hash=frame.frame_hash, energy=-1.0, forces=frame.positions,
+                frame=frame, frame_hash=frame.frame_hash, energy=-1.0, forces=frame.positions,
                 stress=frame.cell, settings_hash="hash", engine="none", wall_s=1.0,
                 directory="/runs", reasons=["atoms too close: 1 Å"] if i % 10 == 0 else [],
             )
             for i, frame in enumerate(frames)
         ]  # fmt: skip
-        return counted(
-            labels, generation=generation, purpose="train", settings_hash="hash", wall_s=1.0,
-            frame_hashes=[label.frame_hash for label in labels],
+        made = counted(
+            labels, generation=0, purpose="train", settings_hash="hash", wall_s=1.0,
+            frame_hashes=[],
         )  # fmt: skip
+        return dict(jsanitize(made, strict=True, enum_values=True))
 
     def put(self, campaign: str, generation: int, made: dict[str, tuple[str, Any]]) -> None:
         """Store outputs as jobflow does."""
