@@ -56,4 +56,4 @@ def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
 
     path = path or get_settings().home_dir / "reports" / f"{campaign_id}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_report(campaign_record(campaign_id), path)
+    return write_report(campaign_record(campaign_id, numbers=False), path)
