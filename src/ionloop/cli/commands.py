@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ionloop.cli.console import failure_lines, out, run_command, status_table
+from ionloop.cli.dashboard import dashboard
 from ionloop.cli.database import db_app
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
 from ionloop.cli.importing import import_labels
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
+app.command()(dashboard)
 
 CampaignArgument = Annotated[
     str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)
