@@ -51,3 +51,7 @@ class StoreError(IonloopError):
 
 class EngineError(IonloopError):
     """A flow can't be loaded, submitted or resumed."""
+
+
+class DashboardError(IonloopError):
+    """The dashboard can't start."""
