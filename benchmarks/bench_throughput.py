@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ def run_fireworks(case: Case, folder: Path, _: float) -> None:
         host=database_uri(settings), name=settings.db_name, uri_mode=True, strm_lvl="ERROR"
     )
     lp.reset("", require_password=False)
-    lp.add_wf(flow_to_workflow(build(case), metadata={"campaign_id": folder.name}))
+    with warnings.catch_warnings():  # FireWorks needs no order among unconnected jobs
+        warnings.filterwarnings("ignore", "Some jobs are not connected")
+        lp.add_wf(flow_to_workflow(build(case), metadata={"campaign_id": folder.name}))
     lp.to_file(str(folder / "my_launchpad.yaml"))
     command = [RLAUNCH, "-s", "-l", folder / "my_launchpad.yaml", "rapidfire"]
     variables = os.environ | {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config(settings))}
@@ -229,7 +232,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--systems", nargs="+", choices=list(RUNS), default=list(RUNS))
     args = parser.parse_args()
-    err = Console(stderr=True)
+    err = Console(stderr=True, width=110)
     runs: dict[Case, list[tuple[float, float]]] = {case: [] for case in cases(args)}
     with prepared() as home:
         for number in range(args.rounds):

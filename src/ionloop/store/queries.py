@@ -35,8 +35,9 @@ def campaign_ids(db: Database[dict[str, Any]] | None = None) -> list[str]:
     db = database() if db is None else db
     query = {"metadata.campaign_id": {"$exists": True}}
     fields = {"metadata.campaign_id": 1, "created_on": 1}
-    found = [*db.workflows.find(query, fields), *db[FLOWS].find(query, fields)]
-    found.sort(key=_created, reverse=True)
+    found = list(db.workflows.find(query, fields).sort("created_on", -1))
+    if remote := list(db[FLOWS].find(query, fields)):
+        found = sorted([*found, *remote], key=_created, reverse=True)
     return list(dict.fromkeys(doc["metadata"]["campaign_id"] for doc in found))
 
 
