@@ -7,7 +7,6 @@ is seen; each field can be set by ``IONLOOP_<NAME>``.
 from __future__ import annotations
 
 from pathlib import Path
-
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -39,6 +38,11 @@ class Settings(BaseSettings):
     )
     db_name: str = Field("ionloop", description="Database name.")
     mongod: str | None = Field(None, description="Path of a mongod to run locally.")
+    work_dir: Path | None = Field(
+        None,
+        description="Folder below which jobs may run and go on; None: wherever the database "
+        "says. Local workers set their campaign's.",
+    )
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")
     cp2k_cmd: str = Field("cp2k.psmp", description="Command that runs CP2K on one input.")
     cp2k_shell_cmd: str = Field("cp2k_shell.psmp", description="Command that runs CP2K's shell.")
@@ -91,11 +95,13 @@ def _private_line(path: Path) -> str:
         text, mode = path.read_text(encoding="utf-8").strip(), path.stat().st_mode
     except (OSError, ValueError) as error:
         msg = f"IONLOOP_DB_URI_FILE: expected a file with one line, got {type(error).__name__}"
-        raise StoreError(f"{msg} from {path}; write it, or mend the path") from None
+        msg += f" from {path}; write it, or mend the path"
+        raise StoreError(msg) from None  # a decoding error would quote the file
     if mode & _OTHERS or not text:
         got = "one that others may read or change" if text else "an empty one"
         msg = f"IONLOOP_DB_URI_FILE: expected a private file with one line, got {got}"
-        raise StoreError(f"{msg}; chmod 600 {path}")
+        msg += f"; chmod 600 {path}"
+        raise StoreError(msg)
     return text
 
 

@@ -18,6 +18,7 @@ from fireworks import LaunchPad
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.recover import recover
 from ionloop.errors import EngineError
+from ionloop.paths import inside
 from ionloop.processes import RUN_MARK, kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import write_jobflow_config
@@ -80,7 +81,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     settings = settings or get_settings()
     lp = launchpad(settings)
     workflow_of(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
     with _run_lock(folder / "lock", campaign_id):
         recover(lp, campaign_id, folder, rerun_failed=True)
@@ -97,7 +98,7 @@ def _drive(
 ) -> CampaignStatus:
     lp = launchpad(settings)
     workflow_of(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
     with _run_lock(folder / "lock", campaign_id):
         crew = Crew(campaign_id, workers or settings.workers, folder, settings)

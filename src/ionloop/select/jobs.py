@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from jobflow import job
@@ -21,6 +19,7 @@ from ionloop.select.diversity import choose
 from ionloop.select.fingerprints import labelled_fingerprints
 from ionloop.select.schema import Selection
 from ionloop.train import mace
+from ionloop.train.model_files import model_bytes
 from ionloop.train.schema import Calibration
 
 
@@ -59,9 +58,8 @@ def known_fingerprints(
     frames = [label.frame for s in shards for label in (*s.labels, *s.quarantined)]
     if not frames:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = mace.load_model(fetch_outputs([member])[0], Path(folder))
-        return labelled_fingerprints(frames, mace.committee_calculator([path]), mobile_ion)
+    calculator = mace.committee_calculator([model_bytes(fetch_outputs([member])[0])])
+    return labelled_fingerprints(frames, calculator, mobile_ion)
 
 
 @job(data=DATA_FIELDS, output_schema=Selection)
