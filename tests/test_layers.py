@@ -1,6 +1,6 @@
 """The import order of the design, checked on the source by ast, lazy imports included.
 
-``errors, units < settings, document, frame, profile < schema modules < pure modules
+``errors, units < settings, paths, document, frame, profile < schema modules < pure modules
 < jobs < makers < campaign < store < engine, testing, cli < flows < workflows``
 """
 
