@@ -1,6 +1,6 @@
 """The import order of the design, checked on the source by ast, lazy imports included.
 
-``errors, units < settings, document, frame, profile < schema modules < pure modules
+``errors, units < settings, paths, document, frame, profile < schema modules < pure modules
 < jobs < makers < campaign < store < dashboard < engine, testing, cli < flows < workflows``
 """
 
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Modules directly under ionloop that come before every stage, in import order.
 BASE = [
-    "errors", "units", "settings", "processes", "randomness", "routing", "document", "frame",
-    "profile",
+    "errors", "units", "settings", "paths", "processes", "randomness", "routing", "document",
+    "frame", "profile",
 ]  # fmt: skip
 #: Stage folders in the order of the loop; a stage sees those before it.
 STAGES = [
