@@ -43,16 +43,17 @@ class Cluster:
         command = [
             sys.executable, "workflows/make_cluster.py", str(self.config), "--dft-partition", "cpu",
             "--gpu-partition", "gpu", "--dft-cores", "1", "--gpu-cores", "1", "--dft-memory", "500",
-            "--gpu-memory", "500", "--light-memory", "500", "--device", "cpu", "--idle", "30",
+            "--gpu-memory", "500", "--light-memory", "500", "--device", "cpu", "--idle", "900",
             *options,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    def launch(self, kind: str, at_once: int) -> None:
-        """Let FireWorks keep workers of a kind in the queue while such jobs are ready."""
+    def launch(self, kind: str, n: int | None = None) -> None:
+        """Let FireWorks submit n workers of a kind as jobs get ready; None: always one or two."""
         where = self.folder / kind
         where.mkdir()
+        how = ["-m", "3", "--nlaunches", "infinite"] if n is None else ["--nlaunches", str(n)]
         environment = os.environ | {"FW_CONFIG_FILE": str(self.config / "FW_config.yaml")}
         with (self.folder / f"qlaunch-{kind}.log").open("wb") as log:
             self.launchers.append(
@@ -60,7 +61,7 @@ class Cluster:
                     [
                         Path(sys.executable).with_name("qlaunch"), "--launch_dir", where,
                         "-l", self.config / "my_launchpad.yaml", "-c", self.config / kind,
-                        "rapidfire", "-m", str(at_once), "--nlaunches", "infinite", "--sleep", "2",
+                        "rapidfire", "--sleep", "2", *how,
                     ],
                     env=environment,
                     cwd=where,
@@ -125,9 +126,8 @@ def jobs(ionloop_db, ionloop_home, monkeypatch):
 def partitions() -> dict[str, set[str]]:
     """Where jobs of each kind ran, by what their workers said."""
     db = database()
-    kinds = {
-        fw["fw_id"]: fw["spec"][KEY] for fw in db.fireworks.find({}, {f"spec.{KEY}": 1, "fw_id": 1})
-    }
+    fws = db.fireworks.find({}, {f"spec.{KEY}": 1, "fw_id": 1})
+    kinds = {fw["fw_id"]: fw["spec"][KEY] for fw in fws}
     found: dict[str, set[str]] = {}
     for launch in db.launches.find({}):
         found.setdefault(kinds[launch["fw_id"]], set()).add(
@@ -145,8 +145,8 @@ def test_a_campaign_survives_lost_workers(jobs, tmp_path, monkeypatch):
     with cluster(tmp_path) as here:
         here.make()
         submit(jobs.generation_flow(0, last=1, n=4, folder=str(book)), "c")
-        for kind in KINDS:
-            here.launch(kind, at_once=4)
+        for kind, n in (("dft", 4), ("gpu", 1), ("light", 1)):
+            here.launch(kind, n)
         two = here.until(lambda: len(found := here.running("dft")) >= 2 and found)
         cancelled, killed = sorted(two)[:2]
         here.slurm.run("scancel", two[cancelled]["fworker"]["env"]["slurm_job_id"])
@@ -201,10 +201,10 @@ def test_a_job_goes_on_after_the_end_of_its_workers_wall_time(jobs, tmp_path):
     book.mkdir()
     (book / "go0").touch()
     with cluster(tmp_path) as here:
-        here.make("--walltime", "00:01:00")
+        here.make("--walltime", "00:01:00", "--idle", "20")
         submit(jobs.generation_flow(0, last=0, n=1, folder=str(book), seconds=60.0), "c")
         for kind in KINDS:
-            here.launch(kind, at_once=2)
+            here.launch(kind)
         here.finish()
     begun = (book / "begun").read_text().split()
     assert len(begun) > 1
@@ -221,10 +221,10 @@ def test_a_whole_campaign_runs_on_a_cluster(jobs, tmp_path):
     import tiny_campaign
 
     with cluster(tmp_path) as here:
-        here.make("--idle", "60")
+        here.make()
         submit(tiny_campaign.build("c"), "c")
-        for kind in KINDS:
-            here.launch(kind, at_once=2)
+        for kind, n in (("dft", 2), ("gpu", 2), ("light", 1)):
+            here.launch(kind, n)
         here.until(lambda: status("c").state not in ("running", "waiting"), 3000)
         assert status("c").state == "finished", here.said()
     assert partitions() == {kind: {partition} for kind, partition in PARTITIONS.items()}

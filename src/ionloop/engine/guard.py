@@ -31,7 +31,7 @@ from ionloop.engine.launchpad import launchpad
 from ionloop.engine.lost import return_lost, return_own
 from ionloop.engine.owned import TOLD_TO_END, beat
 from ionloop.engine.slurm import note_end_time
-from ionloop.processes import RUN_MARK, kill_marked
+from ionloop.processes import RUN_MARK, die_with_parent, kill_marked
 from ionloop.reference.runs import seconds_left
 from ionloop.settings import Settings
 from ionloop.store.connection import DATABASE_ERRORS, write_jobflow_config
@@ -144,6 +144,7 @@ class Guard:
             stdin=subprocess.DEVNULL,
             pass_fds=[writing],
             start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - at once, not after its imports
         )
         os.close(writing)
         self.pipe, self.current = reading, 0
