@@ -16,6 +16,7 @@ from pathlib import Path
 from fireworks import LaunchPad
 
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
+from ionloop.engine.lost import return_lost
 from ionloop.engine.recover import recover
 from ionloop.errors import EngineError
 from ionloop.processes import RUN_MARK, kill_marked
@@ -83,6 +84,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder = settings.home_dir / "runs" / campaign_id
     folder.mkdir(parents=True, exist_ok=True)
     with _run_lock(folder / "lock", campaign_id):
+        return_lost(lp, campaign_id)
         recover(lp, campaign_id, folder, rerun_failed=True)
     return status(campaign_id, lp.db)
 
