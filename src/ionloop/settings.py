@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")
     lost_after_s: int = Field(
-        600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."
+        3600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."
     )
     cp2k_cmd: str = Field("cp2k.psmp", description="Command that runs CP2K on one input.")
     cp2k_shell_cmd: str = Field("cp2k_shell.psmp", description="Command that runs CP2K's shell.")

@@ -19,6 +19,7 @@ from ionloop.engine.control import held, release
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.lease import Lease, hold_lease
+from ionloop.engine.lost import return_lost
 from ionloop.engine.recover import recover
 from ionloop.errors import EngineError
 from ionloop.paths import inside
@@ -94,6 +95,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
         _take_up(lp, campaign_id, folder)
+        return_lost(lp, campaign_id)
         recover(lp, campaign_id, folder, rerun_failed=True)
     return status(campaign_id, lp.db)
 
