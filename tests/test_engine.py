@@ -232,7 +232,7 @@ def test_a_campaign_survives_a_kill_at_any_step(jobs, folder, tmp_path, point, n
     assert crash("c", folder, point, nth) == signal.SIGKILL
     before = completed()
     lp = launchpad()
-    recover(lp, "c", folder, rerun_failed=False)
+    recover(lp, "c", rerun_failed=False)
     Worker(lp, "c", folder).run()
     final = status("c")
     # gen 0 and 1: spread, its 2 labels, their collection, what stores it again, step.
@@ -256,7 +256,7 @@ def test_a_stored_label_is_not_computed_again(jobs, folder, tmp_path):
     assert crash("c", folder, "output stored", 1) == signal.SIGKILL
     for checkpoint in folder.glob("*/done"):
         checkpoint.unlink()  # a job without checkpoints: only its output can save it
-    report = recover(launchpad(), "c", folder, rerun_failed=False)
+    report = recover(launchpad(), "c", rerun_failed=False)
     assert (len(report.completed), report.rerun) == (1, [])
     assert not is_active(launchpad(), "c")
     assert status("c").state == "finished"

@@ -15,7 +15,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Modules directly under ionloop that come before every stage, in import order.
-BASE = ["errors", "units", "settings", "processes", "randomness", "document", "frame", "profile"]
+BASE = [
+    "errors",
+    "units",
+    "settings",
+    "files",
+    "processes",
+    "randomness",
+    "document",
+    "frame",
+    "profile",
+]
 #: Stage folders in the order of the loop; a stage sees those before it.
 STAGES = [
     "reference", "seed", "label", "train", "explore", "select", "judge",

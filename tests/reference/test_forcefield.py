@@ -232,7 +232,7 @@ def test_a_killed_worker_s_md_goes_on_in_its_old_folder(
     (file,) = folder.glob("*/teacher_md.npz")
     with np.load(file) as npz:
         assert len(npz["frames"]) == 9  # two legs of 20 steps, of three
-    assert len(recover(launchpad(), "c", folder, rerun_failed=False).rerun) == 1
+    assert len(recover(launchpad(), "c", rerun_failed=False).rerun) == 1
     legs = []
     original = buckingham_md._run_leg
     monkeypatch.setattr(

@@ -17,10 +17,14 @@ ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 LOCAL_WORKER = "ionloop-local"
 
 
-def launchpad(settings: Settings | None = None) -> LaunchPad:
-    """Connect FireWorks to ionloop's database; start its counters if they are new."""
+def launchpad(settings: Settings | None = None, *, waits: bool = True) -> LaunchPad:
+    """Connect FireWorks to ionloop's database; start its counters if they are new.
+
+    It waits for a database that is away, unless the caller needs to know soon.
+    """
     settings = settings or get_settings()
-    uri = patient(database_uri(settings), settings)
+    uri = database_uri(settings)
+    uri = patient(uri, settings) if waits else uri
     lp = LaunchPad(host=uri, name=settings.db_name, uri_mode=True, strm_lvl="WARNING")
     if lp.fw_id_assigner.find_one() is None:
         counters = {"next_fw_id": 1, "next_launch_id": 1}

@@ -18,12 +18,12 @@ from fireworks import LaunchPad
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.lease import Lease, hold_lease
-from ionloop.engine.recover import recover
+from ionloop.engine.recover import Recovery, recover
 from ionloop.errors import EngineError
 from ionloop.processes import RUN_MARK, kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import write_jobflow_config
-from ionloop.store.outage import log_outages, said_plainly
+from ionloop.store.outage import log_outages, repeated, said_plainly
 from ionloop.store.queries import status
 from ionloop.store.schema import CampaignStatus
 
@@ -89,7 +89,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder = settings.home_dir / "runs" / campaign_id
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
-        recover(lp, campaign_id, folder, rerun_failed=True)
+        _put_in_order(lp, campaign_id, settings, rerun_failed=True)
     return status(campaign_id, lp.db)
 
 
@@ -113,7 +113,7 @@ def _drive(
     ):
         crew = Crew(campaign_id, workers or settings.workers, folder, settings)
         crew.kill()  # what a killed run left behind
-        recover(lp, campaign_id, folder, rerun_failed=rerun_failed)
+        _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:
             _keep_running(lp, crew, lease, watch)
         finally:
@@ -135,12 +135,11 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
             crew.start()
         if crew.without_room():
             crew.finish(lease)
-            require_room(crew.folder, crew.campaign_id, crew.settings)
-            _raise_full(crew)
+            _say_full(crew)
         elif crew.dead():
             crew.kill()
             logger.warning("a worker died; its job is run again")
-            report = recover(lp, crew.campaign_id, crew.folder, rerun_failed=False)
+            report = _put_in_order(lp, crew.campaign_id, crew.settings, rerun_failed=False)
             _count(deaths, report.rerun, crew)
         elif crew.all_ended():
             crew.kill()
@@ -148,6 +147,16 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
             watch(status(crew.campaign_id, lp.db))
             next_status = time.monotonic() + STATUS_S
         time.sleep(WATCH_S)
+    crew.finish(lease)  # a last job that found no room says so by its worker's status
+    if crew.without_room():
+        _say_full(crew)
+
+
+def _put_in_order(
+    lp: LaunchPad, campaign_id: str, settings: Settings, *, rerun_failed: bool
+) -> Recovery:
+    """Recover a campaign; all of it may be done twice, and is where the database was away."""
+    return repeated(lambda: recover(lp, campaign_id, rerun_failed=rerun_failed), settings)
 
 
 def _count(deaths: Counter[int | None], running: list[int], crew: Crew) -> None:
@@ -167,7 +176,15 @@ def _count(deaths: Counter[int | None], running: list[int], crew: Crew) -> None:
         raise EngineError(msg)
 
 
-def _raise_full(crew: Crew) -> None:
+def _say_full(crew: Crew) -> None:
+    """Say that there is no room for jobs, or that there was none.
+
+    Raises
+    ------
+    EngineError
+        In any case.
+    """
+    require_room(crew.folder, crew.campaign_id, crew.settings)
     msg = (
         f"a job found the disk of {crew.folder} full, though it has room now; look what else "
         f"writes there, then `ionloop resume {crew.campaign_id}`"

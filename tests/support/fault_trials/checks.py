@@ -1,0 +1,104 @@
+"""What must hold after a trial, whatever was done to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import engine_jobs
+
+from fault_trials.plan import GENERATIONS, LABELS
+from ionloop.label.schema import LabelShard
+from ionloop.store.connection import database
+from ionloop.store.leases import LEASES
+from ionloop.store.queries import campaign_record, status
+
+if TYPE_CHECKING:
+    from fault_trials.trial import Trial
+
+#: The labels of a trial's campaign.
+NAMES = [f"{g}.{i}" for g in range(GENERATIONS) for i in range(LABELS)]
+
+
+def violations(trial: Trial) -> list[str]:
+    """List what doesn't hold."""
+    return [*_campaign(trial), *_labels(trial), *_leftovers(trial)]
+
+
+def _campaign(trial: Trial) -> list[str]:
+    found = status(trial.campaign)
+    bad = []
+    if found.state != "finished" or set(found.jobs) != {"COMPLETED"}:
+        bad.append(f"expected a finished campaign, got {found.state}: {found.jobs}")
+    db = database()
+    listed: list[int] = []
+    for workflow in db.workflows.find({"metadata.campaign_id": trial.campaign}):
+        listed += workflow["nodes"]
+        if "locked" in workflow:
+            bad.append("the workflow is still locked")
+        if set(workflow["fw_states"].values()) != {"COMPLETED"}:
+            bad.append(f"the workflow says {Counter(workflow['fw_states'].values())}")
+    there = db.fireworks.distinct("fw_id")
+    if sorted(there) != sorted(listed):
+        bad.append(f"fireworks that no workflow lists: {sorted(set(there) ^ set(listed))}")
+    running = db.launches.count_documents({"state": {"$in": ["RUNNING", "RESERVED"]}})
+    current = [launch for fw in db.fireworks.find() for launch in fw["launches"]]
+    alive = {"launch_id": {"$in": current}, "state": {"$ne": "COMPLETED"}}
+    if running and db.launches.count_documents(alive):
+        bad.append(f"{running} launches still count as running")
+    return bad
+
+
+def _labels(trial: Trial) -> list[str]:
+    bad = []
+    begins = Counter(line.split()[1] for line in trial.lines() if line.startswith("begin"))
+    ends = Counter(line.split()[1] for line in trial.lines() if line.startswith("end"))
+    folders = [home / "runs" for home in (trial.home, *trial.other_homes)]
+    results = Counter(
+        engine_jobs.result_name(path)
+        for folder in folders
+        for path in folder.glob("*/*/result.json")
+    )
+    twice = [n for n in NAMES if ends[n] > 1 or results[n] > 1]
+    trial.outcome.paid_twice = len(twice)
+    trial.outcome.cut = sum(begins.values()) - len(begins)
+    if twice and not trial.may_pay_twice:
+        bad.append(f"labels computed twice: {twice}")
+    if set(begins) != set(NAMES):
+        bad.append(f"labels never begun: {sorted(set(NAMES) - set(begins))}")
+    shards: list[LabelShard] = campaign_record(trial.campaign).shards
+    found = Counter(label.frame_hash for shard in shards for label in shard.labels)
+    if found != Counter(NAMES):
+        bad.append(f"expected each label once, got {dict(found)}")
+    n_labels = status(trial.campaign).n_labels
+    if n_labels != len(NAMES):
+        bad.append(f"expected {len(NAMES)} labels, status counts {n_labels}")
+    if engine_jobs.dataset_hash(shards) != undisturbed_hash():
+        bad.append("another dataset hash than the undisturbed run's")
+    return bad
+
+
+#: Of a campaign that was run without faults; set by ``remember``.
+_undisturbed: list[str] = []
+
+
+def remember(campaign: str) -> None:
+    """Take a campaign's dataset hash as the one that all trials must have."""
+    _undisturbed[:] = [engine_jobs.dataset_hash(campaign_record(campaign).shards)]
+
+
+def undisturbed_hash() -> str:
+    """Return the hash of the undisturbed run."""
+    if not _undisturbed:
+        msg = "expected an undisturbed run first; call remember()"
+        raise RuntimeError(msg)
+    return _undisturbed[0]
+
+
+def _leftovers(trial: Trial) -> list[str]:
+    bad = []
+    if orphans := trial.orphans():
+        bad.append(f"orphan processes: {orphans}")
+    if left := list(database()[LEASES].find()):
+        bad.append(f"orphan leases: {left}")
+    return bad
