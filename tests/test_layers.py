@@ -16,16 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Modules directly under ionloop that come before every stage, in import order.
 BASE = [
-    "errors",
-    "units",
-    "settings",
-    "files",
-    "processes",
-    "randomness",
-    "document",
-    "frame",
+    "errors", "units", "settings", "files", "processes", "randomness", "document", "frame",
     "profile",
-]
+]  # fmt: skip
 #: Stage folders in the order of the loop; a stage sees those before it.
 STAGES = [
     "reference", "seed", "label", "train", "explore", "select", "judge",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 WATCH_S = 0.1
 #: Seconds between two counts of the jobs.
 STATUS_S = 0.5
+#: What workers get to end by themselves when nothing is left to run, s.
+LAST_S = 5.0
 #: How often a job's workers may die before the run gives up.
 MAX_RESTARTS = 3
 
@@ -147,7 +150,7 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
             watch(status(crew.campaign_id, lp.db))
             next_status = time.monotonic() + STATUS_S
         time.sleep(WATCH_S)
-    crew.finish(lease)  # a last job that found no room says so by its worker's status
+    crew.finish(lease, LAST_S)  # a job that found no room says so by its worker's status
     if crew.without_room():
         _say_full(crew)
 
@@ -238,12 +241,13 @@ class Crew:
         """Whether a worker ended since its disk is full."""
         return any(process.poll() == DISK_FULL for process in self.processes)
 
-    def finish(self, lease: Lease) -> None:
-        """Let the workers end the jobs that they run."""
+    def finish(self, lease: Lease, patience_s: float = math.inf) -> None:
+        """Let the workers end the jobs that they run, for some time."""
+        end = time.monotonic() + patience_s
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()
-        while not self.all_ended():
+        while not self.all_ended() and time.monotonic() < end:
             lease.check()
             time.sleep(WATCH_S)
 

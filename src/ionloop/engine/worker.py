@@ -113,7 +113,14 @@ def main() -> int:
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)
     logger.info("worker %d starts", os.getpid())
-    logger.info("worker %d ends after %d jobs", os.getpid(), worker.run())
+    try:
+        n_run = worker.run()
+    except BaseException:
+        # FireWorks' thread that pings would keep a process whose main thread has died, for an
+        # hour; and a full disk takes no log either.
+        logger.exception("worker %d dies", os.getpid())
+        os._exit(1)
+    logger.info("worker %d ends after %d jobs", os.getpid(), n_run)
     return DISK_FULL if worker.full else 0
 
 

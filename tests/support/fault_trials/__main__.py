@@ -12,6 +12,12 @@ from fault_trials.run import Bench, trials
 from fault_trials.table import line, markdown, write
 
 
+def say(text: str) -> None:
+    """Print a line now: trials take long."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Return 1 if a trial was violated."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,13 +31,13 @@ def main() -> int:
     outcomes = []
     kinds = tuple(kind for kind in args.kinds.split(",") if kind)
     with Bench(args.drop) as bench:
-        print(f"undisturbed: {bench.undisturbed_s:.1f} s", flush=True)
+        say(f"undisturbed: {bench.undisturbed_s:.1f} s")
         for outcome in trials(bench, args.trials, args.seed, kinds):
             outcomes.append(outcome)
-            print(line(outcome), *outcome.notes, sep="\n    ", flush=True)
+            say("\n    ".join([line(outcome), *outcome.notes]))
             if args.out:
                 write(outcomes, args.out)
-    print(markdown(outcomes))
+    say(markdown(outcomes))
     return any(not outcome.survived for outcome in outcomes)
 
 

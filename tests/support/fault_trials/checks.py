@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import engine_jobs
 
-from fault_trials.plan import GENERATIONS, LABELS
 from ionloop.label.schema import LabelShard
 from ionloop.store.connection import database
 from ionloop.store.leases import LEASES
@@ -15,9 +14,6 @@ from ionloop.store.queries import campaign_record, status
 
 if TYPE_CHECKING:
     from fault_trials.trial import Trial
-
-#: The labels of a trial's campaign.
-NAMES = [f"{g}.{i}" for g in range(GENERATIONS) for i in range(LABELS)]
 
 
 def violations(trial: Trial) -> list[str]:
@@ -50,7 +46,7 @@ def _campaign(trial: Trial) -> list[str]:
 
 
 def _labels(trial: Trial) -> list[str]:
-    bad = []
+    bad, names = [], trial.plan.names
     begins = Counter(line.split()[1] for line in trial.lines() if line.startswith("begin"))
     ends = Counter(line.split()[1] for line in trial.lines() if line.startswith("end"))
     folders = [home / "runs" for home in (trial.home, *trial.other_homes)]
@@ -59,40 +55,24 @@ def _labels(trial: Trial) -> list[str]:
         for folder in folders
         for path in folder.glob("*/*/result.json")
     )
-    twice = [n for n in NAMES if ends[n] > 1 or results[n] > 1]
+    twice = [n for n in names if ends[n] > 1 or results[n] > 1]
     trial.outcome.paid_twice = len(twice)
     trial.outcome.cut = sum(begins.values()) - len(begins)
     if twice and not trial.may_pay_twice:
         bad.append(f"labels computed twice: {twice}")
-    if set(begins) != set(NAMES):
-        bad.append(f"labels never begun: {sorted(set(NAMES) - set(begins))}")
+    if set(begins) != set(names):
+        bad.append(f"labels never begun: {sorted(set(names) - set(begins))}")
     shards: list[LabelShard] = campaign_record(trial.campaign).shards
     found = Counter(label.frame_hash for shard in shards for label in shard.labels)
-    if found != Counter(NAMES):
+    if found != Counter(names):
         bad.append(f"expected each label once, got {dict(found)}")
     n_labels = status(trial.campaign).n_labels
-    if n_labels != len(NAMES):
-        bad.append(f"expected {len(NAMES)} labels, status counts {n_labels}")
-    if engine_jobs.dataset_hash(shards) != undisturbed_hash():
+    if n_labels != len(names):
+        bad.append(f"expected {len(names)} labels, status counts {n_labels}")
+    trial.outcome.dataset_hash = engine_jobs.dataset_hash(shards)
+    if trial.expected_hash and trial.outcome.dataset_hash != trial.expected_hash:
         bad.append("another dataset hash than the undisturbed run's")
     return bad
-
-
-#: Of a campaign that was run without faults; set by ``remember``.
-_undisturbed: list[str] = []
-
-
-def remember(campaign: str) -> None:
-    """Take a campaign's dataset hash as the one that all trials must have."""
-    _undisturbed[:] = [engine_jobs.dataset_hash(campaign_record(campaign).shards)]
-
-
-def undisturbed_hash() -> str:
-    """Return the hash of the undisturbed run."""
-    if not _undisturbed:
-        msg = "expected an undisturbed run first; call remember()"
-        raise RuntimeError(msg)
-    return _undisturbed[0]
 
 
 def _leftovers(trial: Trial) -> list[str]:

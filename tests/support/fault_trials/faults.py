@@ -49,7 +49,7 @@ def launcher_kill(trial: Trial) -> None:
     """Kill the launcher (-9); the kernel kills its workers. Resume, at once or a little later."""
     kill(trial.launcher)
     trial.wait_for_end()
-    trial.sleep(trial.rng.choice([0.0, trial.rng.uniform(0, 0.5)]))
+    time.sleep(trial.rng.choice([0.0, trial.rng.uniform(0, 0.5)]))
     trial.resume()
 
 
@@ -80,7 +80,7 @@ def mongod_term(trial: Trial) -> None:
 
 def _restart(trial: Trial, sig: signal.Signals) -> None:
     trial.server.end(sig)
-    trial.sleep(trial.rng.uniform(0, 1.5))
+    time.sleep(trial.rng.uniform(0, 1.5))
     trial.server.start()
 
 
@@ -90,9 +90,9 @@ def _restart(trial: Trial, sig: signal.Signals) -> None:
 def disk_full(trial: Trial) -> None:
     """Fill the disk of the work folder until the run gives up, then free it."""
     filler = disk.fill(trial.home / "runs")
-    trial._wait(lambda: trial.status() is not None)
+    trial.wait(lambda: trial.status() is not None)
     filler.unlink()
-    if trial.status() != 0:  # its last job may have needed no room
+    if trial.status() != 0:  # its last jobs may have needed no room
         said = trial.log.read_text()
         assert trial.status() == 2, f"expected exit status 2, got {trial.status()}: {said[-500:]}"
         assert f"{trial.home}/runs/{trial.campaign}" in trial.last_words(), said[-500:]
@@ -104,14 +104,14 @@ def disk_full(trial: Trial) -> None:
 def connection_drop(trial: Trial) -> None:
     """Cut all connections to the database, and refuse new ones for some time."""
     trial.proxy.drop()
-    trial.sleep(trial.drop_s)
+    time.sleep(trial.drop_s)
     trial.proxy.restore()
 
 
 def connection_held(trial: Trial) -> None:
     """Let the network lose all packets for some time; no connection is closed."""
     trial.proxy.hold()
-    trial.sleep(trial.drop_s)
+    time.sleep(trial.drop_s)
     trial.proxy.release()
 
 
@@ -175,7 +175,7 @@ def _finish_late(trial: Trial, lp, worker: subprocess.Popen, there: Path) -> Non
     trial.wait_until(lambda: lp.fireworks.find_one(done) is not None)
     kill(worker.pid, signal.SIGCONT)
     late = {"launch_id": launch["launch_id"], "state": {"$in": ["COMPLETED", "FIZZLED"]}}
-    trial._wait(lambda: lp.launches.find_one(late) is not None or worker.poll() is not None)
+    trial.wait(lambda: lp.launches.find_one(late) is not None or worker.poll() is not None)
     kill(worker.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         worker.wait(30)
@@ -190,7 +190,7 @@ def second_launcher(trial: Trial) -> None:
         return
     log = trial.folder / "second.log"
     second = trial.zygote.start(["resume", trial.campaign], trial.env, log)
-    trial._wait(lambda: trial.zygote.status(second) is not None)
+    trial.wait(lambda: trial.zygote.status(second) is not None)
     _refused(trial, trial.zygote.status(second), log)
 
 
@@ -232,8 +232,8 @@ def machine_lost(trial: Trial) -> None:
             env=env, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     begun = trial.begun()
-    trial._wait(lambda: trial.begun() > begun or lost.poll() is not None)
-    trial.sleep(trial.rng.uniform(0, 0.3))
+    trial.wait(lambda: trial.begun() > begun or lost.poll() is not None)
+    time.sleep(trial.rng.uniform(0, 0.3))
     lost.kill()
     lost.wait()
     if trial.rng.random() < 0.5:  # its disk is lost too

@@ -28,8 +28,8 @@ SETUPS = {
     "launcher_kill_workers_left", "disk_full", "connection_drop", "connection_held",
     "second_machine", "machine_lost",
 }  # fmt: skip
-#: Size of a trial's campaign.
-GENERATIONS, LABELS, LABEL_S = 3, 3, 0.1
+#: Size of a trial's campaign: labels a generation, and what one takes, s.
+LABELS, LABEL_S = 3, 0.1
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,19 @@ class Plan:
 
     seed: int
     faults: tuple[tuple[str, Moment], ...]
+    generations: int = 3
+
+    @property
+    def names(self) -> list[str]:
+        """The labels of the campaign."""
+        return [f"{g}.{i}" for g in range(self.generations) for i in range(LABELS)]
 
     @property
     def kinds(self) -> tuple[str, ...]:
         return tuple(kind for kind, _ in self.faults)
 
 
-def plan_of(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
+def plan_of(seed: int, kinds: tuple[str, ...] | None = None, generations: int = 3) -> Plan:
     """Make a trial's plan; without ``kinds`` the seed chooses them, one to three.
 
     The first kind goes round with the seed, so that any range of seeds has all kinds
@@ -67,9 +73,6 @@ def plan_of(seed: int, kinds: tuple[str, ...] | None = None) -> Plan:
                 chosen.append(more)
         rng.shuffle(chosen)
         kinds = tuple(chosen)
-    total = GENERATIONS * LABELS
-    begun = sorted(rng.randint(0, total) for _ in kinds)
-    return Plan(
-        seed,
-        tuple((k, Moment(n, rng.uniform(0, 0.3))) for k, n in zip(kinds, begun, strict=True)),
-    )
+    begun = sorted(rng.randint(0, generations * LABELS) for _ in kinds)
+    moments = [Moment(n, rng.uniform(0, 0.3)) for n in begun]
+    return Plan(seed, tuple(zip(kinds, moments, strict=True)), generations)

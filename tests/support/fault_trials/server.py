@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import Self
 
 from ionloop.store.mongod import find_mongod, free_port, launch, local_uri
 
@@ -21,7 +22,7 @@ class Server:
         self.port = free_port()
         self.uri = local_uri(self.port)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

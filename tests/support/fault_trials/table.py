@@ -43,8 +43,8 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows(outcomes)]
     good = sum(o.survived for o in outcomes)
     faults = sum(len(o.done) for o in outcomes)
-    lines += ["", f"{len(outcomes)} trials, {faults} faults: {good} as they must, "
-              f"{len(outcomes) - good} not."]  # fmt: skip
+    bad = len(outcomes) - good
+    lines += ["", f"{len(outcomes)} trials, {faults} faults: {good} as they must, {bad} not."]
     return "\n".join(lines) + "\n"
 
 

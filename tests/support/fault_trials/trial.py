@@ -16,7 +16,7 @@ import engine_jobs
 from fault_trials import faults
 from fault_trials.checks import violations
 from fault_trials.disk import small_disk
-from fault_trials.plan import GENERATIONS, LABEL_S, LABELS, Plan
+from fault_trials.plan import LABEL_S, LABELS, Plan
 from fault_trials.proxy import Proxy
 from fault_trials.server import Server
 from fault_trials.zygote import Zygote
@@ -48,6 +48,7 @@ class Outcome:
     wall_s: float = 0.0
     paid_twice: int = 0
     cut: int = 0
+    dataset_hash: str = ""
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -59,7 +60,9 @@ class Outcome:
 class Trial:
     """A campaign, its launchers, and what is done to them."""
 
-    def __init__(self, plan: Plan, server: Server, zygote: Zygote, *, drop_s: float) -> None:
+    def __init__(
+        self, plan: Plan, server: Server, zygote: Zygote, *, drop_s: float, expected_hash: str
+    ) -> None:
         self.plan = plan
         self.server = server
         self.zygote = zygote
@@ -78,7 +81,8 @@ class Trial:
         self.other_homes: list[Path] = []
         #: Whether a calculation may have been paid twice, since its machine counted as gone.
         self.may_pay_twice = False
-        self.before_checks = lambda: None
+        #: The undisturbed run's; "" for that run itself.
+        self.expected_hash = expected_hash
 
     # ------------------------------------------------------------ the whole
 
@@ -90,11 +94,13 @@ class Trial:
             self._prepare(stack)
             try:
                 self._drive()
-                self.before_checks()
                 self.outcome.violations += violations(self)
             except (HungError, AssertionError, IonloopError) as error:
                 self.outcome.violations.append(f"{type(error).__name__}: {error}")
             self.outcome.wall_s = time.monotonic() - begin
+            if not self.outcome.survived:  # a small disk goes with its logs
+                for log in sorted(self.home.glob("runs/*/worker-*.log")):
+                    shutil.copy(log, self.folder / log.name)
         return self.outcome
 
     def _prepare(self, stack: ExitStack) -> None:
@@ -119,12 +125,12 @@ class Trial:
         self.env = {**os.environ, **self.env, "IONLOOP_DB_URI": uri}
 
     def _drive(self) -> None:
-        work = (GENERATIONS - 1, LABELS, str(self.ledger), LABEL_S, "calculation")
+        work = (self.plan.generations - 1, LABELS, str(self.ledger), LABEL_S, "calculation")
         submit(engine_jobs.generation_flow(0, *work), self.campaign)
         self.resume()
         for kind, moment in self.plan.faults:
             if self.wait_until(lambda n=moment.begun: self.begun() >= n):
-                self.sleep(moment.delay_s)
+                time.sleep(moment.delay_s)
                 getattr(faults, kind)(self)
                 self.outcome.done.append(kind)
         while not self.wait_for_end():
@@ -160,7 +166,7 @@ class Trial:
 
     def wait_for_end(self) -> bool:
         """Wait until the launcher ends; return whether the campaign is finished."""
-        self._wait(lambda: self.status() is not None)
+        self.wait(lambda: self.status() is not None)
         if self.status() == 0:
             return True
         self.outcome.notes.append(f"launcher ended with {self.status()}: {self.last_words()}")
@@ -177,10 +183,17 @@ class Trial:
             if self.status() is not None:
                 self.wait_for_end()
                 self.resume()
-            self._wait(lambda: condition() or self.status() is not None)
+            self.wait(lambda: condition() or self.status() is not None)
         return True
 
-    def _wait(self, condition) -> None:
+    def wait(self, condition) -> None:
+        """Wait for a condition.
+
+        Raises
+        ------
+        HungError
+            If nothing moves for a long time.
+        """
         moved, seen = time.monotonic(), None
         while not condition():
             now = (self.size(self.ledger), self.size(self.log), self.status())
@@ -190,9 +203,6 @@ class Trial:
                 msg = f"nothing moved for {HANGS_S:.0f} s; {self.last_words()}"
                 raise HungError(msg)
             time.sleep(LOOK_S)
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
     # ------------------------------------------------------------ what there is
 

@@ -96,7 +96,7 @@ def _ionloop() -> None:
         main()
     except SystemExit as end:
         code = end.code
-    except BaseException:
+    except BaseException:  # noqa: BLE001
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
