@@ -83,13 +83,14 @@ class Worker:
         here = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=self.folder))
         os.chdir(here)
         try:
-            return bool(Rocket(self.lp, self.fworker, None).run())
+            ran = bool(Rocket(self.lp, self.fworker, None).run())
+            if failed_for_room(self.lp, list(self.lp.backup_launch_data)):
+                self.full = self.stopping = True
+            return ran
         finally:
             os.chdir(self.folder)
             if here.exists() and not any(here.iterdir()):
                 here.rmdir()
-            if failed_for_room(self.lp, list(self.lp.backup_launch_data)):
-                self.full = self.stopping = True
             # FireWorks keeps a copy of each launch for ever.
             self.lp.backup_launch_data.clear()
             self.lp.backup_fw_data.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,3 +42,10 @@ def fill(folder: Path) -> Path:
         while True:
             file.write(b"0")
     return filler
+
+
+def limit_files(pid: int) -> None:
+    """Let a running process, and what it starts, write no file beyond 40 kB."""
+    with suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (40_000, hard))

@@ -88,10 +88,19 @@ def _restart(trial: Trial, sig: signal.Signals) -> None:
 
 
 def disk_full(trial: Trial) -> None:
-    """Fill the disk of the work folder until the run gives up, then free it."""
-    filler = disk.fill(trial.home / "runs")
-    trial.wait(lambda: trial.status() is not None)
-    filler.unlink()
+    """Fill the disk of the work folder until the run gives up, then free it.
+
+    Where nothing can be mounted, and sometimes anyway, the size of files is limited instead.
+    """
+    if trial.mounted:
+        filler = disk.fill(trial.home / "runs")
+        trial.wait(lambda: trial.status() is not None)
+        filler.unlink()
+    else:
+        trial.wait_until(trial.workers)
+        for pid in [trial.launcher, *trial.workers()]:
+            disk.limit_files(pid)
+        trial.wait(lambda: trial.status() is not None)
     if trial.status() != 0:  # its last jobs may have needed no room
         said = trial.log.read_text()
         assert trial.status() == 2, f"expected exit status 2, got {trial.status()}: {said[-500:]}"
@@ -113,6 +122,20 @@ def connection_held(trial: Trial) -> None:
     trial.proxy.hold()
     time.sleep(trial.drop_s)
     trial.proxy.release()
+
+
+def database_lost(trial: Trial) -> None:
+    """Keep the database away for longer than jobs wait: the run ends, and says so."""
+    trial.wait_until(trial.workers)
+    trial.proxy.drop()
+    trial.wait(lambda: trial.status() is not None)
+    assert not trial.orphans(), "workers outlived their launcher"
+    trial.proxy.restore()
+    if trial.status() != 0:
+        assert trial.status() == 2, trial.last_words()
+        assert "expected the database to answer within 8 s" in trial.log.read_text()
+        assert f"ionloop resume {trial.campaign}" in trial.last_words(), trial.last_words()
+        trial.resume()
 
 
 # ---------------------------------------------------------------- twice
@@ -228,7 +251,7 @@ def machine_lost(trial: Trial) -> None:
     with (trial.folder / "lost.log").open("ab") as log:
         lost = subprocess.Popen(
             [*another_machine(), sys.executable, "-m", "ionloop.cli", "resume", trial.campaign,
-             "--workers", "2"],
+             "--workers", str(trial.plan.workers)],
             env=env, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     begun = trial.begun()

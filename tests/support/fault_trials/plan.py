@@ -17,6 +17,7 @@ KINDS = (
     "disk_full",
     "connection_drop",
     "connection_held",
+    "database_lost",
     "duplicate_finish",
     "late_finish",
     "second_launcher",
@@ -26,6 +27,7 @@ KINDS = (
 #: Kinds that decide how the whole trial is set up, and so come alone of their sort.
 SETUPS = {
     "launcher_kill_workers_left", "disk_full", "connection_drop", "connection_held",
+    "database_lost",
     "second_machine", "machine_lost",
 }  # fmt: skip
 #: Size of a trial's campaign: labels a generation, and what one takes, s.
@@ -47,6 +49,7 @@ class Plan:
     seed: int
     faults: tuple[tuple[str, Moment], ...]
     generations: int = 3
+    workers: int = 2
 
     @property
     def names(self) -> list[str]:
@@ -58,7 +61,12 @@ class Plan:
         return tuple(kind for kind, _ in self.faults)
 
 
-def plan_of(seed: int, kinds: tuple[str, ...] | None = None, generations: int = 3) -> Plan:
+def plan_of(
+    seed: int,
+    kinds: tuple[str, ...] | None = None,
+    generations: int = 3,
+    workers: int | None = None,
+) -> Plan:
     """Make a trial's plan; without ``kinds`` the seed chooses them, one to three.
 
     The first kind goes round with the seed, so that any range of seeds has all kinds
@@ -75,4 +83,5 @@ def plan_of(seed: int, kinds: tuple[str, ...] | None = None, generations: int = 
         kinds = tuple(chosen)
     begun = sorted(rng.randint(0, generations * LABELS) for _ in kinds)
     moments = [Moment(n, rng.uniform(0, 0.3)) for n in begun]
-    return Plan(seed, tuple(zip(kinds, moments, strict=True)), generations)
+    workers = workers or rng.choice([1, 2, 2, 3])
+    return Plan(seed, tuple(zip(kinds, moments, strict=True)), generations, workers)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Self
 
 from pymongo import MongoClient
 
-from fault_trials.disk import can_mount
-from fault_trials.plan import KINDS, Plan, plan_of
+from fault_trials.plan import Plan, plan_of
 from fault_trials.server import Server
 from fault_trials.trial import Outcome, Trial
 from fault_trials.zygote import Zygote
@@ -51,11 +50,6 @@ class Bench:
         with MongoClient(self.server.uri) as client:
             client.drop_database(trial.env["IONLOOP_DB_NAME"])
         return outcome
-
-
-def runnable(kinds: Iterable[str] = KINDS) -> list[str]:
-    """Return the kinds that can be done here: a small disk needs the right to mount."""
-    return [kind for kind in kinds if kind != "disk_full" or can_mount()]
 
 
 def trials(bench: Bench, n: int, seed: int, kinds: tuple[str, ...] = ()) -> Iterator[Outcome]:

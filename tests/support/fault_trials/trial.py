@@ -15,7 +15,7 @@ import engine_jobs
 
 from fault_trials import faults
 from fault_trials.checks import violations
-from fault_trials.disk import small_disk
+from fault_trials.disk import can_mount, small_disk
 from fault_trials.plan import LABEL_S, LABELS, Plan
 from fault_trials.proxy import Proxy
 from fault_trials.server import Server
@@ -105,10 +105,11 @@ class Trial:
 
     def _prepare(self, stack: ExitStack) -> None:
         uri = self.server.uri
-        if {"connection_drop", "connection_held"} & set(self.plan.kinds):
+        if {"connection_drop", "connection_held", "database_lost"} & set(self.plan.kinds):
             self.proxy = stack.enter_context(Proxy(self.server.port))
             uri = f"mongodb://127.0.0.1:{self.proxy.port}/?directConnection=true"
-        if "disk_full" in self.plan.kinds:
+        self.mounted = can_mount() and self.rng.random() < 0.7
+        if "disk_full" in self.plan.kinds and self.mounted:
             stack.enter_context(small_disk(self.home / "runs", size_mb=8))
         path = [str(SUPPORT)]
         if "launcher_kill_workers_left" in self.plan.kinds:
@@ -119,6 +120,8 @@ class Trial:
             "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]),
             "IONLOOP_MIN_FREE_MB": str(self.rng.choice([0, 1])),
         }
+        if "database_lost" in self.plan.kinds:
+            self.env["IONLOOP_DB_PATIENCE_S"] = "8"
         # Launchers come by the proxy; this process looks directly.
         here = {**self.env, "IONLOOP_DB_URI": self.server.uri}
         stack.enter_context(environment(here))
@@ -148,7 +151,7 @@ class Trial:
 
     def resume(self) -> None:
         """Start a launcher as a user would; one that the database can't yet serve ends at once."""
-        args = ["resume", self.campaign, "--workers", "2"]
+        args = ["resume", self.campaign, "--workers", str(self.plan.workers)]
         if self.take_over:
             args.append("--take-over")
             self.take_over = False
