@@ -262,6 +262,40 @@ def test_a_stored_label_is_not_computed_again(jobs, folder, tmp_path):
     assert status("c").state == "finished"
 
 
+def test_a_job_whose_folder_was_on_a_lost_machine_starts_anew(jobs, folder, tmp_path):
+    import shutil
+
+    ledger = tmp_path / "ledger"
+    submit(Flow([jobs.dear_label("y", str(ledger), 0.0)]), "d")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert crash("d", elsewhere, "before launch ends", 1) == signal.SIGKILL
+    database().outputs.delete_many({"metadata.campaign_id": "d"})  # not stored yet
+    shutil.rmtree(elsewhere)
+    lp = launchpad()
+    assert len(recover(lp, "d", rerun_failed=False).rerun) == 1
+    Worker(lp, "d", folder).run()
+    assert status("d").state == "finished"
+    assert lines(ledger).count("y") == 2  # what its machine knew of it is lost
+
+
+def test_a_job_that_kills_each_worker_ends_the_run(folder):
+    from ionloop.engine.local import MAX_RESTARTS, Crew, _count
+
+    crew, deaths = Crew("c", 1, folder, get_settings()), Counter()
+    for _ in range(10):  # of others each time: a bad night, not a bad job
+        _count(deaths, [deaths.total()], crew)
+    for _ in range(MAX_RESTARTS):
+        _count(deaths, [99], crew)
+    with pytest.raises(EngineError, match=r"died 4 times while job 99 ran; read .*worker"):
+        _count(deaths, [99], crew)
+    deaths.clear()
+    for _ in range(MAX_RESTARTS):
+        _count(deaths, [], crew)
+    with pytest.raises(EngineError, match="died 4 times at their start"):
+        _count(deaths, [], crew)
+
+
 # ---------------------------------------------------------------- killed at any moment
 
 

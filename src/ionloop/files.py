@@ -13,12 +13,13 @@ def whole(path: Path) -> Iterator[Path]:
     """Yield a path beside a file to write to; the file is replaced when the block ends well.
 
     What was written is on the disk before the file gets its name, so that a machine that
-    loses its power has the old file or the new one. The scratch keeps the file's suffix.
+    loses its power has the old file or the new one. The scratch keeps the file's suffix, and
+    has one name only: what a kill left of it is overwritten the next time.
 
     >>> with whole(Path("a.txt")) as scratch:  # doctest: +SKIP
     ...     scratch.write_text("all of it")
     """
-    scratch = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    scratch = path.with_name(f"{path.stem}.tmp{path.suffix}")
     try:
         yield scratch
         with scratch.open("rb") as written:

@@ -54,7 +54,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with np.load(self.path, allow_pickle=False) as npz:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
                 state = {key: npz[key] for key in npz.files}
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             logger.warning("%s can't be read (%s); the run starts anew", self.path, error)

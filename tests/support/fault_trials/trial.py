@@ -172,7 +172,9 @@ class Trial:
         self.wait(lambda: self.status() is not None)
         if self.status() == 0:
             return True
-        self.outcome.notes.append(f"launcher ended with {self.status()}: {self.last_words()}")
+        note = f"launcher {self.launcher} ended with {self.status()}: {self.last_words()}"
+        if note not in self.outcome.notes:
+            self.outcome.notes.append(note)
         if self.outcome.resumes >= MAX_RESUMES:
             msg = f"not finished after {MAX_RESUMES} resumes"
             raise HungError(msg)
