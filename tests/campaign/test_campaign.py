@@ -18,6 +18,7 @@ import pytest
 
 from ionloop.frame import Origin
 from ionloop.label.schema import IMPORTED, Label
+from ionloop.routing import KEY
 from ionloop.settings import get_settings
 from ionloop.store.connection import database
 from ionloop.store.queries import campaign_record, status
@@ -116,6 +117,21 @@ def check_workflow() -> None:
     jobs = list(db.fireworks.find({}, {"fw_id": 1, "archived_launches": 1, "launches": 1}))
     assert all(len(fw["launches"]) == 1 for fw in jobs)
     assert all(ended[fw["fw_id"]] == 1 for fw in jobs)
+    check_routing(db)
+
+
+def check_routing(db) -> None:
+    """Every job names its kind of worker, also those that jobs and jobflow added."""
+    fields = {"name": 1, f"spec.{KEY}": 1, "spec.stage": 1, "spec._tasks.job.function": 1}
+    for fw in db.fireworks.find({}, fields):
+        function = fw["spec"]["_tasks"][0]["job"]["function"]
+        if "ionloop.reference" in str(function):
+            kind = "dft"
+        elif fw["spec"]["stage"] in {"train", "explore"} or fw["name"].startswith("test "):
+            kind = "gpu"
+        else:
+            kind = "gpu" if fw["name"] in {"accuracy", "cost"} else "light"
+        assert fw["spec"].get(KEY) == kind, fw["name"]
 
 
 def check_imported(record: CampaignRecord, given: list[Label]) -> None:

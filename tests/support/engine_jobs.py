@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobflow import Flow, Response, job
+from jobflow import Flow, JobConfig, Response, job
 
 from ionloop.campaign.schema import Advance, CampaignState
-from ionloop.document import DATA_FIELDS
+from ionloop.document import DATA_FIELDS, fetch_outputs
 from ionloop.frame import Frame, Origin
 from ionloop.judge.schema import Judgement, Metrics
 from ionloop.label.schema import Label, LabelShard
@@ -31,6 +31,12 @@ FRAME = Frame(
 @job
 def empty(*_: object) -> None:
     """Do nothing: what is left is overhead."""
+
+
+@job(config=JobConfig(expose_store=True))
+def recall(uuid: str) -> list[str]:
+    """Read the labels of an earlier job by its uuid."""
+    return [label.frame_hash for label in fetch_outputs([uuid], "labels")[0]]
 
 
 @job

@@ -9,6 +9,7 @@ from jobflow import Flow, Job
 from ionloop.campaign.schema import CampaignState, Material
 from ionloop.errors import EngineError
 from ionloop.randomness import derive_seed
+from ionloop.routing import route
 
 if TYPE_CHECKING:
     from ionloop.campaign.maker import CampaignMaker
@@ -70,7 +71,7 @@ def evaluation_flow(campaign: CampaignMaker, material: Material, state: Campaign
     )
     flow = Flow([*runs, pick, label, *truths, measure], name="evaluation")
     flow.update_metadata({**metadata, "stage": "evaluate"})
-    return flow
+    return route(flow)
 
 
 def reference_runs(campaign: CampaignMaker, material: Material) -> list[Job]:

@@ -20,6 +20,7 @@ from ionloop.judge.maker import JudgeMaker
 from ionloop.label.maker import LabelMaker
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference
+from ionloop.routing import route
 from ionloop.seed.maker import SeedMaker
 from ionloop.select.maker import SelectMaker
 from ionloop.train.maker import CommitteeMaker
@@ -96,7 +97,7 @@ class CampaignMaker(Maker):
         start.update_metadata({"campaign_id": campaign_id, "generation": 0, "stage": "start"})
         state = CampaignState(campaign_id=campaign_id, generation=0)
         first = self.generation(material, state)
-        return Flow([start, first], name=f"{self.name} {campaign_id}")
+        return route(Flow([start, first], name=f"{self.name} {campaign_id}"))
 
     def generation(self, material: Material, state: CampaignState) -> Flow:
         """Make one turn of the loop; its last job adds what comes next."""
@@ -176,7 +177,7 @@ class CampaignMaker(Maker):
             # Not dynamic for the step: what it adds is another generation.
             part.update_metadata({**metadata, "stage": stage}, dynamic=part is not step)
             jobs.append(part)
-        return Flow(jobs, name=f"generation {g}")
+        return route(Flow(jobs, name=f"generation {g}"))
 
     def _adopted(
         self, state: CampaignState, metadata: dict[str, Any], jobs: list[Job | Flow]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ionloop.cli.console import failure_lines, out, run_command, status_table
+from ionloop.cli import control
+from ionloop.cli.console import out, run_command
 from ionloop.cli.database import db_app
+from ionloop.cli.doctor import doctor
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
+from ionloop.cli.status import status
+from ionloop.cli.work import work
 
 app = typer.Typer(
     help="Active learning of interatomic potentials for solid electrolytes.",
@@ -23,6 +26,8 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
+for command in (status, control.pause, control.cancel, control.rerun, doctor, work):
+    app.command()(command)
 
 CampaignArgument = Annotated[
     str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)
@@ -30,7 +35,6 @@ CampaignArgument = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; IONLOOP_WORKERS if left out.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -98,20 +102,6 @@ def resume(
 
 
 @app.command()
-def status(campaign: CampaignArgument = None, *, json: JsonOption = False) -> None:
-    """Show how far a campaign is."""
-    from ionloop.store import queries
-
-    found = queries.status(queries.resolve_campaign(campaign))
-    if json:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
-        return
-    out.print(status_table(found))
-    for line in failure_lines(found):
-        out.print(line, markup=False)
-
-
-@app.command()
 def report(
     campaign: CampaignArgument = None,
     *,
@@ -124,27 +114,6 @@ def report(
 
     written = write_campaign_report(resolve_campaign(campaign), file)
     out.print(str(written), highlight=False)
-
-
-@app.command()
-def doctor(*, json: JsonOption = False) -> None:
-    """Check this machine; exit status 1 if something needed is missing."""
-    from ionloop.engine.doctor import Check, examine
-
-    checks = examine()
-    if json:
-        from pydantic import TypeAdapter
-
-        dumped = TypeAdapter(list[Check]).dump_json(checks, indent=2)
-        sys.stdout.write(dumped.decode() + "\n")
-    else:
-        for check in checks:
-            bad = "FAIL" if check.needed else "no  "
-            out.print("[green]ok  [/]" if check.ok else f"[red]{bad}[/]", end=" ")
-            mend = "" if check.ok else f" -> {check.mend}"
-            out.print(f"{check.name}: {check.detail}{mend}", markup=False, highlight=False)
-    if any(check.needed and not check.ok for check in checks):
-        raise typer.Exit(1)
 
 
 def main() -> None:

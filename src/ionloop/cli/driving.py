@@ -14,7 +14,7 @@ from ionloop.settings import get_settings
 if TYPE_CHECKING:
     from ionloop.store.schema import CampaignStatus
 
-#: Exit status of a campaign that paused; 2 is bad input.
+#: Exit status of a campaign that was paused or cancelled, or paused itself; 2 is bad input.
 PAUSED = 3
 
 
@@ -44,9 +44,9 @@ def drive(
 
 
 def exit_unless_finished(final: CampaignStatus) -> None:
-    """End with exit status 1 if jobs failed that others need, 3 if a decision is waited for."""
+    """End with exit status 1 if jobs failed that others need, 3 if someone has to decide."""
     if final.state != "finished":
-        raise typer.Exit(PAUSED if final.state == "paused" else 1)
+        raise typer.Exit(PAUSED if final.state in ("paused", "cancelled") else 1)
 
 
 def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:

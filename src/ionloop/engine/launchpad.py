@@ -8,13 +8,22 @@ from fireworks import LaunchPad
 
 from ionloop.errors import EngineError
 from ionloop.settings import Settings, get_settings
-from ionloop.store.connection import database_uri
+from ionloop.store.connection import database_uri, describe
+from ionloop.store.indexes import COUNTED
 from ionloop.store.outage import patient
+from ionloop.store.remote_progress import is_remote
 
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 #: Name under which local workers check out jobs.
 LOCAL_WORKER = "ionloop-local"
+
+
+class QuietLaunchPad(LaunchPad):
+    """A launch pad that doesn't print its password; FireWorks' own is shown with its URI."""
+
+    def __repr__(self) -> str:
+        return f"LaunchPad({describe(self.host)}, {self.name!r})"
 
 
 def launchpad(settings: Settings | None = None, *, waits: bool = True) -> LaunchPad:
@@ -25,7 +34,7 @@ def launchpad(settings: Settings | None = None, *, waits: bool = True) -> Launch
     settings = settings or get_settings()
     uri = database_uri(settings)
     uri = patient(uri, settings) if waits else uri
-    lp = LaunchPad(host=uri, name=settings.db_name, uri_mode=True, strm_lvl="WARNING")
+    lp = QuietLaunchPad(host=uri, name=settings.db_name, uri_mode=True, strm_lvl="WARNING")
     if lp.fw_id_assigner.find_one() is None:
         counters = {"next_fw_id": 1, "next_launch_id": 1}
         lp.fw_id_assigner.update_one({"_id": -1}, {"$setOnInsert": counters}, upsert=True)
@@ -38,7 +47,7 @@ def campaign_query(campaign_id: str) -> dict[str, Any]:
 
 
 def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
-    """Return a campaign's workflow document.
+    """Return a campaign's live workflow document; archives are its settled generations'.
 
     Raises
     ------
@@ -46,10 +55,30 @@ def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
         If there is no such campaign.
     """
     workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id})
+    if workflow is None and is_remote(campaign_id, lp.db):
+        msg = (
+            f"campaign {campaign_id} is run by jobflow-remote, not by FireWorks: "
+            "see `jf flow list`; what failed goes on with `jf job rerun --no-delete`"
+        )
+        raise EngineError(msg)
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` shows the latest"
         raise EngineError(msg)
     return dict(workflow)
+
+
+def remove_unlisted(lp: LaunchPad, campaign_id: str) -> int:
+    """Delete a campaign's fireworks that none of its workflow documents lists; count them.
+
+    A killed process inserted them: the workflow document, which FireWorks writes last, is the
+    commit. The caller sees to it that nobody adds jobs meanwhile.
+    """
+    # Not distinct: its answer is one document of at most 16 MB.
+    live, archives = {"metadata.campaign_id": campaign_id}, {"metadata.archive_of": campaign_id}
+    found = lp.workflows.find({"$or": [live, archives]}, {"nodes": 1})
+    listed = [node for workflow in found for node in workflow["nodes"]]
+    orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
+    return int(lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count)
 
 
 def is_active(lp: LaunchPad, campaign_id: str) -> bool:
@@ -59,5 +88,9 @@ def is_active(lp: LaunchPad, campaign_id: str) -> bool:
     change: between a parent's COMPLETED and its child's READY the fireworks themselves
     show neither.
     """
-    workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, {"fw_states": 1})
-    return workflow is not None and not ACTIVE.isdisjoint(workflow["fw_states"].values())
+    fields = {"fw_states": 1, "metadata.held.why": 1}
+    workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
+    if workflow is None:
+        return False
+    changing = workflow["metadata"].get("held", {}).get("why") == "rerun"  # for some ten ms
+    return changing or not ACTIVE.isdisjoint(workflow["fw_states"].values())

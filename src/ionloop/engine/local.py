@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fireworks import LaunchPad
 
+from ionloop.engine.control import held, release
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.lease import Lease, hold_lease
@@ -38,6 +39,8 @@ STATUS_S = 0.5
 LAST_S = 5.0
 #: How often a job's workers may die before the run gives up.
 MAX_RESTARTS = 3
+#: What jobs of a cancelled campaign get to end by themselves, s.
+GRACE_S = 5.0
 
 Watcher = Callable[[CampaignStatus], None]
 
@@ -92,6 +95,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder = settings.home_dir / "runs" / campaign_id
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
+        _take_up(lp, campaign_id, settings)
         _put_in_order(lp, campaign_id, settings, rerun_failed=True)
     return status(campaign_id, lp.db)
 
@@ -116,6 +120,8 @@ def _drive(
     ):
         crew = Crew(campaign_id, workers or settings.workers, folder, settings)
         crew.kill()  # what a killed run left behind
+        if rerun_failed:
+            _take_up(lp, campaign_id, settings)
         _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:
             _keep_running(lp, crew, lease, watch)
@@ -127,17 +133,24 @@ def _drive(
     return final
 
 
+def _take_up(lp: LaunchPad, campaign_id: str, settings: Settings) -> None:
+    """Let a campaign go on that was paused or cancelled."""
+    if held(lp, campaign_id):
+        _put_in_order(lp, campaign_id, settings, rerun_failed=False)  # frees a dead worker's lock
+        release(lp, campaign_id)
+
+
 def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None) -> None:
     """Replace dead workers, report, and return when the campaign has nothing left to run."""
     deaths: Counter[int | None] = Counter()
     next_status = 0.0
-    while is_active(lp, crew.campaign_id):
+    while is_active(lp, crew.campaign_id) or _still_ending(lp, crew):
         lease.check()
         if not crew.processes:
             require_room(crew.folder, crew.campaign_id, crew.settings)
             crew.start()
         if crew.without_room():
-            crew.finish(lease)
+            crew.stop(math.inf, lease)
             _say_full(crew)
         elif crew.dead():
             crew.kill()
@@ -150,7 +163,7 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
             watch(status(crew.campaign_id, lp.db))
             next_status = time.monotonic() + STATUS_S
         time.sleep(WATCH_S)
-    crew.finish(lease, LAST_S)  # a job that found no room says so by its worker's status
+    crew.stop(LAST_S)  # a job that found no room says so by its worker's status
     if crew.without_room():
         _say_full(crew)
 
@@ -193,6 +206,17 @@ def _say_full(crew: Crew) -> None:
         f"writes there, then `ionloop resume {crew.campaign_id}`"
     )
     raise EngineError(msg)
+
+
+def _still_ending(lp: LaunchPad, crew: Crew) -> bool:
+    """Whether workers of a paused campaign end their jobs; of a cancelled one they get a moment."""
+    if crew.all_ended():
+        return False
+    found = held(lp, crew.campaign_id)
+    if found and found.state == "cancelled":
+        crew.stop(GRACE_S)
+        return False
+    return found is not None
 
 
 class Crew:
@@ -241,19 +265,20 @@ class Crew:
         """Whether a worker ended since its disk is full."""
         return any(process.poll() == DISK_FULL for process in self.processes)
 
-    def finish(self, lease: Lease, patience_s: float = math.inf) -> None:
-        """Let the workers end the jobs that they run, for some time."""
-        end = time.monotonic() + patience_s
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
-        while not self.all_ended() and time.monotonic() < end:
-            lease.check()
-            time.sleep(WATCH_S)
-
     def all_ended(self) -> bool:
         """Whether no worker runs."""
         return all(process.poll() is not None for process in self.processes)
+
+    def stop(self, patience_s: float, lease: Lease | None = None) -> None:
+        """Ask the workers to end after the jobs that they run, and give them some time."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        end = time.monotonic() + patience_s
+        while not self.all_ended() and time.monotonic() < end:
+            if lease is not None:
+                lease.check()
+            time.sleep(WATCH_S)
 
     def kill(self) -> None:
         """Kill the workers and all that they started, also those of an earlier run."""

@@ -28,7 +28,8 @@ from typing import Any
 
 from fireworks import FWAction, LaunchPad
 
-from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, workflow_of
+from ionloop.engine.compact import compact
+from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
 
 logger = logging.getLogger(__name__)
@@ -99,14 +100,14 @@ def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
     ]
     _unlock(lp, campaign_id, patient=bool(foreign))
     if not foreign:
-        orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": workflow["nodes"]}}
-        report.deleted = lp.fireworks.delete_many(orphans).deleted_count
+        report.deleted = remove_unlisted(lp, campaign_id)
     for fw in fws:
         if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
             own = [launches[i] for i in fw["launches"] if i in launches]
             _mend(lp, fw, own, report)
     if rerun_failed:
         _rerun_failed(lp, campaign_id, report)
+    compact(lp, campaign_id)
     logger.info("campaign %s: %s", campaign_id, report)
     return report
 
@@ -165,7 +166,7 @@ def _mend(
         lp._refresh_wf(fw_id)  # noqa: SLF001
         report.replayed.append(fw_id)
     elif running and _is_local(running[-1]):
-        if _has_final_output(lp, fw):
+        if has_final_output(lp, fw):
             lp.complete_launch(running[-1]["launch_id"], FWAction(), "COMPLETED")
             report.completed.append(fw_id)
         else:
@@ -176,7 +177,8 @@ def _mend(
         lp._refresh_wf(fw_id)  # noqa: SLF001
 
 
-def _has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
+def has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
+    """Whether the output that a job stored is its whole answer."""
     tasks = fw["spec"].get("_tasks") or [{}]
     job = tasks[0].get("job")
     if not job:
@@ -210,9 +212,11 @@ def _rerun_failed(lp: LaunchPad, campaign_id: str, report: Recovery) -> None:
 
     Where a batch of labels paused the campaign, the jobs of its failed labels run again too.
     """
-    links = workflow_of(lp, campaign_id)["links"]
+    workflow = workflow_of(lp, campaign_id)
+    links = workflow["links"]
     pausing = {f.fw_id for f in failures(campaign_id, lp.db) if f.pauses}
-    query = {**campaign_query(campaign_id), "state": "FIZZLED"}
+    # Failed jobs in archives are settled: all that waited for them has gone on without.
+    query = {"fw_id": {"$in": workflow["nodes"]}, "state": "FIZZLED"}
     for fw_id in lp.fireworks.distinct("fw_id", query):
         fw = lp.fireworks.find_one({"fw_id": fw_id, "state": "FIZZLED"}, ["launches"])
         if fw is None:  # a parent that runs again has reset it

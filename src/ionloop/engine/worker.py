@@ -19,10 +19,13 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
+from ionloop.engine.compact import Compactor
+from ionloop.engine.control import hold_additions
 from ionloop.engine.disk import DISK_FULL, failed_for_room, lack_of_room
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
 from ionloop.settings import get_settings
+from ionloop.store.connection import hide_password
 from ionloop.store.outage import log_outages
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class Worker:
         self.settings = get_settings()
         #: Whether this worker found no room on its disk.
         self.full = False
+        self.compactor = Compactor(lp)
 
     def stop(self, *_: object) -> None:
         """End after the job that runs now."""
@@ -64,11 +68,17 @@ class Worker:
                     break
                 else:
                     n_run += self._run_one()
-            elif is_active(self.lp, self.campaign_id):
+                    hold_additions(self.lp, self.campaign_id)
+                    self.compactor.after_job(self.campaign_id)
+            elif self._awaits_more():
                 time.sleep(POLL_S)
             else:
                 break
         return n_run
+
+    def _awaits_more(self) -> bool:
+        """Whether jobs may become ready."""
+        return is_active(self.lp, self.campaign_id)
 
     def _has_ready(self) -> bool:
         return self.lp.fireworks.find_one({"state": "READY", **self.query}, {"_id": 1}) is not None
@@ -110,6 +120,7 @@ def main() -> int:
     # First made, first run: Makers put their longest jobs first. FireWorks reads this from
     # its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
+    hide_password()
     log_outages()
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_outputs, stream_outputs
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.cost import cost_of, time_calculator
@@ -49,7 +49,7 @@ def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) ->
     if not shard.labels:
         return accuracy([], [], [], rng)
     with tempfile.TemporaryDirectory() as folder:
-        paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
+        paths = [mace.load_model(m, Path(folder)) for m in stream_outputs(members)]
         energies, forces = mace.predict(
             mace.committee_calculator(paths), [x.frame.to_atoms() for x in shard.labels]
         )
@@ -107,7 +107,7 @@ def measure_cost(
     rng = np.random.default_rng([random_seed, 37])
     atoms = start.to_atoms()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
+        paths = [mace.load_model(m, Path(folder)) for m in stream_outputs(members)]
         models = model_cost(atoms, paths, n_timed, rng)
     return [*models, *reference_cost(shard, len(atoms))]
 

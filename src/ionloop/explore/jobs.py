@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
 from ionloop.explore.candidates import Pick, pick_candidates
 from ionloop.explore.detector import hop_detector
 from ionloop.explore.driver import CommitteeDriver
@@ -30,7 +30,7 @@ from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import Hop
 from ionloop.train import mace
-from ionloop.train.schema import Calibration, Member
+from ionloop.train.schema import Calibration
 
 #: Frames that the committee judges at a time.
 BATCH = 8
@@ -40,21 +40,22 @@ BATCH = 8
 class Committee:
     """A loaded committee: who steers, who judges."""
 
-    members: list[Member]
+    hashes: list[str]
     paths: list[Path]
     calibration: Calibration
 
     @classmethod
     def fetch(cls, uuids: list[str], calibration: Calibration | str, folder: Path) -> Committee:
         """Fetch members, and the calibration where it's given by uuid, from the store."""
-        members = fetch_outputs(uuids)
+        paths = [mace.load_model(member, folder) for member in stream_outputs(uuids)]
+        hashes = [one["model_hash"] for one in fetch_fields(uuids, "model_hash")]
         known = fetch_outputs([calibration])[0] if isinstance(calibration, str) else calibration
-        return cls(members, [mace.load_model(m, folder) for m in members], known)
+        return cls(hashes, paths, known)
 
     @property
     def settings_hash(self) -> str:
         """One hash for all members."""
-        return hash_settings({"models": [m.model_hash for m in self.members]})
+        return hash_settings({"models": self.hashes})
 
     def uncertainty(self, mobile: np.ndarray, dtype: str = "float32") -> CommitteeUncertainty:
         """Make the judge of frames."""
@@ -102,7 +103,7 @@ def explore_md(  # noqa: PLR0913
             checkpoint,
         )
         wall_s = checkpoint.wall_s / replicas
-        engine = f"mace member {member} {committee.members[member].model_hash[:12]}"
+        engine = f"mace member {member} {committee.hashes[member][:12]}"
         found = []
         for k, run in enumerate(runs):
             tags = {"generation": generation, "group": f"{group}-r{k}", "temperature": temperature}

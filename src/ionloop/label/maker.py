@@ -10,6 +10,7 @@ from ionloop.frame import Frame
 from ionloop.label.jobs import adopt_labels, label_frames
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference
+from ionloop.routing import KEY, WorkerKind
 
 
 @dataclass
@@ -56,8 +57,13 @@ class LabelMaker(Maker):
         batch.name = f"{self.name} {purpose} generation {generation}"
         batch.config = JobConfig(expose_store=True)
         # What jobflow puts behind a replacing flow bears missing inputs: it would go on after a
-        # batch that pauses the campaign.
-        batch.update_config({"on_missing_references": OnMissing.ERROR}, name_filter="store_inputs")
+        # batch that pauses the campaign. A whole configuration: jobs share jobflow's own one.
+        behind = JobConfig(
+            resolve_references=False,
+            on_missing_references=OnMissing.ERROR,
+            manager_config={KEY: WorkerKind.LIGHT.value},
+        )
+        batch.update_config(behind, name_filter="store_inputs")
         return batch
 
     def adopt(

@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, Blob, fetch_outputs
+from ionloop.document import DATA_FIELDS, Blob, fetch_outputs, stream_outputs
 from ionloop.errors import TrainingError
 from ionloop.frame import Origin
-from ionloop.label.schema import Label
 from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.train import mace
 from ionloop.train.calibration import calibrate
 from ionloop.train.dataset import (
+    L,
+    Sample,
     bootstrap_weights,
     held_out,
     split_by_group,
-    to_training_atoms,
     trained_from,
 )
 from ionloop.train.schema import Calibration, Hyperparameters, Member
@@ -36,9 +36,18 @@ DISPLACED = {Origin.RATTLE, Origin.STRAIN}
 VALID_FRACTION = 0.15
 
 
+def read_samples(shards: Sequence[str], *, use_stress: bool = True) -> list[Sample]:
+    """Read the labels of shards by their uuids, one shard's documents in memory at a time."""
+    return [
+        Sample.of(label, use_stress=use_stress)
+        for labels in stream_outputs(shards, "labels")
+        for label in labels
+    ]
+
+
 def partition(
-    labels: Sequence[Label], generation: int, random_seed: int
-) -> tuple[list[Label], list[Label], list[Label]]:
+    labels: Sequence[L], generation: int, random_seed: int
+) -> tuple[list[L], list[L], list[L]]:
     """Split labels into training, validation and held-out, alike for all members.
 
     A group keeps its side for good: a member that starts from its predecessor has seen
@@ -79,20 +88,19 @@ def train_member(  # noqa: PLR0913
     """
     logger.info("member %d: generation %d brings %d labels", index, generation, n_new)
     begin = time.perf_counter()
-    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
-    train, valid, _ = partition(labels, generation, random_seed)
+    use_stress = hyperparameters.stress_weight > 0
+    samples = read_samples(shards, use_stress=use_stress)
+    train, valid, _ = partition(samples, generation, random_seed)
     seed = derive_seed(random_seed, "train", generation, index)
     weights = bootstrap_weights(len(train), np.random.default_rng(seed))
-    use_stress = hyperparameters.stress_weight > 0
+    for sample, weight in zip(train, weights, strict=True):
+        sample.atoms.info["config_weight"] = float(weight)
     parent = None if foundation is None else Path(foundation)
     if previous is not None:
         parent = mace.load_model(fetch_outputs([previous])[0], Path())
     task = mace.TrainingTask(
-        train=[
-            to_training_atoms(x, w, use_stress=use_stress)
-            for x, w in zip(train, weights, strict=True)
-        ],
-        valid=[to_training_atoms(x, use_stress=use_stress) for x in valid],
+        train=[sample.atoms for sample in train],
+        valid=[sample.atoms for sample in valid],
         hyperparameters=hyperparameters,
         r_max=profile.r_max,
         e0s=e0s,
@@ -126,18 +134,17 @@ def calibrate_committee(
     random_seed: int,
 ) -> Calibration:
     """Calibrate the committee on labels that it wasn't trained on."""
-    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
-    _, valid, out = partition(labels, generation, random_seed)
+    _, valid, out = partition(read_samples(shards), generation, random_seed)
     # Rattles and strains err on another scale than what MD visits.
     seen = [x for x in valid if x.frame.origin not in DISPLACED]
     truth = [*(seen or valid), *out]
-    atoms = [label.frame.to_atoms() for label in truth]
+    atoms = [sample.atoms for sample in truth]
     with tempfile.TemporaryDirectory() as folder:
         paths = [mace.load_model(member, Path(folder)) for member in members]
         _, forces = mace.predict(mace.committee_calculator(paths), atoms)
     return calibrate(
         forces,
-        [np.array(label.forces) for label in truth],
+        [a.arrays["REF_forces"] for a in atoms],
         [np.flatnonzero(np.array(a.get_chemical_symbols()) == profile.mobile_ion) for a in atoms],
         generation=generation,
         held_out=(

@@ -1,0 +1,73 @@
+"""One process at a time changes a campaign's workflow: FireWorks' lock, with the holder's name.
+
+FireWorks' own changes honour any lock. Its lock doesn't say who holds it, so that one left by
+a killed process stands until someone frees it; ours says so, and the next command frees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fireworks import LaunchPad
+
+from ionloop.engine.launchpad import workflow_of
+from ionloop.processes import is_alive
+
+logger = logging.getLogger(__name__)
+
+#: A lock is a dead process's if the workflow hasn't changed for so long while it stood, s:
+#: FireWorks' changes take some ten ms, additions of thousands of jobs some seconds.
+PATIENCE_S = 60.0
+_POLL_S = 0.05
+
+
+@contextmanager
+def locked_workflow(lp: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any]]:
+    """Hold the lock of a campaign's live workflow; yield the document as it then stands.
+
+    Raises
+    ------
+    EngineError
+        If there is no such campaign.
+    """
+    workflow = _acquire(lp, campaign_id)
+    try:
+        yield workflow
+    finally:
+        lp.workflows.update_one({"_id": workflow["_id"]}, {"$unset": {"locked": ""}})
+
+
+def _acquire(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "at": datetime.now(UTC).isoformat()}
+    seen: object = None
+    since = time.monotonic()
+    while True:
+        found = workflow_of(lp, campaign_id)
+        free = {"_id": found["_id"], "locked": {"$exists": False}}
+        if workflow := lp.workflows.find_one_and_update(free, {"$set": {"locked": mine}}):
+            return dict(workflow)
+        mark = (found["updated_on"], found.get("locked"))
+        if mark != seen:
+            seen, since = mark, time.monotonic()
+        if "locked" in found and (
+            _is_dead(found["locked"]) or time.monotonic() - since > PATIENCE_S
+        ):
+            logger.warning("campaign %s: freeing the lock of a dead process", campaign_id)
+            stale = {"_id": found["_id"], "locked": found["locked"]}
+            lp.workflows.update_one(stale, {"$unset": {"locked": ""}})
+        else:
+            time.sleep(_POLL_S)
+
+
+def _is_dead(lock: object) -> bool:
+    """Whether a lock names a process of this machine that has ended."""
+    if not isinstance(lock, dict) or lock.get("host") != socket.gethostname():
+        return False
+    return not is_alive(int(lock["pid"]))
