@@ -65,7 +65,7 @@ class Guard:
         self.plan = plan
         self.settings = settings
         self.folder = folder
-        self.lp = launchpad(settings)
+        self.lp = launchpad(settings, waits=False)  # a guard must notice an outage
         self.stopping = ""
         self.current = 0
         self.failures = 0
