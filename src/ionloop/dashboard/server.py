@@ -69,7 +69,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         # create_server writes the address into strerror; a name that isn't known has no errno.
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         msg = f"expected to listen on {host}:{port}, got: {why}; choose another --port or --host"
         raise DashboardError(msg) from error
 
