@@ -2,6 +2,7 @@
 
     python benchmarks/bench_scale.py [--generations 20] [--labels 50] [--frames-per-job 5]
     python benchmarks/bench_scale.py --generations 100 --labels 100 --frames-per-job 1
+    python benchmarks/bench_scale.py --database 1000 10000 100000
 
 Labels, judge and engine are real; training and exploration are stand-ins that read what the
 real ones read (tests/support/scale_campaign.py). Two workers run the campaign on a throw-away
@@ -19,9 +20,11 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ionloop.engine import run_local, submit
 from ionloop.store.connection import database
@@ -35,19 +38,24 @@ CAMPAIGN = "scale"
 SAMPLE_S = 1.0
 
 
-def rss_mb(pid: int) -> tuple[str, float, float] | None:
-    """Return (kind, memory now, and at most so far) of a process of ours, MB; None of others."""
+def look_at(pid: int) -> tuple[str, dict[str, float]] | None:
+    """Return a process of ours: its kind, memory now and at most, MB, and CPU time, s."""
     folder = Path(f"/proc/{pid}")
     try:
         command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        ticks = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
     except (FileNotFoundError, ProcessLookupError):
         return None
     kinds = {"ionloop.engine.worker": "worker", "mongod": "mongod"}
     kind = next((name for mark, name in kinds.items() if mark in command), None)
     if kind is None or "VmRSS" not in fields:
         return None
-    return kind, int(fields["VmRSS"].split()[0]) / 1e3, int(fields["VmHWM"].split()[0]) / 1e3
+    return kind, {
+        "mb": int(fields["VmRSS"].split()[0]) / 1e3,
+        "peak_mb": int(fields["VmHWM"].split()[0]) / 1e3,
+        "cpu_s": sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"),
+    }
 
 
 def children() -> list[int]:
@@ -85,11 +93,12 @@ class Sampler(threading.Thread):
             "nodes": workflow.get("nodes", 0),
         }
         for pid in children():
-            found = rss_mb(pid)
+            found = look_at(pid)
             if found:
-                kind, now, peak = found
-                row[kind] = max(row.get(kind, 0.0), now)
-                row[f"{kind}_peak"] = max(row.get(f"{kind}_peak", 0.0), peak)
+                kind, seen = found
+                row[f"{kind}_mb"] = max(row.get(f"{kind}_mb", 0.0), seen["mb"])
+                row[f"{kind}_peak"] = max(row.get(f"{kind}_peak", 0.0), seen["peak_mb"])
+                row[f"{kind}_cpu"] = row.get(f"{kind}_cpu", 0.0) + seen["cpu_s"]
         return row
 
 
@@ -115,11 +124,22 @@ def by_generation(rows: list[dict[str, Any]], workers: int) -> list[dict[str, An
             "launch_kb": max(run["launch"] for run in runs) / 1e3,
             "wf_kb": max((row["wf_bytes"] for row in seen), default=0) / 1e3,
             "nodes": max((row["nodes"] for row in seen), default=0),
-            "worker_mb": max((row.get("worker", 0.0) for row in seen), default=0.0),
-            "mongod_mb": max((row.get("mongod", 0.0) for row in seen), default=0.0),
+            "worker_mb": max((row.get("worker_mb", 0.0) for row in seen), default=0.0),
+            "mongod_mb": max((row.get("mongod_mb", 0.0) for row in seen), default=0.0),
+            "worker_cpu_s": cpu_between(rows, "worker_cpu", begin, end),
+            "mongod_cpu_s": cpu_between(rows, "mongod_cpu", begin, end),
         })  # fmt: skip
         begin = end
     return table
+
+
+def cpu_between(rows: list[dict[str, Any]], name: str, begin: float, end: float) -> float:
+    """Return the CPU time that processes took between two moments: it knows no other users."""
+    known = [(row["at"], row[name]) for row in rows if name in row]
+    if not known:
+        return 0.0
+    first, last = (np.interp(t, *zip(*known, strict=True)) for t in (begin, end))
+    return float(last - first)
 
 
 def stage_times(runs: list[dict[str, Any]]) -> dict[str, float]:
@@ -136,7 +156,8 @@ def launches_by_generation(db: Any) -> dict[int, list[dict[str, Any]]]:  # noqa:
     fireworks = {fw["fw_id"]: fw for fw in db.fireworks.aggregate([{"$project": fields}])}
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     wanted = {"fw_id": 1, "time_start": 1, "time_end": 1, "size": {"$bsonSize": "$$ROOT"}}
-    for launch in db.launches.aggregate([{"$project": wanted}]):
+    ended = {"$match": {"time_end": {"$ne": None}}}
+    for launch in db.launches.aggregate([ended, {"$project": wanted}]):
         fw = fireworks[launch["fw_id"]]
         found[fw["spec"]["generation"]].append({
             "stage": fw["spec"]["stage"],
@@ -148,9 +169,10 @@ def launches_by_generation(db: Any) -> dict[int, list[dict[str, Any]]]:  # noqa:
     return found
 
 
-def seconds(when: str) -> float:
-    """Turn FireWorks' UTC into seconds since the epoch."""
-    return datetime.fromisoformat(f"{when}+00:00").timestamp()
+def seconds(when: str | datetime) -> float:
+    """Turn FireWorks' UTC, which may not say so, into seconds since the epoch."""
+    at = datetime.fromisoformat(when) if isinstance(when, str) else when
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -184,20 +206,22 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-COLUMNS = ("generation", "wall_s", "jobs", "overhead_ms", "job_ms", "wf_kb", "nodes", "spec_kb",
-           "launch_kb", "worker_mb", "mongod_mb")  # fmt: skip
+COLUMNS = (
+    "generation", "wall_s", "worker_cpu_s", "mongod_cpu_s", "jobs", "overhead_ms", "job_ms",
+    "wf_kb", "nodes", "spec_kb", "launch_kb", "worker_mb", "mongod_mb",
+)  # fmt: skip
 
 
 def show(found: dict[str, Any]) -> None:
     """Print ten generations, and what grew from the first quarter to the last."""
     table = found["generations"]
-    print(" ".join(f"{name:>11}" for name in COLUMNS))
+    print(" ".join(f"{name:>12}" for name in COLUMNS))
     step = max(len(table) // 10, 1)
     for row in table[::step]:
-        print(" ".join(f"{row[name]:11.1f}" for name in COLUMNS))
+        print(" ".join(f"{row[name]:12.1f}" for name in COLUMNS))
     quarter = max(len(table) // 4, 1)
     early, late = table[1 : 1 + quarter], table[-quarter:]
-    for name in ("wall_s", "overhead_ms", "job_ms"):
+    for name in ("wall_s", "worker_cpu_s", "mongod_cpu_s", "overhead_ms", "job_ms"):
         first, last = (statistics.median(row[name] for row in part) for part in (early, late))
         print(
             f"{name}: {first:.1f} in the first quarter, {last:.1f} in the last ({last / first:.2f})"
@@ -220,6 +244,9 @@ def main() -> None:
     parser.add_argument("--frames-per-job", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--model-bytes", type=int, default=1_000_000)
+    parser.add_argument(
+        "--database", type=int, nargs="+", metavar="LABELS", help="time queries instead"
+    )
     parser.add_argument("--out", type=Path, help="folder for scale.json and scale.png")
     args = parser.parse_args()
     sys.path.insert(0, str(SUPPORT))
@@ -229,11 +256,22 @@ def main() -> None:
     with throwaway_mongod() as uri, tempfile.TemporaryDirectory(prefix="bench-scale-") as home:
         variables = {"IONLOOP_HOME": home, "IONLOOP_DB_URI": uri, "OMP_NUM_THREADS": "1"}
         with environment(variables):
-            found = measure(args)
-    show(found)
+            if args.database:
+                from scale_database import measure_queries, show_queries
+
+                found, name = measure_queries(args.database), "queries"
+                show_queries(found)
+            else:
+                found, name = measure(args), "scale"
+                show(found)
+                if args.out:
+                    from scale_picture import draw
+
+                    args.out.mkdir(parents=True, exist_ok=True)
+                    draw(found, args.out / "scale.png")
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "scale.json").write_text(json.dumps(found, indent=1))
+        (args.out / f"{name}.json").write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

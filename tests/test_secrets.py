@@ -167,7 +167,7 @@ def test_what_prints_itself_prints_no_password(ionloop_home):
         store = job_store()
         for shown in (settings, store, store.docs_store, store.additional_stores["data"]):
             assert CORE not in f"{shown!r} {shown}"
-        with pytest.raises(Exception, match="127.0.0.1:1") as caught:
+        with pytest.raises(Exception, match=r"127\.0\.0\.1:1") as caught:
             launchpad()
         assert CORE not in str(caught.value)
 

@@ -6,10 +6,15 @@ server:
     python workflows/launch.py        # submits, and runs nothing
     ionloop resume                    # runs it on this machine
 
-or, instead of the second, the command that it prints, on any machine that reaches the
-database: FireWorks' own ``rlaunch``. Workers find the store in the file that
-JOBFLOW_CONFIG_FILE names, and the launch pad in the file after ``-l``. Both hold the
-database's password, so only you may read them; it never goes into the fireworks.
+or, instead of the second, on any machine that reaches the database:
+
+    ionloop work                      # a worker, with a heartbeat; --kind dft, gpu or light
+
+which is also what batch jobs run that ``qlaunch`` submits (``make_cluster.py``,
+``docs/howto/cluster.md``), or FireWorks' own ``rlaunch``, as this script prints. Workers find
+the store in the file that JOBFLOW_CONFIG_FILE names, and ``rlaunch`` the launch pad in the
+file after ``-l``. Both hold the database's password, so only you may read them; it never goes
+into the fireworks. Which worker each job needs is written in ``ionloop.routing``.
 """
 
 import runpy
@@ -52,6 +57,7 @@ def launch() -> None:
     lpad.to_file(str(pad))
     print(f"submitted {campaign_id}: {len(workflow)} jobs so far")
     print("run it here with: ionloop resume")
+    print("or with workers anywhere: ionloop work --kind dft, gpu or light")
     print(f"or anywhere with: JOBFLOW_CONFIG_FILE={config} rlaunch -l {pad} rapidfire")
 
 

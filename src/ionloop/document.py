@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Keys whose values go to the ``data`` store (GridFS), never into a task document.
 DATA_FIELDS = ["labels", "quarantined", "frames", "bands", "model_file", "blob"]
+#: Those that are lists: a document without one is a document with an empty one.
+_LISTS = frozenset({"labels", "quarantined", "frames", "bands"})
 
 
 class Document(BaseModel):
@@ -99,23 +101,38 @@ def fetch_outputs(uuids: Sequence[str], *attributes: str) -> list[Any]:
 def stream_outputs(uuids: Sequence[str], *attributes: str) -> Iterator[Any]:
     """Read outputs one at a time, so that one alone is in memory; else as :func:`fetch_outputs`.
 
-    With attributes, nothing but the first one's field is read, from GridFS too.
+    With attributes, the first one's field alone is read of an output's heavy lists.
     """
     from jobflow import OutputReference
-    from monty.json import MontyDecoder
 
     store = _exposed_store()
+    left_out = _LISTS.difference(attributes[:1]) if attributes else frozenset()
+    load: Any = {"data": [name for name in DATA_FIELDS if name not in left_out]}
     for uuid in _owners(store, uuids):
-        if not attributes:
-            yield OutputReference(uuid).resolve(store)
-            continue
-        part = store.query_one(
-            {"uuid": uuid}, [f"output.{attributes[0]}"], sort={"index": -1}, load=True
-        )
-        value = MontyDecoder().process_decoded(_output(part, uuid)[attributes[0]])
-        for name in attributes[1:]:
+        found = store.query_one({"uuid": uuid}, ["output"], sort={"index": -1}, load=load)
+        output = None if found is None else found["output"]
+        value = _document(output, left_out)
+        if value is None:  # no document of ours, or none at all: jobflow knows what to do
+            value = OutputReference(uuid).resolve(store)
+        for name in attributes:
             value = value[name] if isinstance(value, dict) else getattr(value, name)
         yield value
+
+
+def _document(output: object, left_out: Collection[str]) -> Document | None:
+    """Make a document of a stored output; None if it's none.
+
+    monty decodes all but the heavy lists, through whose numbers it would walk one by one.
+    """
+    from monty.json import MontyDecoder
+
+    if not isinstance(output, dict) or "@class" not in output:
+        return None
+    light = MontyDecoder().process_decoded({k: [] if k in _LISTS else v for k, v in output.items()})
+    if not isinstance(light, Document):
+        return None
+    fields = {k: [] if k in left_out else v for k, v in output.items() if not k.startswith("@")}
+    return type(light).model_validate(fields)
 
 
 def fetch_fields(uuids: Sequence[str], *names: str) -> list[dict[str, Any]]:

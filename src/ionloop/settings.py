@@ -47,9 +47,14 @@ class Settings(BaseSettings):
     min_free_mb: int = Field(
         200, ge=0, description="No job is started where less disk space is free, MB."
     )
+    work_dir: Path | None = Field(
+        None,
+        description="Folder below which jobs may run and go on; None: wherever the database "
+        "says. Local workers set their campaign's.",
+    )
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")
     lost_after_s: int = Field(
-        600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."
+        3600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."
     )
     cp2k_cmd: str = Field("cp2k.psmp", description="Command that runs CP2K on one input.")
     cp2k_shell_cmd: str = Field("cp2k_shell.psmp", description="Command that runs CP2K's shell.")
@@ -102,11 +107,13 @@ def _private_line(path: Path) -> str:
         text, mode = path.read_text(encoding="utf-8").strip(), path.stat().st_mode
     except (OSError, ValueError) as error:
         msg = f"IONLOOP_DB_URI_FILE: expected a file with one line, got {type(error).__name__}"
-        raise StoreError(f"{msg} from {path}; write it, or mend the path") from None
+        msg += f" from {path}; write it, or mend the path"
+        raise StoreError(msg) from None  # a decoding error would quote the file
     if mode & _OTHERS or not text:
         got = "one that others may read or change" if text else "an empty one"
         msg = f"IONLOOP_DB_URI_FILE: expected a private file with one line, got {got}"
-        raise StoreError(f"{msg}; chmod 600 {path}")
+        msg += f"; chmod 600 {path}"
+        raise StoreError(msg)
     return text
 
 

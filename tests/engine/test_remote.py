@@ -24,6 +24,7 @@ from ionloop.report.html import write_report
 from ionloop.store.connection import database, database_uri
 from ionloop.store.indexes import missing_indexes
 from ionloop.store.jfremote import FLOWS, JOBS, Blobs, Outputs, Queue
+from ionloop.store.labels import next_training
 from ionloop.store.queries import campaign_ids, campaign_record, status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +122,7 @@ def test_generations_add_themselves(remote, tmp_path):
     assert [a.next_step for a in record.advances] == ["generation", "evaluate"]
     # Jobs that replace another or are added by it are the same worker's, unless they name one.
     workers = {
-        (doc["job"]["name"], doc["job"]["metadata"]["generation"]): doc["worker"]
+        (doc["job"]["name"], doc["job"]["metadata"].get("generation")): doc["worker"]
         for doc in database()[JOBS].find()
     }
     assert workers["spread", 0] == workers["dear_label", 0] == workers["collect", 0] == "dft"
@@ -204,6 +205,16 @@ def test_a_pause_is_told(remote):
     set_states({"empty": "FAILED"}, error=error)
     assert status("c").state == "paused"
     assert status("c").failures[0].message == "1 of 9 admitted"
+
+
+def test_a_readmission_counts_from_the_training_that_is_to_come(remote):
+    batch, training = remote.recall("some"), remote.empty()
+    batch.update_metadata({"generation": 2, "stage": "label"})
+    training.update_metadata({"generation": 2, "stage": "train"})
+    submit_remote(Flow([batch, training], order="linear"), "c")
+    assert next_training("c", database()) == 2
+    set_states({"empty": "READY"})
+    assert next_training("c", database()) == 3
 
 
 def test_fireworks_does_not_touch_the_campaign(remote):

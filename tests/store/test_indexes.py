@@ -154,7 +154,6 @@ def test_every_question_is_answered_by_an_index(calculations, mongod_uri, ionloo
     assert {str(ask(entry)) for entry in entries if undurable(entry)} == set()
     found = {str(asked): cost for asked, cost in table(entries).items()}
     listed = "\n".join(f"{name} -> {cost}" for name, cost in sorted(found.items()))
-    print(listed)
     bad = {name for name, cost in found.items() if cost.scans or cost.wasteful or cost.sorts}
     assert bad == EXCEPTIONS.keys(), listed
     made = {f"{name}.{m.document['name']}" for name, ms in INDEXES.items() for m in ms}

@@ -45,7 +45,7 @@ def mongod_with_users(database: str, user: str, password: str) -> Iterator[tuple
             [str(find_mongod()), "--dbpath", str(data), "--logpath", str(log), "--logappend",
              "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket", "--auth",
              "--replSet", REPLICA_SET, "--keyFile", str(key), "--wiredTigerCacheSizeGB", "0.25"],
-            stdout=subprocess.DEVNULL, preexec_fn=die_with_parent,
+            stdout=subprocess.DEVNULL, preexec_fn=die_with_parent,  # noqa: PLW1509
         )  # fmt: skip
         try:
             wait_for_primary(port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -46,7 +46,7 @@ def multiply(db: Database, n: int) -> None:
 
 def _renamed(doc: dict[str, Any], k: int) -> dict[str, Any]:
     """Copy a document for the k-th other campaign."""
-    shift, other = k * 10_000, f"other-{k}"
+    shift = k * 10_000
     new = copy.deepcopy(doc)
     new.pop("_id")
     new["copy"] = k
@@ -59,17 +59,12 @@ def _renamed(doc: dict[str, Any], k: int) -> dict[str, Any]:
     if "links" in new:
         new["links"] = _shifted(new["links"], shift)
         new["fw_states"] = {str(int(i) + shift): s for i, s in new["fw_states"].items()}
-    if "uuid" in new:
-        new["uuid"] = f"{new['uuid']}-{k}"
-    if "files_id" in new:
-        new["files_id"] = f"{new['files_id']}-{k}"
-    for key in ("spec", "metadata"):
-        part = new.get(key, {})
+    parts = [new, new.get("spec", {}), new.get("metadata", {})]
+    for part in parts:
         if "campaign_id" in part:
-            part["campaign_id"] = other
-        if "blob_uuid" in part:
-            part["blob_uuid"] = f"{part['blob_uuid']}-{k}"
-            part["job_uuid"] = f"{part['job_uuid']}-{k}"
+            part["campaign_id"] = f"other-{k}"
+        for key in {"uuid", "files_id", "blob_uuid", "job_uuid"} & part.keys():
+            part[key] = f"{part[key]}-{k}"
     for task in new.get("spec", {}).get("_tasks", []):
         task["job"]["uuid"] = f"{task['job']['uuid']}-{k}"
     return new
@@ -86,7 +81,7 @@ class Profiler:
         self.client: MongoClient = MongoClient(uri)
         self.db = self.client[name]
 
-    def __enter__(self) -> Profiler:
+    def __enter__(self) -> Self:
         self.db.drop_collection("system.profile")
         self.db.create_collection("system.profile", capped=True, size=256 * 2**20)
         self.db.command("profile", 2)

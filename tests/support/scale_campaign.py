@@ -15,21 +15,21 @@ from tiny_campaign import CHARGES, structures
 
 from ionloop.campaign.maker import CampaignMaker
 from ionloop.campaign.schema import CampaignState, Material
-from ionloop.document import DATA_FIELDS, Blob
+from ionloop.document import DATA_FIELDS, Blob, fetch_fields, stream_outputs
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.schema import BandSet, Exploration
 from ionloop.frame import Frame, Origin
+from ionloop.label.schema import LabelShard
 from ionloop.profile import Budget, Profile
 from ionloop.reference.forcefield import ForceFieldReference
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.displace import rattle
 from ionloop.seed.maker import SeedMaker
-from ionloop.seed.schema import Displacements, SeedFrames
+from ionloop.seed.schema import Displacements, Hop, SeedFrames
+from ionloop.select.distances import nearest_known
 from ionloop.select.maker import SelectMaker
 from ionloop.select.schema import Selection
-from ionloop.document import fetch_outputs
-from ionloop.train.dataset import to_training_atoms
-from ionloop.train.jobs import partition
+from ionloop.train.jobs import partition, read_samples
 from ionloop.train.maker import CommitteeMaker
 from ionloop.train.schema import Calibration, Hyperparameters, Member
 
@@ -61,27 +61,36 @@ def stand_in_member(
     index: int, generation: int, shards: list[str], n_new: int, model_bytes: int
 ) -> Member:
     """Read all labels as training does; the model is noise."""
-    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
-    train, valid, _ = partition(labels, generation, 0)
-    [to_training_atoms(x) for x in [*train, *valid]]
+    train, valid, _ = partition(read_samples(shards), generation, 0)
+    return member(index, generation, len(train), len(valid), model_bytes, f"{n_new} labels")
+
+
+def member(
+    index: int, generation: int, n_train: int, n_valid: int, model_bytes: int, version: str
+) -> Member:
+    """Make a member of noise."""
     noise = np.random.default_rng([generation, index]).bytes(model_bytes)
     blob = Blob.from_bytes(noise, "mace.model")
     return Member(
         index=index, seed=index, generation=generation, warm_start=generation > 0,
-        n_train=len(train), n_valid=len(valid), model_hash=blob.sha256, model_file=blob, log=[],
-        hyperparameters=Hyperparameters(), mace_version=f"none, {n_new} labels", wall_s=0.0,
+        n_train=n_train, n_valid=n_valid, model_hash=blob.sha256, model_file=blob, log=[],
+        hyperparameters=Hyperparameters(), mace_version=version, wall_s=0.0,
     )  # fmt: skip
 
 
 @job(data=DATA_FIELDS, output_schema=Calibration)
 def stand_in_calibration(members: list[Member], generation: int, shards: list[str]) -> Calibration:
     """Read members and labels as the calibration does."""
-    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
-    _, valid, _ = partition(labels, generation, 0)
-    for member in members:
-        member.model_file.to_bytes()
+    _, valid, _ = partition(read_samples(shards), generation, 0)
+    for one in members:
+        one.model_file.to_bytes()
+    return calibrated(generation, len(valid))
+
+
+def calibrated(generation: int, n_frames: int) -> Calibration:
+    """Make a calibration of made-up numbers."""
     return Calibration(
-        generation=generation, n_frames=len(valid), n_ions=1, held_out="none", scale=1.0,
+        generation=generation, n_frames=n_frames, n_ions=1, held_out="none", scale=1.0,
         scale_90=2.0, coverage_90=0.9, rmse_forces=0.05, sigma_lo=0.1, sigma_hi=0.5, curve=[],
     )  # fmt: skip
 
@@ -118,6 +127,11 @@ def stand_in_bands(calibration: Calibration) -> BandSet:
     )  # fmt: skip
 
 
+def described(shard: LabelShard) -> np.ndarray:
+    """Return the fingerprints of a shard's frames, shape [m, d], where a model would make them."""
+    return np.array([x.frame.descriptor for x in (*shard.labels, *shard.quarantined)])
+
+
 @job(data=DATA_FIELDS, output_schema=Selection)
 def stand_in_selection(
     explorations: list[list[Exploration]],
@@ -127,17 +141,15 @@ def stand_in_selection(
     n: int,
 ) -> Selection:
     """Read the frames of all labels as selection does, and take the first new candidates."""
-    batches = fetch_outputs(shards)
-    known = {h for shard in batches for h in shard.frame_hashes}
-    seen = np.array([x.frame.descriptor for s in batches for x in (*s.labels, *s.quarantined)])
+    known = {h for one in fetch_fields(shards, "frame_hashes") for h in one["frame_hashes"]}
     found = [f for runs in explorations for e in runs for f in e.frames] + bands.frames
     fresh = [f for f in found if f.frame_hash not in known][:n]
     fresh = [f.model_copy(update={"generation": generation}) for f in fresh]
-    nearest = [np.linalg.norm(seen - f.descriptor, axis=1).min() for f in fresh]
+    _, nearest = nearest_known(fresh, map(described, stream_outputs(shards)))
     return Selection(
         generation=generation, frames=fresh, counts={"hop": len(fresh)}, n_untrusted=0,
         candidates={"hop": len(found)}, n_known=len(found) - len(fresh),
-        n_duplicates=sum(d < 0.1 for d in nearest),
+        n_duplicates=int((nearest < 0.1).sum()),
     )  # fmt: skip
 
 
@@ -169,10 +181,10 @@ class StandInCommittee(CommitteeMaker):
         self,
         generation: int,
         shards: list[str],
-        previous: list[str],  # noqa: ARG002
-        profile: Profile,  # noqa: ARG002
-        e0s: object,  # noqa: ARG002
-        random_seed: int,  # noqa: ARG002
+        previous: list[str],
+        profile: Profile,
+        e0s: object,
+        random_seed: int,
         n_new: int | OutputReference,
     ) -> Flow:
         """Make the members and their calibration."""
@@ -193,8 +205,17 @@ class StandInExplore(ExploreMaker):
 
     n_frames: int = 5
 
-    def make(self, start: Frame, host: Frame, hops: list, members: list[str],
-             calibration: OutputReference, profile: Profile, generation: int, *_: object) -> Flow:  # fmt: skip
+    def make(
+        self,
+        start: Frame,
+        host: Frame,
+        hops: list[Hop],
+        members: list[str],
+        calibration: OutputReference,
+        profile: Profile,
+        generation: int,
+        random_seed: int,
+    ) -> Flow:
         """Make one run a temperature, and the bands."""
         runs = [
             stand_in_run(start, members, calibration, generation, i, self.n_frames)
@@ -222,7 +243,7 @@ class StandInSelect(SelectMaker):
 class ScaleCampaign(CampaignMaker):
     """A campaign that ends without an evaluation."""
 
-    def evaluation(self, material: Material, state: CampaignState) -> Flow:  # noqa: ARG002
+    def evaluation(self, material: Material, state: CampaignState) -> Flow:
         """Make one job that does nothing."""
         end = stand_in_evaluation(state.shards)
         end.update_metadata({

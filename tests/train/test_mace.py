@@ -15,20 +15,17 @@ import pytest
 from ase import Atoms
 from pydantic import ValidationError
 
-from ionloop.document import Blob
 from ionloop.errors import TrainingError
 from ionloop.reference.forcefield import BuckinghamTeacher
 from ionloop.train.mace import (
     TrainingTask,
     arguments,
     committee_calculator,
-    load_model,
-    mace_version,
     predict,
     read_log,
     train_model,
 )
-from ionloop.train.schema import EpochLog, Hyperparameters, Member
+from ionloop.train.schema import EpochLog, Hyperparameters
 
 HYPER = Hyperparameters(
     hidden_irreps="8x0e", num_interactions=1, max_ell=1, correlation=2, radial_mlp=[16],
@@ -223,19 +220,6 @@ def test_one_model_predicts_a_committee_of_one(cold, task):
     energies, forces = predict(committee_calculator([cold[0]]), task.valid[:2])
     assert energies.shape == (2, 1)
     assert forces[0].shape == (1, 18, 3)
-
-
-def test_a_member_is_written_back_whatever_lies_there(cold, tmp_path):
-    blob = Blob.from_file(cold[0])
-    member = Member(
-        index=1, seed=1, generation=0, warm_start=False, n_train=1, n_valid=1, log=[],
-        model_hash=blob.sha256, model_file=blob, hyperparameters=HYPER, wall_s=1.0,
-        mace_version=mace_version(),
-    )  # fmt: skip
-    path = load_model(member, tmp_path)
-    assert path.read_bytes() == cold[0].read_bytes()
-    path.write_bytes(b"half")  # a job was killed here, and runs again in its folder
-    assert load_model(member, tmp_path).read_bytes() == cold[0].read_bytes()
 
 
 # ---------------------------------------------------------------- refused

@@ -34,7 +34,7 @@ def test_it_submits_the_quickstart_and_says_how_to_run_it(
     done = launch()
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    first, _, last = done.stdout.splitlines()
+    first, *_, last = done.stdout.splitlines()
     campaign_id = re.fullmatch(r"submitted (Li3OCl-\S+): \d+ jobs so far", first)[1]
 
     monkeypatch.setattr(sys, "argv", ["ionloop", "status", "--json"])

@@ -9,6 +9,7 @@ import typer
 
 from ionloop.cli import control
 from ionloop.cli.console import out, run_command
+from ionloop.cli.dashboard import dashboard
 from ionloop.cli.database import db_app
 from ionloop.cli.doctor import doctor
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
@@ -26,7 +27,7 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
-for command in (status, control.pause, control.cancel, control.rerun, doctor, work):
+for command in (status, control.pause, control.cancel, control.rerun, doctor, work, dashboard):
     app.command()(command)
 
 CampaignArgument = Annotated[

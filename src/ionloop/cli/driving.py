@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ionloop.cli.console import err, progress, report_end
+from ionloop.paths import inside
 from ionloop.settings import get_settings
 
 if TYPE_CHECKING:
@@ -54,6 +55,6 @@ def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
     from ionloop.report.html import write_report
     from ionloop.store.queries import campaign_record
 
-    path = path or get_settings().home_dir / "reports" / f"{campaign_id}.html"
+    path = path or inside(get_settings().home_dir / "reports", f"{campaign_id}.html", "campaign id")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_report(campaign_record(campaign_id), path)
+    return write_report(campaign_record(campaign_id, numbers=False), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated
 
 import typer
@@ -27,10 +26,8 @@ def work(
     ] = 300.0,
 ) -> None:
     """Run ready jobs here, until none is left or the wall time is over; for batch scripts."""
-    from ionloop.engine.cluster import Plan
+    from ionloop.engine.cluster import Plan, talk
     from ionloop.engine.guard import work as run_worker
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
-    )
+    talk()
     raise typer.Exit(run_worker(Plan(kind, campaign, jobs, idle), get_settings()))

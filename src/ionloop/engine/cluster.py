@@ -114,6 +114,14 @@ class ClusterWorker(Worker):
         return ran
 
 
+def talk() -> None:
+    """Write down what happens, on standard error; FireWorks' loggers would say far more."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", force=True)
+    logging.getLogger().setLevel(logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.INFO)
+
+
 def read_arguments() -> argparse.Namespace:
     """Read what the guard says."""
     parser = argparse.ArgumentParser()
@@ -133,7 +141,7 @@ def main() -> int:
     die_with_parent()
     if os.getppid() != args.parent:  # the guard ended before the line above
         return 1
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    talk()
     # FireWorks reads both from its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
     fireworks_rocket.PING_TIME_SECS = min(60, get_settings().lost_after_s / 10)

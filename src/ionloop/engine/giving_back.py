@@ -8,6 +8,7 @@ firework and the workflow say of the same job; FireWorks writes them in this ord
 - firework and launch have ended, the workflow says it runs: new fireworks that no workflow
   lists are removed, and what the launch says is applied once more.
 - a firework is reserved and has no launch: it is ready again.
+- all is written, and the workflow is still locked.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def settle(lp: LaunchPad, campaign_id: str | None, returned: Returned) -> None:
             described = {**launch, "fw_id": fw["fw_id"], "campaign_id": name}
             give_back(lp, described, returned, certain=launch["lost"]["certain"])
     _free_reserved(lp, campaign_id)
+    _free_locks(lp, campaign_id)
 
 
 def _half_done(
@@ -210,3 +212,14 @@ def _free_reserved(lp: LaunchPad, campaign_id: str | None) -> None:
         "updated_on": {"$lt": long_ago},
     }
     lp.fireworks.update_many(query, {"$set": {"state": "READY"}})
+
+
+def _free_locks(lp: LaunchPad, campaign_id: str | None) -> None:
+    """Free the locks of dead workers: who waits for one in turn finds out that it is stale."""
+    query = {
+        "metadata.campaign_id": campaign_id or {"$exists": True},
+        "locked": {"$exists": True},
+    }
+    for name in lp.workflows.distinct("metadata.campaign_id", query):
+        with locked_workflow(lp, name):
+            pass

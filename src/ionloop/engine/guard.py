@@ -20,7 +20,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from types import FrameType
+
+from fireworks import LaunchPad
 
 from ionloop.engine.cluster import Plan
 from ionloop.engine.identity import identify
@@ -28,7 +31,7 @@ from ionloop.engine.launchpad import launchpad
 from ionloop.engine.lost import return_lost, return_own
 from ionloop.engine.owned import TOLD_TO_END, beat
 from ionloop.engine.slurm import note_end_time
-from ionloop.processes import RUN_MARK, kill_marked
+from ionloop.processes import RUN_MARK, die_with_parent, kill_marked
 from ionloop.reference.runs import seconds_left
 from ionloop.settings import Settings
 from ionloop.store.connection import DATABASE_ERRORS, write_jobflow_config
@@ -37,9 +40,12 @@ logger = logging.getLogger(__name__)
 
 #: Most seconds between two looks at the worker.
 TICK_S = 0.5
-#: Parts of the time after which a silent worker counts as gone: between two heartbeats, until
-#: its job is ended since none reached the database, and between two looks for lost jobs.
-_BEAT, _LEASE, _LOOK = 1 / 20, 1 / 2, 1 / 5
+#: Seconds between two heartbeats, and between two looks for lost jobs, at most; and as parts of
+#: the time after which a silent worker counts as gone.
+_BEAT_S, _LOOK_S = 30.0, 120.0
+_BEAT_PART, _LOOK_PART = 1 / 20, 1 / 5
+#: In this part of it, without a heartbeat that reached the database, the job is ended.
+_LEASE_PART = 1 / 2
 #: How often the worker is replaced before a job of its has ended well.
 MAX_RESTARTS = 3
 #: What the worker gets to end a change of the database, s; SLURM gives 30 s by default.
@@ -65,13 +71,18 @@ class Guard:
         self.plan = plan
         self.settings = settings
         self.folder = folder
-        self.lp = launchpad(settings)
+        self.lp = _brisk_launchpad(settings)
+        lost_s = settings.lost_after_s
+        self.beat_s = min(_BEAT_S, _BEAT_PART * lost_s)
+        self.look_s = min(_LOOK_S, _LOOK_PART * lost_s)
+        self.lease_s = _LEASE_PART * lost_s
         self.stopping = ""
         self.current = 0
         self.failures = 0
         self.last_beat = self.last_look = 0.0
         self.pipe = -1
         self.child: subprocess.Popen[bytes] | None = None
+        self.finder = Thread()
         self.fworker = identify(plan.kind, plan.campaign_id, settings)
         self.mark = f"{self.fworker.name} {os.getpid()}"
         left = seconds_left(None)
@@ -133,6 +144,7 @@ class Guard:
             stdin=subprocess.DEVNULL,
             pass_fds=[writing],
             start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - at once, not after its imports
         )
         os.close(writing)
         self.pipe, self.current = reading, 0
@@ -160,9 +172,9 @@ class Guard:
         if self.current == 0:
             return
         silent_s = _now() - self.last_beat
-        if silent_s > _LEASE * self.settings.lost_after_s:
+        if silent_s > self.lease_s:
             self._replace(f"it hasn't reached the database for {silent_s:.0f} s")
-        elif silent_s > _BEAT * self.settings.lost_after_s:
+        elif silent_s > self.beat_s:
             self._try(self._beat_once)
 
     def _beat_once(self) -> None:
@@ -174,13 +186,18 @@ class Guard:
             self._replace("its job was given to another worker")
 
     def _look(self) -> None:
-        """Look for jobs of lost workers."""
-        if _now() - self.last_look > _LOOK * self.settings.lost_after_s or not self.last_look:
+        """Look for jobs of lost workers, in a thread: it may wait for locks."""
+        due = _now() - self.last_look > self.look_s
+        if (due or not self.last_look) and not self.finder.is_alive():
             self.last_look = _now()
-            try:
-                return_lost(self.lp, self.plan.campaign_id)
-            except Exception:  # what is wrong with other jobs must not end ours
-                logger.exception("the look for lost jobs failed")
+            self.finder = Thread(target=self._find, name="finder", daemon=True)
+            self.finder.start()
+
+    def _find(self) -> None:
+        try:
+            return_lost(self.lp, self.plan.campaign_id)
+        except Exception:  # what is wrong with other jobs must not end ours
+            logger.exception("the look for lost jobs failed")
 
     def _replace(self, why: str) -> None:
         """End the worker, give its job back, and start another one."""
@@ -216,6 +233,16 @@ class Guard:
             change()
         except DATABASE_ERRORS as error:
             logger.warning("the database doesn't answer: %s", type(error).__name__)
+
+
+def _brisk_launchpad(settings: Settings) -> LaunchPad:
+    """Connect to a database for which the guard doesn't wait: it has to look at its worker."""
+    lp = launchpad(settings)
+    patience_ms = int(1000 * min(10.0, _BEAT_PART * settings.lost_after_s))
+    times = {"serverSelectionTimeoutMS": patience_ms, "timeoutMS": 3 * patience_ms}
+    return LaunchPad(
+        host=lp.host, name=lp.name, uri_mode=True, strm_lvl=lp.strm_lvl, mongoclient_kwargs=times
+    )
 
 
 def _now() -> float:

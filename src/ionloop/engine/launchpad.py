@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from fireworks import LaunchPad
+from fireworks import Firework, FWAction, FWorker, LaunchPad
 
-from ionloop.errors import EngineError
+from ionloop.errors import EngineError, UnsafePathError
+from ionloop.paths import is_below
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
 from ionloop.store.indexes import COUNTED
 from ionloop.store.outage import patient
 from ionloop.store.remote_progress import is_remote
+
+logger = logging.getLogger(__name__)
 
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
@@ -24,6 +28,28 @@ class QuietLaunchPad(LaunchPad):
 
     def __repr__(self) -> str:
         return f"LaunchPad({describe(self.host)}, {self.name!r})"
+
+    def checkout_fw(
+        self,
+        fworker: FWorker,
+        launch_dir: str,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Firework | None, int | None]:
+        """Check a job out; one that the database sends out of the work folder has failed."""
+        fw, launch_id = super().checkout_fw(fworker, launch_dir, *args, **kwargs)
+        there, root = fw and fw.spec.get("_launch_dir"), get_settings().work_dir
+        if not there or root is None or is_below(root, there):
+            return fw, launch_id
+        name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
+        why = (
+            f"{name}: job {fw.fw_id}: expected a folder below {root}, got {str(there)[:100]!r}; "
+            "if it is right, set IONLOOP_WORK_DIR to a folder above both"
+        )
+        logger.error(why)
+        stored = {"_exception": {"_stacktrace": why, "_details": None}}
+        self.complete_launch(launch_id, FWAction(stored_data=stored, exit=True), "FIZZLED")
+        return None, None
 
 
 def launchpad(settings: Settings | None = None) -> LaunchPad:

@@ -19,8 +19,10 @@ from ionloop.engine.control import held, release
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.lease import Lease, hold_lease
+from ionloop.engine.lost import return_lost
 from ionloop.engine.recover import recover
 from ionloop.errors import EngineError
+from ionloop.paths import inside
 from ionloop.processes import RUN_MARK, kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import write_jobflow_config
@@ -89,10 +91,11 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     settings = settings or get_settings()
     lp = launchpad(settings)
     workflow_of(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
         _take_up(lp, campaign_id, folder)
+        return_lost(lp, campaign_id)
         recover(lp, campaign_id, folder, rerun_failed=True)
     return status(campaign_id, lp.db)
 
@@ -109,7 +112,7 @@ def _drive(
     log_outages()
     lp = launchpad(settings)
     workflow_of(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         said_plainly(f"ionloop resume {campaign_id}", settings),

@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: A worker of another program, as ``rlaunch``, pings every hour by default; FireWorks waits 4 h.
 FOREIGN_S = 4 * 3600
-#: Part of the time that a worker promised, after which somebody asks SLURM for it.
-_SUSPECT = 6
+#: After so much silence somebody looks whether a worker is gone for sure, s, or after this part
+#: of the silence that is too long.
+_SUSPECT_S, _SUSPECT_PART = 90.0, 1 / 6
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def limit_s(launch: dict[str, Any]) -> float:
 
 
 def _is_suspect(launch: dict[str, Any]) -> bool:
-    return silence_s(launch) > limit_s(launch) / _SUSPECT
+    return silence_s(launch) > min(_SUSPECT_S, _SUSPECT_PART * limit_s(launch))
 
 
 def verdict(launch: dict[str, Any], queue: Queue | None) -> Verdict | None:

@@ -30,6 +30,7 @@ from fireworks import FWAction, LaunchPad
 
 from ionloop.engine.compact import compact
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
+from ionloop.paths import is_below
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
 
 logger = logging.getLogger(__name__)
@@ -128,9 +129,7 @@ def _launches(lp: LaunchPad, fws: list[dict[str, Any]]) -> dict[int, dict[str, A
 
 
 def _is_local(launch: dict[str, Any], runs: Path) -> bool:
-    return launch["fworker"]["name"] == LOCAL_WORKER and Path(launch["launch_dir"]).is_relative_to(
-        runs
-    )
+    return launch["fworker"]["name"] == LOCAL_WORKER and is_below(runs, launch["launch_dir"])
 
 
 def _just_ended(launch: dict[str, Any]) -> bool:

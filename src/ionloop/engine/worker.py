@@ -121,6 +121,7 @@ def main() -> int:
     fireworks_launchpad.SORT_FWS = "FIFO"
     hide_password()
     log_outages()
+    os.environ.setdefault("IONLOOP_WORK_DIR", str(args.folder))
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)
     logger.info("worker %d starts", os.getpid())

@@ -11,6 +11,8 @@ from monty.io import zopen
 from monty.os.path import zpath
 
 from ionloop.frame import Frame
+from ionloop.paths import below
+from ionloop.settings import get_settings
 
 #: What was asked for in a folder; a finished calculation of the same request is kept.
 REQUEST_FILE = "request.json"
@@ -19,6 +21,20 @@ REQUEST_FILE = "request.json"
 def geometry(frame: Frame) -> dict[str, Any]:
     """Return what a calculation depends on: species, positions, cell and charge."""
     return frame.model_dump(mode="json", include={"symbols", "positions", "cell", "charge"})
+
+
+def first_folder(folder: str | None) -> Path:
+    """Return the folder of a job's first launch, as the database has it; None: the working folder.
+
+    Raises
+    ------
+    UnsafePathError
+        If it isn't where this worker's jobs may work, ``IONLOOP_WORK_DIR``.
+    """
+    root = get_settings().work_dir
+    if folder is None or root is None:
+        return Path(folder or Path.cwd())
+    return below(root, folder, "folder of an earlier launch")
 
 
 def read_text(path: Path) -> str | None:

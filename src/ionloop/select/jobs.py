@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from ase.calculators.calculator import Calculator
@@ -22,6 +20,7 @@ from ionloop.select.diversity import choose
 from ionloop.select.fingerprints import labelled_fingerprints
 from ionloop.select.schema import Selection
 from ionloop.train import mace
+from ionloop.train.model_files import model_bytes
 from ionloop.train.schema import Calibration
 
 
@@ -65,9 +64,7 @@ def known_fingerprints(shards: Sequence[str], member: str, mobile_ion: str) -> I
 
 
 def _load(member: str) -> Calculator:
-    with tempfile.TemporaryDirectory() as folder:
-        path = mace.load_model(fetch_outputs([member])[0], Path(folder))
-        return mace.committee_calculator([path])
+    return mace.committee_calculator([model_bytes(fetch_outputs([member])[0])])
 
 
 @job(data=DATA_FIELDS, output_schema=Selection)

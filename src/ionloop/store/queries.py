@@ -35,14 +35,11 @@ def campaign_ids(db: Database[dict[str, Any]] | None = None) -> list[str]:
     db = database() if db is None else db
     # Without a filter and without _id: an index alone answers, no document is read.
     fields = {"metadata.campaign_id": 1, "created_on": 1, "_id": 0}
-    found = [
-        doc
-        for collection in (db.workflows, db[FLOWS])
-        for doc in collection.find({}, fields).sort("created_on", -1)
-        if doc.get("metadata", {}).get("campaign_id")
-    ]
-    found.sort(key=_created, reverse=True)
-    return list(dict.fromkeys(doc["metadata"]["campaign_id"] for doc in found))
+    found = list(db.workflows.find({}, fields).sort("created_on", -1))
+    if remote := list(db[FLOWS].find({}, fields)):
+        found = sorted([*found, *remote], key=_created, reverse=True)
+    ids = (doc.get("metadata", {}).get("campaign_id") for doc in found)
+    return list(dict.fromkeys(one for one in ids if one))
 
 
 def _created(doc: dict[str, Any]) -> datetime:

@@ -26,6 +26,8 @@ from ionloop.processes import RUN_MARK, die_with_parent, kill_marked
 _PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 #: How long the node may take to be idle after the daemons' start, s.
 _PATIENCE_S = 60.0
+#: How long the daemons may take to end, s.
+_STOP_S = 5.0
 #: The node claims these, whatever the machine has: workers of tests wait more than they work.
 _CPUS, _MEMORY_MB = 16, 4000
 #: Files that stand for GPUs: SLURM counts what exists.
@@ -65,8 +67,8 @@ InactiveLimit=0
 SlurmctldTimeout=60
 SlurmdTimeout=120
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=YES:4
-PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP OverSubscribe=YES:4
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
 
 
@@ -249,8 +251,14 @@ def _no_start(folder: Path) -> str:
 
 
 def _stop(slurm: Slurm, daemons: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End jobs and daemons at once: nothing in them is worth a clean end."""
-    kill_marked(str(slurm.folder))
+    """End the jobs at once, then the daemons: they end their helpers."""
+    for job in slurm.jobs():
+        slurm.run("scancel", "--signal=KILL", "--full", str(job))
+    for daemon in reversed(daemons):
+        daemon.terminate()
     for daemon in daemons:
-        daemon.kill()
-        daemon.wait()
+        try:
+            daemon.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from ionloop.train.dataset import (
     split_by_group,
     trained_from,
 )
-from ionloop.train.schema import Calibration, Hyperparameters, Member
+from ionloop.train.model_files import foundation_bytes, model_bytes, private_file
+from ionloop.train.schema import Calibration, Hyperparameters, Member, ModelFile
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ def train_member(  # noqa: PLR0913
     e0s: dict[str, float],
     random_seed: int,
     n_new: int,
-    foundation: str | None = None,
+    foundation: ModelFile | None = None,
 ) -> Member:
     """Train one member, from its predecessor where there is one.
 
@@ -95,9 +97,7 @@ def train_member(  # noqa: PLR0913
     weights = bootstrap_weights(len(train), np.random.default_rng(seed))
     for sample, weight in zip(train, weights, strict=True):
         sample.atoms.info["config_weight"] = float(weight)
-    parent = None if foundation is None else Path(foundation)
-    if previous is not None:
-        parent = mace.load_model(fetch_outputs([previous])[0], Path())
+    start = parent_model(previous, foundation)
     task = mace.TrainingTask(
         train=[sample.atoms for sample in train],
         valid=[sample.atoms for sample in valid],
@@ -105,15 +105,15 @@ def train_member(  # noqa: PLR0913
         r_max=profile.r_max,
         e0s=e0s,
         seed=seed,
-        foundation=parent,
     )
-    path, log = mace.train_model(task, Path("mace"))
+    with nullcontext() if start is None else private_file(start) as parent:
+        path, log = mace.train_model(replace(task, foundation=parent), Path("mace"))
     blob = Blob.from_file(path)
     return Member(
         index=index,
         seed=seed,
         generation=generation,
-        warm_start=parent is not None,
+        warm_start=start is not None,
         n_train=len(train),
         n_valid=len(valid),
         model_hash=blob.sha256,
@@ -123,6 +123,13 @@ def train_member(  # noqa: PLR0913
         mace_version=mace.mace_version(),
         wall_s=time.perf_counter() - begin,
     )
+
+
+def parent_model(previous: str | None, foundation: ModelFile | None) -> bytes | None:
+    """Return the checked model that a training starts from: its predecessor or a user's file."""
+    if previous is not None:
+        return model_bytes(fetch_outputs([previous])[0])
+    return None if foundation is None else foundation_bytes(foundation)
 
 
 @job(data=DATA_FIELDS, output_schema=Calibration)
@@ -138,10 +145,9 @@ def calibrate_committee(
     # Rattles and strains err on another scale than what MD visits.
     seen = [x for x in valid if x.frame.origin not in DISPLACED]
     truth = [*(seen or valid), *out]
+    calculator = mace.committee_calculator([model_bytes(member) for member in members])
     atoms = [sample.atoms for sample in truth]
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [mace.load_model(member, Path(folder)) for member in members]
-        _, forces = mace.predict(mace.committee_calculator(paths), atoms)
+    _, forces = mace.predict(calculator, atoms)
     return calibrate(
         forces,
         [a.arrays["REF_forces"] for a in atoms],

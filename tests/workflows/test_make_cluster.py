@@ -1,0 +1,85 @@
+"""The files of a cluster: filled in, private, and the same kinds of workers as everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from fireworks import FWorker, LaunchPad
+from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
+
+from ionloop.engine.identity import ready_query
+from ionloop.errors import EngineError
+from ionloop.routing import WorkerKind
+
+ROOT = Path(__file__).parents[2]
+
+
+def make(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "workflows/make_cluster.py", str(folder),
+        "--dft-partition", "cpu", "--gpu-partition", "a100", *options,
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_all_is_filled_in_and_private(ionloop_db, ionloop_home, tmp_path):
+    done = make(tmp_path / "c", "--account", "mat-42", "--dft-cores", "8", "--idle", "77")
+    assert done.returncode == 0, done.stderr
+    files = [path for path in (tmp_path / "c").rglob("*") if path.is_file()]
+    assert len(files) == 10
+    for file in files:
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert not re.findall(r"<[A-Z_]+>", file.read_text()), file
+    script = adapter(tmp_path / "c", "dft").get_script_str("/scratch/here")
+    for line in ("--partition=cpu", "--account=mat-42", "--ntasks=8", "--time=24:00:00"):
+        assert f"#SBATCH {line}\n" in script
+    assert script.rstrip().splitlines()[-3].strip() == "exec ionloop work --kind dft --idle 77"
+    script = adapter(tmp_path / "c", "gpu").get_script_str("/scratch/here")
+    for line in ("#SBATCH --partition=a100", "#SBATCH --gres=gpu:1", "IONLOOP_DEVICE=cuda"):
+        assert f"{line}\n" in script
+    pad = LaunchPad.from_file(str(tmp_path / "c" / "my_launchpad.yaml"))
+    assert pad.name == ionloop_db
+    assert pad.fireworks.count_documents({}) == 0
+    environment = (tmp_path / "c" / "environment.sh").read_text()
+    sourced = subprocess.run(["bash", "-n"], input=environment, text=True, check=False)
+    assert sourced.returncode == 0
+
+
+def adapter(folder: Path, kind: str) -> CommonAdapter:
+    return CommonAdapter.from_file(str(folder / kind / "my_qadapter.yaml"))
+
+
+def test_without_an_account_no_line_names_one(ionloop_db, ionloop_home, tmp_path):
+    assert make(tmp_path / "c").returncode == 0
+    assert "account" not in yaml.safe_load((tmp_path / "c/light/my_qadapter.yaml").read_text())
+
+
+def test_repeating_it_overwrites(ionloop_db, ionloop_home, tmp_path):
+    assert make(tmp_path / "c").returncode == 0
+    done = make(tmp_path / "c", "--light-partition", "small")
+    assert done.returncode == 0, done.stderr
+    assert "queue: small" in (tmp_path / "c/light/my_qadapter.yaml").read_text()
+
+
+@pytest.mark.parametrize("kind", list(WorkerKind))
+def test_the_launcher_asks_for_the_jobs_that_the_worker_runs(kind):
+    file = ROOT / "workflows" / "fireworks" / kind / "my_fworker.yaml"
+    asked = json.loads(FWorker.from_file(str(file)).to_dict()["query"])
+    own = ready_query(kind, None)
+    assert own.pop("spec.campaign_id") == {"$exists": True}
+    assert asked == own
+
+
+def test_a_placeholder_without_a_value_is_an_error(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "workflows"))
+    from make_cluster import fill
+
+    assert fill("a: <A>\nb: <B>\nc", {"A": "1", "B": ""}) == "a: 1\nc\n"
+    with pytest.raises(EngineError, match="NEW"):
+        fill("a: <NEW>", {})
