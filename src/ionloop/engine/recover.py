@@ -136,7 +136,8 @@ def _just_ended(launch: dict[str, Any]) -> bool:
         return False
     ended = launch["time_end"]
     ended = datetime.fromisoformat(ended) if isinstance(ended, str) else ended
-    return (datetime.now(UTC).replace(tzinfo=None) - ended).total_seconds() < _LOCK_PATIENCE_S
+    ended = ended if ended.tzinfo else ended.replace(tzinfo=UTC)
+    return (datetime.now(UTC) - ended).total_seconds() < _LOCK_PATIENCE_S
 
 
 def _unlock(lp: LaunchPad, campaign_id: str, *, patient: bool) -> None:

@@ -345,12 +345,16 @@ def test_a_batch_system_that_doesnt_answer_is_told(scene, monkeypatch, tmp_path)
         ("_fw_name: CommonAdapter\n", ""),
         ("rocket_launch: [\n", "while parsing"),
         ("just words\n", "no _fw_name"),
+        ("_fw_name: CommonAdapter\nqueue: <DFT_PARTITION>  # x\n", "<DFT_PARTITION> isn't filled"),
+        ("# what stands in <> or <X>\n_fw_name: CommonAdapter\n", ""),
     ],
 )
 def test_a_queue_adapter_is_read(scene, tmp_path, monkeypatch, text, wrong):
     monkeypatch.chdir(tmp_path)
     assert "none in" in queue.adapters(scene).detail
-    (tmp_path / "my_qadapter.yaml").write_text(text)
+    monkeypatch.setenv("JOBFLOW_CONFIG_FILE", str(tmp_path / "cluster" / "jobflow.yaml"))
+    (tmp_path / "cluster" / "dft").mkdir(parents=True)
+    (tmp_path / "cluster" / "dft" / "my_qadapter.yaml").write_text(text)
     found = queue.adapters(scene)
     assert found.ok is not bool(wrong)
     assert wrong in found.detail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -12,8 +13,10 @@ import yaml
 
 from ionloop.engine.doctor.check import Found, Probe, Scene, ask
 
-#: Where FireWorks looks for a queue adapter, and ours for those of each kind of worker.
-_PATTERN = "*qadapter*.y*ml"
+#: Names of queue adapters: FireWorks' own, and below a cluster's folder one a kind of worker.
+_PATTERNS = ("*qadapter*.y*ml", "*/*qadapter*.y*ml")
+#: What stands in a template until someone fills it in.
+_PLACEHOLDER = re.compile(r"<[A-Z_]+>")
 
 
 def commands(_: Scene) -> Found:
@@ -62,15 +65,15 @@ def queued(_: Scene) -> Found:
 def adapters(scene: Scene) -> Found:
     """Whether the files are there that tell FireWorks how to ask for workers."""
     folders = [Path.cwd(), scene.settings.home_dir, Path("~/.fireworks").expanduser()]
-    if config := os.environ.get("FW_CONFIG_FILE"):
-        folders.append(Path(config).expanduser().parent)
-    files = sorted({file for folder in folders for file in folder.glob(_PATTERN)})
+    named = [os.environ.get(name) for name in ("FW_CONFIG_FILE", "JOBFLOW_CONFIG_FILE")]
+    folders += [Path(config).expanduser().parent for config in named if config]
+    files = sorted({file for folder in folders for p in _PATTERNS for file in folder.glob(p)})
     if not files:
         looked = ", ".join(str(folder) for folder in folders)
-        mend = "only a cluster needs one: copy it from workflows/ and put your account into it"
+        mend = "only a cluster needs them: workflows/make_cluster.py writes them into a folder"
         return Found(ok=False, detail=f"none in {looked}", mend=mend)
     bad = [f"{file}: {why}" for file in files if (why := _broken(file))]
-    mend = "mend the file: YAML with `_fw_name: CommonAdapter`, as the template in workflows/"
+    mend = "write it anew by workflows/make_cluster.py, or mend it: YAML with `_fw_name`"
     if bad:
         return Found(ok=False, detail="; ".join(bad), mend=mend)
     return Found(ok=True, detail=", ".join(str(file) for file in files))
@@ -78,12 +81,14 @@ def adapters(scene: Scene) -> Found:
 
 def _broken(file: Path) -> str:
     try:
-        found = yaml.safe_load(file.read_text())
+        text = file.read_text()
+        found = yaml.safe_load(text)
     except (OSError, yaml.YAMLError) as error:
         return " ".join(str(error).split())
     if not isinstance(found, dict) or not {"_fw_name", "_fw_q_type"} & set(found):
         return "no _fw_name or _fw_q_type in it"
-    return ""
+    left = _PLACEHOLDER.search("\n".join(line.partition("#")[0] for line in text.splitlines()))
+    return f"{left[0]} isn't filled in" if left else ""
 
 
 PROBES = [
