@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import uvicorn
 
@@ -40,8 +41,8 @@ def serve(
     StoreError
         If the database can't be reached.
     """
-    app = create_app(Source(), [*_OWN, host, *names])
-    with _listen(host, port) as listener:
+    with closing(Source()) as source, _listen(host, port) as listener:
+        app = create_app(source, [*_OWN, host, *names])
         config = uvicorn.Config(
             app,
             log_config=None,
