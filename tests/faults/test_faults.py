@@ -17,8 +17,7 @@ from fault_trials.table import line, markdown, write
 
 #: A seed, kinds of fault and worker processes; together they have every kind.
 SHORT = [
-    (0, ("worker_kill", "duplicate_finish"), 2),
-    (1, ("launcher_kill",), 2),
+    (0, ("worker_kill", "duplicate_finish", "launcher_kill"), 2),
     (2, ("launcher_kill_workers_left",), 2),
     (3, ("mongod_kill", "second_launcher"), 2),
     (4, ("worker_term", "launcher_term"), 1),
@@ -30,7 +29,7 @@ SHORT = [
     (10, ("database_lost",), 1),
 ]
 #: How long the connection is dropped or held, s.
-SHORT_DROP_S, LONG_DROP_S = 3.0, 30.0
+SHORT_DROP_S, LONG_DROP_S = 2.0, 30.0
 
 
 @pytest.fixture(scope="module")

@@ -205,6 +205,8 @@ def _rerun(lp: LaunchPad, fw_id: int, launch_id: int | None) -> None:
     if recovery and Path(recovery["_prev_dir"]).is_dir():
         lp.rerun_fw(fw_id, recover_launch="last", recover_mode="prev_dir")
     else:
+        if recovery:  # or FireWorks would make the folder anew, wherever it was
+            lp.fireworks.update_one({"fw_id": fw_id}, {"$unset": {"spec._launch_dir": ""}})
         lp.rerun_fw(fw_id)
 
 

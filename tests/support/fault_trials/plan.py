@@ -73,6 +73,7 @@ def plan_of(
     about equally often.
     """
     rng = random.Random(seed)
+    chosen = None
     if kinds is None:
         chosen = [KINDS[seed % len(KINDS)]]
         while len(chosen) < 3 and rng.random() < 0.35:
@@ -81,7 +82,9 @@ def plan_of(
                 chosen.append(more)
         rng.shuffle(chosen)
         kinds = tuple(chosen)
-    begun = sorted(rng.randint(0, generations * LABELS) for _ in kinds)
+    # Chosen kinds come early, since each of them has to come in time.
+    latest = generations * LABELS // (2 if chosen is None else 1)
+    begun = sorted(rng.randint(0, latest) for _ in kinds)
     moments = [Moment(n, rng.uniform(0, 0.3)) for n in begun]
     workers = workers or rng.choice([1, 2, 2, 3])
     return Plan(seed, tuple(zip(kinds, moments, strict=True)), generations, workers)

@@ -10,7 +10,7 @@ from pathlib import Path
 from fault_trials.plan import KINDS
 from fault_trials.trial import Outcome
 
-HEAD = ("fault", "trials", "alone", "others too", "nothing lost", "resumes", "labels cut", "wall s")
+HEAD = ("fault", "trials", "with others", "as it must", "resumes", "labels cut", "paid twice", "s")
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[tuple]:
@@ -20,17 +20,16 @@ def rows(outcomes: Sequence[Outcome]) -> list[tuple]:
         ours = [o for o in outcomes if kind in o.done]
         if not ours:
             continue
-        alone = sum(len(o.done) == 1 for o in ours)
         mean_s = sum(o.wall_s for o in ours) / len(ours)
         table.append(
             (
                 kind.replace("_", " "),
                 len(ours),
-                alone,
-                len(ours) - alone,
+                sum(len(o.done) > 1 for o in ours),
                 sum(o.survived for o in ours),
                 sum(o.resumes for o in ours),
                 sum(o.cut for o in ours),
+                sum(o.paid_twice for o in ours),
                 f"{mean_s:.1f}",
             )
         )
@@ -44,7 +43,9 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
     good = sum(o.survived for o in outcomes)
     faults = sum(len(o.done) for o in outcomes)
     bad = len(outcomes) - good
-    lines += ["", f"{len(outcomes)} trials, {faults} faults: {good} as they must, {bad} not."]
+    missed = sum(len(o.missed) for o in outcomes)
+    end = f"{len(outcomes)} trials: {good} ended as they must, {bad} not."
+    lines += ["", f"{end} {faults} faults came in time, {missed} too late to matter."]
     return "\n".join(lines) + "\n"
 
 
@@ -57,7 +58,7 @@ def write(outcomes: Sequence[Outcome], folder: Path) -> None:
 
 def line(outcome: Outcome) -> str:
     """Say in a line what became of a trial."""
-    done = "+".join(outcome.done) or "nothing"
+    done = "+".join([*outcome.done, *(f"({kind})" for kind in outcome.missed)]) or "nothing"
     verdict = "ok" if outcome.survived else "VIOLATED: " + "; ".join(outcome.violations)
     return (
         f"seed {outcome.plan.seed:4d}  {outcome.wall_s:5.1f} s  {outcome.resumes} resumes  "

@@ -44,6 +44,8 @@ class Outcome:
 
     plan: Plan
     done: list[str] = field(default_factory=list)
+    #: Faults that came too late to matter, for example to a disk that nobody needed any more.
+    missed: list[str] = field(default_factory=list)
     resumes: int = 0
     wall_s: float = 0.0
     paid_twice: int = 0
@@ -120,8 +122,12 @@ class Trial:
             "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")]),
             "IONLOOP_MIN_FREE_MB": str(self.rng.choice([0, 1])),
         }
+        if (
+            "machine_lost" in self.plan.kinds
+        ):  # as its jobs would be told to: docs/reference/faults.md
+            self.env["IONLOOP_WORK_DIR"] = str(self.folder)
         if "database_lost" in self.plan.kinds:
-            self.env["IONLOOP_DB_PATIENCE_S"] = "8"
+            self.env["IONLOOP_DB_PATIENCE_S"] = "6"
         # Launchers come by the proxy; this process looks directly.
         here = {**self.env, "IONLOOP_DB_URI": self.server.uri}
         stack.enter_context(environment(here))
@@ -132,10 +138,12 @@ class Trial:
         submit(engine_jobs.generation_flow(0, *work), self.campaign)
         self.resume()
         for kind, moment in self.plan.faults:
-            if self.wait_until(lambda n=moment.begun: self.begun() >= n):
+            if not self.wait_until(lambda n=moment.begun: self.begun() >= n):
+                self.outcome.missed.append(kind)
+            else:
                 time.sleep(moment.delay_s)
-                getattr(faults, kind)(self)
-                self.outcome.done.append(kind)
+                effective = getattr(faults, kind)(self)
+                (self.outcome.done if effective else self.outcome.missed).append(kind)
         while not self.wait_for_end():
             self.resume()
 
