@@ -28,6 +28,10 @@ def kill(pid: int, sig: signal.Signals = signal.SIGKILL) -> None:
         os.kill(pid, sig)
 
 
+#: What a worker elsewhere gets to check a job out, s.
+CHECK_OUT_S = 10.0
+
+
 # ---------------------------------------------------------------- processes
 
 
@@ -223,7 +227,8 @@ def _suspended_at_work(trial: Trial, worker: subprocess.Popen, there: Path) -> d
                 held = _go_on(held)
         trial.wait((there.parents[1] / "ready").exists)
         (there.parents[1] / "go").touch()
-        while lp.fireworks.find_one({**ready, "state": {"$in": ["READY", "RUNNING"]}}):
+        end = time.monotonic() + CHECK_OUT_S  # those suspended may hold all that could become ready
+        while time.monotonic() < end:
             launch = lp.launches.find_one(at_work)
             if launch and _stop([worker.pid], is_locked):
                 if lp.launches.find_one({**at_work, "launch_id": launch["launch_id"]}):
