@@ -16,8 +16,7 @@ from bson.raw_bson import RawBSONDocument
 
 from ionloop import cli
 from ionloop.engine.launchpad import launchpad
-from ionloop.errors import StoreError
-from ionloop.settings import Settings, get_settings
+from ionloop.settings import get_settings
 from ionloop.store.connection import database_uri, hide_password, job_store
 from ionloop.testing import environment
 
@@ -27,7 +26,7 @@ CORE = "Kanarienvogel17"
 PASSWORD = f"a@/{CORE}:%b"
 WRONG = f"c@/{CORE}:%d"
 #: Files that must hold it.
-KEEPERS = {"jobflow.yaml", "db_uri"}
+KEEPERS = {"jobflow.yaml", "db_password"}
 
 
 def forms() -> list[bytes]:
@@ -179,12 +178,12 @@ def test_a_launch_pad_prints_no_password(ionloop_db):
 
 
 def test_a_worker_hides_the_password_from_what_it_starts(ionloop_home):
-    with environment({"IONLOOP_DB_URI": SECRET, "IONLOOP_DB_URI_FILE": None}):
+    with environment({"IONLOOP_DB_URI": SECRET, "IONLOOP_DB_PASSWORD_FILE": None}):
         before = database_uri()
         hide_password()
         assert CORE not in str(os.environ)
         assert database_uri() == before
-        keeper = Path(os.environ["IONLOOP_DB_URI_FILE"])
+        keeper = Path(os.environ["IONLOOP_DB_PASSWORD_FILE"])
         assert stat.S_IMODE(keeper.stat().st_mode) == 0o600
         hide_password()  # a worker's worker
         assert database_uri() == before
@@ -193,16 +192,4 @@ def test_a_worker_hides_the_password_from_what_it_starts(ionloop_home):
 def test_without_a_uri_there_is_nothing_to_hide(ionloop_home):
     hide_password()
     assert not ionloop_home.exists()
-    assert get_settings().db_uri_file is None
-
-
-@pytest.mark.parametrize(("mode", "text"), [(0o644, SECRET), (0o620, SECRET), (0o600, "")])
-def test_a_file_of_a_uri_that_others_see_is_refused(ionloop_home, tmp_path, mode, text):
-    path = tmp_path / "uri"
-    path.write_text(text)
-    path.chmod(mode)
-    with environment({"IONLOOP_DB_URI_FILE": None}), pytest.raises(StoreError, match="600") as e:
-        Settings(db_uri_file=path)
-    assert CORE not in str(e.value)
-    with pytest.raises(StoreError, match="FileNotFoundError"):
-        Settings(db_uri_file=tmp_path / "none")
+    assert get_settings().db_password_file is None

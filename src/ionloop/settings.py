@@ -7,15 +7,9 @@ is seen; each field can be set by ``IONLOOP_<NAME>``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from ionloop.errors import StoreError
-
-#: Permission bits of others than the owner.
-_OTHERS = 0o077
 
 
 class Settings(BaseSettings):
@@ -32,9 +26,6 @@ class Settings(BaseSettings):
         None,
         repr=False,  # it may hold a password
         description="MongoDB URI; None: the local mongod that `ionloop db start` runs.",
-    )
-    db_uri_file: Path | None = Field(
-        None, description="Private file (chmod 600) with the MongoDB URI, where `db_uri` isn't set."
     )
     db_password_file: Path | None = Field(
         None, description="File with the password of the user that `db_uri` names; chmod 600."
@@ -82,39 +73,10 @@ class Settings(BaseSettings):
     )
     device: str = Field("cpu", description="torch device of training and MD: cpu or cuda.")
 
-    @model_validator(mode="after")
-    def _read_uri(self) -> Self:
-        """Take the URI out of its file."""
-        if self.db_uri is None and self.db_uri_file is not None:
-            self.db_uri = _private_line(self.db_uri_file.expanduser())
-        return self
-
     @property
     def home_dir(self) -> Path:
         """The home folder, expanded."""
         return self.home.expanduser().resolve()
-
-
-def _private_line(path: Path) -> str:
-    """Read a file that only its owner may read.
-
-    Raises
-    ------
-    StoreError
-        If it isn't there, is empty, or others may read or change it.
-    """
-    try:
-        text, mode = path.read_text(encoding="utf-8").strip(), path.stat().st_mode
-    except (OSError, ValueError) as error:
-        msg = f"IONLOOP_DB_URI_FILE: expected a file with one line, got {type(error).__name__}"
-        msg += f" from {path}; write it, or mend the path"
-        raise StoreError(msg) from None  # a decoding error would quote the file
-    if mode & _OTHERS or not text:
-        got = "one that others may read or change" if text else "an empty one"
-        msg = f"IONLOOP_DB_URI_FILE: expected a private file with one line, got {got}"
-        msg += f"; chmod 600 {path}"
-        raise StoreError(msg)
-    return text
 
 
 def get_settings() -> Settings:

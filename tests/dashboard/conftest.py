@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 from dashboard_browser import browser_of
 from made_record import make_record
@@ -38,17 +41,20 @@ def campaigns(mongod_uri, tmp_path_factory):
 
 
 @pytest.fixture
-def source(campaigns) -> Source:
-    return Source()
+def source(campaigns) -> Iterator[Source]:
+    with closing(Source()) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def browser(campaigns) -> TestClient:
-    return browser_of(Source())
+def browser(campaigns) -> Iterator[TestClient]:
+    with closing(Source()) as made:
+        yield browser_of(made)
 
 
 @pytest.fixture
-def own_browser(ionloop_db) -> TestClient:
+def own_browser(ionloop_db) -> Iterator[TestClient]:
     """For tests that change what the database holds."""
     fill_database()
-    return browser_of(Source())
+    with closing(Source()) as made:
+        yield browser_of(made)

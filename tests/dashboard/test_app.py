@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from html.parser import HTMLParser
 
 import pytest
@@ -238,6 +239,6 @@ def test_a_report_is_made_once_while_nothing_changes(source, monkeypatch):
 def test_only_so_many_values_are_kept(campaigns, monkeypatch):
     monkeypatch.setattr("ionloop.dashboard.source.render", lambda r: r.campaign_id)
     monkeypatch.setattr("ionloop.dashboard.source._REPORTS", 1)
-    source = Source()
-    assert [source.report(one) for one in ("done", "busy", "done")] == ["done", "busy", "done"]
-    assert list(source._reports._values) == ["done"]
+    with closing(Source()) as source:
+        assert [source.report(one) for one in ("done", "busy", "done")] == ["done", "busy", "done"]
+        assert list(source._reports._values) == ["done"]

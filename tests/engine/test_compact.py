@@ -114,7 +114,7 @@ def test_a_kill_within_a_compaction_loses_nothing(jobs, folder, tmp_path, point,
     listed = [n for workflow in lp.workflows.find() for n in workflow["nodes"]]
     assert set(listed) == set(lp.fireworks.distinct("fw_id"))
     assert (len(listed) > len(set(listed))) == (point == "archive written")
-    assert recover(lp, "c", folder, rerun_failed=True).deleted == 0
+    assert recover(lp, "c", rerun_failed=True).deleted == 0
     assert in_one_document_each()
     Worker(lp, "c", folder).run()
     assert in_one_document_each()
@@ -183,7 +183,7 @@ def test_a_borne_failure_in_an_archive_neither_counts_nor_runs_again(ionloop_db,
     found = status("c")
     assert (found.state, found.failures) == ("finished", [])
     assert [failure.fw_id for failure in found.tolerated] == [2]
-    report = recover(lp, "c", ionloop_home, rerun_failed=True)
+    report = recover(lp, "c", rerun_failed=True)
     assert (report.rerun, report.deleted) == ([], 0)
     assert resume("c", workers=1).state == "finished"
 

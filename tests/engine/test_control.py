@@ -218,7 +218,7 @@ def test_a_release_that_was_killed_is_done_by_the_next(camp, tmp_path, runs, els
     if held(lp, "c"):
         release(lp, "c")
     with warnings.catch_warnings():
-        recover(lp, "c", runs, rerun_failed=True)
+        recover(lp, "c", rerun_failed=True)
     camp.run_here(runs)
     assert status("c").state == "finished"
     assert each_once(camp, tmp_path, 1)

@@ -66,7 +66,7 @@ def batches(folder: Path, campaign_id: str) -> None:
     assert status(campaign_id).state == "paused"
     for name in "deg":
         (folder / name).unlink()
-    assert len(recover(lp, campaign_id, runs, rerun_failed=True).rerun) == 3
+    assert len(recover(lp, campaign_id, rerun_failed=True).rerun) == 3
     Worker(lp, campaign_id, runs).run()
     refused = [x for one in stored_shards(campaign_id) for x in one.shard.quarantined]
     readmit_labels(campaign_id, [refused[0].frame_hash], "believed")

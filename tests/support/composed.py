@@ -6,6 +6,7 @@ ours may listen on more than loopback here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -137,12 +138,15 @@ def composed() -> Iterator[Composed]:
     """Run a fresh one in memory, not initialised yet."""
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="ionloop-composed-", dir=place))
+    # Named and held as ionloop.testing does, which removes what killed tests left.
+    folder = Path(tempfile.mkdtemp(prefix="ionloop-mongod-", dir=place))
     try:
         one = Composed(folder, free_port())
         done = make_secrets(one.secrets)
         assert done.returncode == 0, done.stderr
-        with running(one):
-            yield one
+        with (folder / "held").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with running(one):
+                yield one
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,6 +21,7 @@ from ionloop.train.mace import (
     TrainingTask,
     arguments,
     committee_calculator,
+    drop_half_written,
     predict,
     read_log,
     train_model,
@@ -300,3 +301,24 @@ def test_a_log_of_two_launches_has_each_epoch_once(tmp_path):
     assert [(x.epoch, x.loss) for x in found] == [(-1, 9.0), (0, 8.0), (1, 6.9), (2, 5.5), (3, 5.0)]
     assert found[0].rmse_forces == pytest.approx(0.9)
     assert found[0].rmse_energy is None
+
+
+def test_a_line_that_a_kill_cut_is_left_out(tmp_path):
+    line = json.dumps({"mode": "eval", "epoch": 0, "loss": 1.0})
+    cut = '{"mode": "ev'
+    (tmp_path / "m_train.txt").write_text(f"{line}\n{cut}{line}\n{line.replace('0,', '1,')}\n{cut}")
+    assert [entry.epoch for entry in read_log(tmp_path)] == [0, 1]
+
+
+def test_a_checkpoint_that_a_kill_cut_is_removed(tmp_path):
+    """MACE deletes the last one and writes the next in place; then it would read the cut one."""
+    import torch
+
+    torch.save({"model": torch.zeros(1000)}, tmp_path / "a_epoch-1.pt")
+    whole = (tmp_path / "a_epoch-1.pt").read_bytes()
+    for n in (0, 10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a_epoch-2.pt").write_bytes(whole[:n])
+        assert drop_half_written(tmp_path) == ["a_epoch-2.pt"], n
+    assert drop_half_written(tmp_path) == []
+    assert drop_half_written(tmp_path / "none") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a_epoch-1.pt"]

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import uvicorn
 
@@ -40,8 +41,8 @@ def serve(
     StoreError
         If the database can't be reached.
     """
-    app = create_app(Source(), [*_OWN, host, *names])
-    with _listen(host, port) as listener:
+    with closing(Source()) as source, _listen(host, port) as listener:
+        app = create_app(source, [*_OWN, host, *names])
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -69,7 +70,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         # create_server writes the address into strerror; a name that isn't known has no errno.
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         msg = f"expected to listen on {host}:{port}, got: {why}; choose another --port or --host"
         raise DashboardError(msg) from error
 

@@ -72,9 +72,15 @@ class Source:
         self.settings = settings or get_settings()
         self.db = database(self.settings)
         self.store = job_store(self.settings)
+        self.store.connect()
         self._statuses: Kept[CampaignStatus] = Kept(256, _FRESH_S)
         self._views: Kept[View] = Kept(32, _FRESH_S)
         self._reports: Kept[str] = Kept(_REPORTS, float("inf"))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.store.close()
+        self.db.client.close()
 
     def version(self) -> str:
         """Ask the server for its version: it is alive."""

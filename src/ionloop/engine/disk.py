@@ -16,7 +16,8 @@ from ionloop.settings import Settings
 DISK_FULL = 28
 #: What is written to find a quota, which the free space of a disk doesn't tell, bytes.
 _PROBE = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: No space, a quota, a limit of the shell or batch system on the size of files.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def lack_of_room(folder: Path, settings: Settings, *, probe: bool = False) -> str | None:
@@ -42,7 +43,7 @@ def lack_of_room(folder: Path, settings: Settings, *, probe: bool = False) -> st
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        return f"expected to write into {folder}, got: {error.strerror} (a quota?)"
+        return f"expected to write into {folder}, got: {error.strerror}"
     return None
 
 

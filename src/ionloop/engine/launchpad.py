@@ -52,11 +52,31 @@ class QuietLaunchPad(LaunchPad):
         return None, None
 
 
-def launchpad(settings: Settings | None = None) -> LaunchPad:
-    """Connect FireWorks to ionloop's database; start its counters if they are new."""
+def launchpad(settings: Settings | None = None, *, patience_s: float | None = None) -> LaunchPad:
+    """Connect FireWorks to ionloop's database; start its counters if they are new.
+
+    Parameters
+    ----------
+    settings
+        Settings of this machine.
+    patience_s
+        How long to wait for a database that is away, s; None takes the settings' for jobs.
+    """
     settings = settings or get_settings()
-    uri = patient(database_uri(settings), settings)
-    lp = QuietLaunchPad(host=uri, name=settings.db_name, uri_mode=True, strm_lvl="WARNING")
+    uri = database_uri(settings)
+    times: dict[str, Any] = {}
+    if patience_s is None:
+        uri = patient(uri, settings)
+    else:
+        patience_ms = int(1000 * patience_s)
+        times = {"serverSelectionTimeoutMS": patience_ms, "timeoutMS": 3 * patience_ms}
+    lp = QuietLaunchPad(
+        host=uri,
+        name=settings.db_name,
+        uri_mode=True,
+        strm_lvl="WARNING",
+        mongoclient_kwargs=times,
+    )
     if lp.fw_id_assigner.find_one() is None:
         counters = {"next_fw_id": 1, "next_launch_id": 1}
         lp.fw_id_assigner.update_one({"_id": -1}, {"$setOnInsert": counters}, upsert=True)

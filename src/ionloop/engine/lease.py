@@ -21,7 +21,9 @@ from ionloop.store.leases import Holder
 logger = logging.getLogger(__name__)
 
 #: Seconds between two heartbeats.
-BEAT_S = 5.0
+BEAT_S = 2.0
+#: Least silence after which a launcher counts as gone, s.
+_LEAST_SILENCE_S = 30.0
 
 
 class Lease:
@@ -86,7 +88,8 @@ def hold_lease(
     """
     with _run_lock(folder / "lock", campaign_id):
         me = Holder.me(settings.home_dir)
-        certain = leases.take(lp.db, campaign_id, me, settings.db_patience_s, by_force=take_over)
+        silence_s = max(settings.db_patience_s, _LEAST_SILENCE_S)
+        certain = leases.take(lp.db, campaign_id, me, silence_s, by_force=take_over)
         lease = Lease(lp.db, campaign_id, me)
         lease.start()
         try:

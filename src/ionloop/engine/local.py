@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -20,13 +21,13 @@ from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.lease import Lease, hold_lease
 from ionloop.engine.lost import return_lost
-from ionloop.engine.recover import recover
+from ionloop.engine.recover import Recovery, recover
 from ionloop.errors import EngineError
 from ionloop.paths import inside
 from ionloop.processes import RUN_MARK, kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import write_jobflow_config
-from ionloop.store.outage import log_outages, said_plainly
+from ionloop.store.outage import log_outages, repeated, said_plainly
 from ionloop.store.queries import status
 from ionloop.store.schema import CampaignStatus
 
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 WATCH_S = 0.1
 #: Seconds between two counts of the jobs.
 STATUS_S = 0.5
+#: What workers get to end by themselves when nothing is left to run, s.
+LAST_S = 5.0
 #: How often a job's workers may die before the run gives up.
 MAX_RESTARTS = 3
 #: What jobs of a cancelled campaign get to end by themselves, s.
@@ -94,9 +97,9 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
-        _take_up(lp, campaign_id, folder)
+        _take_up(lp, campaign_id, settings)
         return_lost(lp, campaign_id)
-        recover(lp, campaign_id, folder, rerun_failed=True)
+        _put_in_order(lp, campaign_id, settings, rerun_failed=True)
     return status(campaign_id, lp.db)
 
 
@@ -121,8 +124,8 @@ def _drive(
         crew = Crew(campaign_id, workers or settings.workers, folder, settings)
         crew.kill()  # what a killed run left behind
         if rerun_failed:
-            _take_up(lp, campaign_id, folder)
-        recover(lp, campaign_id, folder, rerun_failed=rerun_failed)
+            _take_up(lp, campaign_id, settings)
+        _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:
             _keep_running(lp, crew, lease, watch)
         finally:
@@ -133,10 +136,10 @@ def _drive(
     return final
 
 
-def _take_up(lp: LaunchPad, campaign_id: str, folder: Path) -> None:
+def _take_up(lp: LaunchPad, campaign_id: str, settings: Settings) -> None:
     """Let a campaign go on that was paused or cancelled."""
     if held(lp, campaign_id):
-        recover(lp, campaign_id, folder, rerun_failed=False)  # frees a dead worker's lock
+        _put_in_order(lp, campaign_id, settings, rerun_failed=False)  # frees a dead worker's lock
         release(lp, campaign_id)
 
 
@@ -150,13 +153,12 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
             require_room(crew.folder, crew.campaign_id, crew.settings)
             crew.start()
         if crew.without_room():
-            crew.finish(lease)
-            require_room(crew.folder, crew.campaign_id, crew.settings)
-            _raise_full(crew)
+            crew.stop(math.inf, lease)
+            _say_full(crew)
         elif crew.dead():
             crew.kill()
             logger.warning("a worker died; its job is run again")
-            report = recover(lp, crew.campaign_id, crew.folder, rerun_failed=False)
+            report = _put_in_order(lp, crew.campaign_id, crew.settings, rerun_failed=False)
             _count(deaths, report.rerun, crew)
         elif crew.all_ended():
             crew.kill()
@@ -164,6 +166,16 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
             watch(status(crew.campaign_id, lp.db))
             next_status = time.monotonic() + STATUS_S
         time.sleep(WATCH_S)
+    crew.stop(LAST_S)  # a job that found no room says so by its worker's status
+    if crew.without_room():
+        _say_full(crew)
+
+
+def _put_in_order(
+    lp: LaunchPad, campaign_id: str, settings: Settings, *, rerun_failed: bool
+) -> Recovery:
+    """Recover a campaign; all of it may be done twice, and is where the database was away."""
+    return repeated(lambda: recover(lp, campaign_id, rerun_failed=rerun_failed), settings)
 
 
 def _count(deaths: Counter[int | None], running: list[int], crew: Crew) -> None:
@@ -183,7 +195,15 @@ def _count(deaths: Counter[int | None], running: list[int], crew: Crew) -> None:
         raise EngineError(msg)
 
 
-def _raise_full(crew: Crew) -> None:
+def _say_full(crew: Crew) -> None:
+    """Say that there is no room for jobs, or that there was none.
+
+    Raises
+    ------
+    EngineError
+        In any case.
+    """
+    require_room(crew.folder, crew.campaign_id, crew.settings)
     msg = (
         f"a job found the disk of {crew.folder} full, though it has room now; look what else "
         f"writes there, then `ionloop resume {crew.campaign_id}`"
@@ -248,25 +268,19 @@ class Crew:
         """Whether a worker ended since its disk is full."""
         return any(process.poll() == DISK_FULL for process in self.processes)
 
-    def finish(self, lease: Lease) -> None:
-        """Let the workers end the jobs that they run."""
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
-        while not self.all_ended():
-            lease.check()
-            time.sleep(WATCH_S)
-
     def all_ended(self) -> bool:
         """Whether no worker runs."""
         return all(process.poll() is not None for process in self.processes)
 
-    def stop(self, patience_s: float) -> None:
+    def stop(self, patience_s: float, lease: Lease | None = None) -> None:
         """Ask the workers to end after the jobs that they run, and give them some time."""
         for process in self.processes:
-            process.terminate()
+            if process.poll() is None:
+                process.terminate()
         end = time.monotonic() + patience_s
         while not self.all_ended() and time.monotonic() < end:
+            if lease is not None:
+                lease.check()
             time.sleep(WATCH_S)
 
     def kill(self) -> None:

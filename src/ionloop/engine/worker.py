@@ -93,13 +93,14 @@ class Worker:
         here = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=self.folder))
         os.chdir(here)
         try:
-            return bool(Rocket(self.lp, self.fworker, None).run())
+            ran = bool(Rocket(self.lp, self.fworker, None).run())
+            if failed_for_room(self.lp, list(self.lp.backup_launch_data)):
+                self.full = self.stopping = True
+            return ran
         finally:
             os.chdir(self.folder)
             if here.exists() and not any(here.iterdir()):
                 here.rmdir()
-            if failed_for_room(self.lp, list(self.lp.backup_launch_data)):
-                self.full = self.stopping = True
             # FireWorks keeps a copy of each launch for ever.
             self.lp.backup_launch_data.clear()
             self.lp.backup_fw_data.clear()
@@ -125,7 +126,14 @@ def main() -> int:
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)
     logger.info("worker %d starts", os.getpid())
-    logger.info("worker %d ends after %d jobs", os.getpid(), worker.run())
+    try:
+        n_run = worker.run()
+    except BaseException:
+        # FireWorks' thread that pings would keep a process whose main thread has died, for an
+        # hour; and a full disk takes no log either.
+        logger.exception("worker %d dies", os.getpid())
+        os._exit(1)
+    logger.info("worker %d ends after %d jobs", os.getpid(), n_run)
     return DISK_FULL if worker.full else 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from monty.io import zopen
 from monty.os.path import zpath
 
+from ionloop.files import whole
 from ionloop.frame import Frame
 from ionloop.paths import below
 from ionloop.settings import get_settings
@@ -57,9 +58,8 @@ def same_request(folder: Path, request: dict[str, Any]) -> bool:
 
 def write_request(folder: Path, request: dict[str, Any]) -> None:
     """Write down what a folder is for; whole, or not at all."""
-    scratch = folder / f"{REQUEST_FILE}.tmp"
-    scratch.write_text(json.dumps(request))
-    scratch.replace(folder / REQUEST_FILE)
+    with whole(folder / REQUEST_FILE) as scratch:
+        scratch.write_text(json.dumps(request))
 
 
 def fresh_folder(folder: Path, request: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from ionloop.errors import StoreError
 from ionloop.settings import Settings, get_settings
 from ionloop.store import mongod
 from ionloop.store.outage import patient
-from ionloop.store.secret_files import with_password
+from ionloop.store.secret_files import split_password, with_password
 
 #: Collection of the jobs' outputs, and of their heavy parts in GridFS.
 OUTPUTS = "outputs"
@@ -169,16 +169,19 @@ def write_jobflow_config(settings: Settings | None = None) -> Path:
 
 
 def hide_password(settings: Settings | None = None) -> None:
-    """Take a URI with its password out of this process's environment; a private file keeps it.
+    """Take a URI's password out of this process's environment; a private file keeps it.
 
     For workers: jobs start programs, which inherit the environment and may write it down.
     """
     settings = settings or get_settings()
-    if settings.db_uri is None:
+    if settings.db_uri is None or settings.db_password_file is not None:
         return
-    path = _write_private(settings.home_dir / "db_uri", database_uri(settings) + "\n")
-    os.environ.pop("IONLOOP_DB_URI", None)
-    os.environ["IONLOOP_DB_URI_FILE"] = str(path)
+    bare, password = split_password(settings.db_uri)
+    if password is None:
+        return
+    path = _write_private(settings.home_dir / "db_password", password + "\n")
+    os.environ["IONLOOP_DB_URI"] = bare
+    os.environ["IONLOOP_DB_PASSWORD_FILE"] = str(path)
 
 
 def _write_private(path: Path, text: str) -> Path:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from pymongo import monitoring
@@ -23,8 +24,11 @@ from ionloop.settings import Settings, get_settings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: What pymongo raises when its time is up.
 _AWAY = (ConnectionFailure, ExecutionTimeout, WaitQueueTimeoutError)
+_PAUSE_S = 0.5
 
 
 def patient(uri: str, settings: Settings | None = None) -> str:
@@ -72,6 +76,23 @@ class _Outages(monitoring.ServerListener):
 def log_outages() -> None:
     """Let all clients that this process makes from now on log outages; call it once."""
     monitoring.register(_Outages())
+
+
+def repeated(change: Callable[[], T], settings: Settings | None = None) -> T:
+    """Call what may be done twice until the database lets it end, for as long as jobs wait.
+
+    For what pymongo doesn't repeat by itself: changes and deletions of many documents, and
+    the later parts of long answers.
+    """
+    end = time.monotonic() + (settings or get_settings()).db_patience_s
+    while True:
+        try:
+            return change()
+        except _AWAY as error:
+            if time.monotonic() > end:
+                raise
+            logger.warning("again, since the database was away (%s)", type(error).__name__)
+            time.sleep(_PAUSE_S)
 
 
 @contextmanager

@@ -124,7 +124,9 @@ def parse(kind: type[D], output: dict[str, Any]) -> D:
 def _clean(value: Any, key: str = "") -> Any:  # noqa: ANN401
     """Drop jobflow's ``@`` keys; replace references into GridFS by empty values."""
     if isinstance(value, list):
-        return [_clean(item, key) for item in value]
+        # A list of numbers holds nothing else, and labels have hundreds of them.
+        numbers = bool(value) and isinstance(value[0], float)
+        return value if numbers else [_clean(item, key) for item in value]
     if not isinstance(value, dict):
         return value
     if "blob_uuid" in value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 from ionloop.errors import StoreError
 
@@ -67,3 +67,17 @@ def with_password(uri: str, path: Path) -> str:
         raise StoreError(msg)
     password = read_secret(path, "IONLOOP_DB_PASSWORD_FILE")
     return f"{scheme}://{user}:{quote_plus(password)}@{hosts}"
+
+
+def split_password(uri: str) -> tuple[str, str | None]:
+    """Return a URI without its password, and the password; None if it has none.
+
+    >>> split_password("mongodb://runner:p%40ss@host:27017/?replicaSet=rs0")
+    ('mongodb://runner@host:27017/?replicaSet=rs0', 'p@ss')
+    """
+    scheme, found, rest = uri.partition("://")
+    login, at, tail = rest.partition("@")
+    user, colon, password = login.partition(":")
+    if not (found and at and colon):
+        return uri, None
+    return f"{scheme}://{user}@{tail}", unquote_plus(password)

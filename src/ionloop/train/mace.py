@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import numpy as np
 from ase import Atoms
@@ -76,6 +77,7 @@ def train_model(task: TrainingTask, work_dir: Path) -> tuple[Path, list[EpochLog
     own_folder(work_dir)
     write(work_dir / "train.xyz", list(task.train), format="extxyz")
     write(work_dir / "valid.xyz", list(task.valid), format="extxyz")
+    drop_half_written(work_dir / "checkpoints")
     log = work_dir / "mace.log"
     command = [sys.executable, "-m", "mace.cli.run_train", *arguments(task, work_dir)]
     status = run_logged(command, log, {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"})
@@ -85,6 +87,19 @@ def train_model(task: TrainingTask, work_dir: Path) -> tuple[Path, list[EpochLog
         msg = f"MACE training ended with status {status}: {' '.join(tail)}; see {log}"
         raise TrainingError(msg)
     return model, read_log(work_dir / "results")
+
+
+def drop_half_written(checkpoints: Path) -> list[str]:
+    """Remove checkpoints that a kill or a full disk cut; MACE writes them in place.
+
+    It has deleted the one before by then, so that the training starts anew; with the cut one
+    it would fail at every attempt. Returns the names.
+    """
+    cut = [path for path in sorted(checkpoints.glob("*.pt")) if not is_zipfile(path)]
+    for path in cut:
+        logger.warning("%s is cut off: the training starts anew", path)
+        path.unlink()
+    return [path.name for path in cut]
 
 
 def arguments(task: TrainingTask, work_dir: Path) -> list[str]:
@@ -148,7 +163,11 @@ def read_log(results: Path) -> list[EpochLog]:
     found: dict[int, EpochLog] = {}
     for path in sorted(results.glob("*_train.txt")):
         for line in path.read_text().splitlines():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # a kill or a full disk cut it
+                logger.warning("%s: a line is cut off", path)
+                continue
             if entry.get("mode") != "eval":
                 continue
             epoch = -1 if entry.get("epoch") is None else entry["epoch"]
