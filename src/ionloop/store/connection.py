@@ -177,7 +177,8 @@ def hide_password(settings: Settings | None = None) -> None:
     if settings.db_uri is None:
         return
     path = _write_private(settings.home_dir / "db_uri", database_uri(settings) + "\n")
-    os.environ.pop("IONLOOP_DB_URI", None)
+    for name in ("IONLOOP_DB_URI", "IONLOOP_DB_PASSWORD_FILE"):  # the new file has both
+        os.environ.pop(name, None)
     os.environ["IONLOOP_DB_URI_FILE"] = str(path)
 
 
