@@ -30,6 +30,7 @@ from ionloop.processes import die_with_parent
 from ionloop.reference.runs import RESERVE_S, seconds_left
 from ionloop.routing import WorkerKind
 from ionloop.settings import get_settings
+from ionloop.store.connection import hide_password
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ def main() -> int:
     # FireWorks reads both from its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
     fireworks_rocket.PING_TIME_SECS = min(60, get_settings().lost_after_s / 10)
+    hide_password()
     lp = owned_launchpad(launchpad())
     signal.signal(signal.SIGTERM, lp.end_process)
 
