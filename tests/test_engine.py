@@ -232,7 +232,7 @@ def test_a_campaign_survives_a_kill_at_any_step(jobs, folder, tmp_path, point, n
     assert crash("c", folder, point, nth) == signal.SIGKILL
     before = completed()
     lp = launchpad()
-    recover(lp, "c", folder, rerun_failed=False)
+    recover(lp, "c", rerun_failed=False)
     Worker(lp, "c", folder).run()
     final = status("c")
     # gen 0 and 1: spread, its 2 labels, their collection, what stores it again, step.
@@ -256,10 +256,44 @@ def test_a_stored_label_is_not_computed_again(jobs, folder, tmp_path):
     assert crash("c", folder, "output stored", 1) == signal.SIGKILL
     for checkpoint in folder.glob("*/done"):
         checkpoint.unlink()  # a job without checkpoints: only its output can save it
-    report = recover(launchpad(), "c", folder, rerun_failed=False)
+    report = recover(launchpad(), "c", rerun_failed=False)
     assert (len(report.completed), report.rerun) == (1, [])
     assert not is_active(launchpad(), "c")
     assert status("c").state == "finished"
+
+
+def test_a_job_whose_folder_was_on_a_lost_machine_starts_anew(jobs, folder, tmp_path):
+    import shutil
+
+    ledger = tmp_path / "ledger"
+    submit(Flow([jobs.dear_label("y", str(ledger), 0.0)]), "d")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert crash("d", elsewhere, "before launch ends", 1) == signal.SIGKILL
+    database().outputs.delete_many({"metadata.campaign_id": "d"})  # not stored yet
+    shutil.rmtree(elsewhere)
+    lp = launchpad()
+    assert len(recover(lp, "d", rerun_failed=False).rerun) == 1
+    Worker(lp, "d", folder).run()
+    assert status("d").state == "finished"
+    assert lines(ledger).count("y") == 2  # what its machine knew of it is lost
+
+
+def test_a_job_that_kills_each_worker_ends_the_run(folder):
+    from ionloop.engine.local import MAX_RESTARTS, Crew, _count
+
+    crew, deaths = Crew("c", 1, folder, get_settings()), Counter()
+    for _ in range(10):  # of others each time: a bad night, not a bad job
+        _count(deaths, [deaths.total()], crew)
+    for _ in range(MAX_RESTARTS):
+        _count(deaths, [99], crew)
+    with pytest.raises(EngineError, match=r"died 4 times while job 99 ran; read .*worker"):
+        _count(deaths, [99], crew)
+    deaths.clear()
+    for _ in range(MAX_RESTARTS):
+        _count(deaths, [], crew)
+    with pytest.raises(EngineError, match="died 4 times at their start"):
+        _count(deaths, [], crew)
 
 
 # ---------------------------------------------------------------- killed at any moment

@@ -46,7 +46,7 @@ class Run:
     def go_on(self) -> tuple[str, Recovery]:
         """Do what ``ionloop resume`` does, without processes of their own."""
         lp = launchpad()
-        found = recover(lp, "c", self.runs, rerun_failed=True)
+        found = recover(lp, "c", rerun_failed=True)
         Worker(lp, "c", self.runs).run()
         return status("c").state, found
 
@@ -276,9 +276,9 @@ def test_what_a_job_stored_before_its_retry_is_not_its_answer(run) -> None:
     import crash
 
     lp = launchpad()
-    assert len(recover(lp, "c", run.runs, rerun_failed=True).rerun) == 1
+    assert len(recover(lp, "c", rerun_failed=True).rerun) == 1
     assert crash.crash("c", run.runs, "checked out", 1) == signal.SIGKILL
-    found = recover(launchpad(), "c", run.runs, rerun_failed=False)
+    found = recover(launchpad(), "c", rerun_failed=False)
     assert (found.completed, len(found.rerun)) == ([], 1)
     Worker(launchpad(), "c", run.runs).run()
     assert (status("c").state, run.noted, run.computed) == ("finished", "(2,)", "aab")
@@ -289,7 +289,7 @@ def test_a_batch_that_is_being_labelled_again_takes_no_decision(run) -> None:
     assert run.go_on()[0] == "paused"
     (one,) = stored_shards("c")
     (force,) = [x for x in one.shard.quarantined if x.kinds == ["force above the ceiling"]]
-    recover(launchpad(), "c", run.runs, rerun_failed=True)  # and no worker yet
+    recover(launchpad(), "c", rerun_failed=True)  # and no worker yet
     with pytest.raises(LabelError, match="being labelled again"):
         readmit_labels("c", [force.frame_hash], "believed")
 

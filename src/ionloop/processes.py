@@ -36,6 +36,14 @@ def is_alive(pid: int) -> bool:
         return not Path("/proc/self/stat").exists()
 
 
+def birth(pid: int) -> str | None:
+    """Return when a process started, in ticks since boot; None if it isn't there or known."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def marked_processes(mark: str) -> list[int]:
     """Return the processes whose environment carries ``RUN_MARK=mark`` (Linux only)."""
     wanted = f"{RUN_MARK}={mark}".encode()

@@ -15,16 +15,34 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Where things are on this machine."""
 
-    model_config = SettingsConfigDict(env_prefix="IONLOOP_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="IONLOOP_", extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(
         Path("~/.ionloop"), description="Folder of the local database, runs and reports."
     )
     db_uri: str | None = Field(
-        None, description="MongoDB URI; None: the local mongod that `ionloop db start` runs."
+        None,
+        repr=False,  # it may hold a password
+        description="MongoDB URI; None: the local mongod that `ionloop db start` runs.",
+    )
+    db_password_file: Path | None = Field(
+        None, description="File with the password of the user that `db_uri` names; chmod 600."
     )
     db_name: str = Field("ionloop", description="Database name.")
     mongod: str | None = Field(None, description="Path of a mongod to run locally.")
+    db_patience_s: int = Field(
+        600, gt=0, description="How long running jobs wait for a database that is away, s."
+    )
+    min_free_mb: int = Field(
+        200, ge=0, description="No job is started where less disk space is free, MB."
+    )
+    work_dir: Path | None = Field(
+        None,
+        description="Folder below which jobs may run and go on; None: wherever the database "
+        "says. Local workers set their campaign's.",
+    )
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")
     lost_after_s: int = Field(
         3600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."

@@ -61,3 +61,16 @@ def test_wall_time_adds_up_and_decides_when_to_write(
     second.load()
     clock[0] += 2.0
     assert second.wall_s == pytest.approx(22.0)
+
+
+def test_a_file_that_a_lost_power_cut_is_not_taken_for_a_whole_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "md.npz"
+    Checkpoint(path, "r").save(x=np.arange(1000.0))
+    whole = path.read_bytes()
+    for n in (0, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:n])
+        with caplog.at_level(logging.WARNING):
+            assert Checkpoint(path, "r").load() is None, n
+    assert caplog.text.count("can't be read") == 4

@@ -174,6 +174,17 @@ def test_a_journal_without_any_whole_line(tmp_path: Path) -> None:
     assert (tmp_path / "labels.jsonl").read_text() == ""
 
 
+def test_what_a_lost_power_left_of_a_journal_is_cut_off(tmp_path, reference, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = label([rattled(seed) for seed in range(3)], reference)
+    journal = tmp_path / "labels.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for rubbish in (bytes(len(lines[1]) - 1) + b"\n", b'{"energy": 1}\n', b"\xff\xfe\n"):
+        journal.write_bytes(lines[0] + rubbish + lines[2])
+        assert read_journal(journal) == whole[:1]
+        assert journal.read_bytes() == lines[0]
+
+
 def test_numbers_that_are_none_come_back_as_such(
     reference: ForceFieldReference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +243,7 @@ def test_a_killed_worker_s_md_goes_on_in_its_old_folder(
     (file,) = folder.glob("*/teacher_md.npz")
     with np.load(file) as npz:
         assert len(npz["frames"]) == 9  # two legs of 20 steps, of three
-    assert len(recover(launchpad(), "c", folder, rerun_failed=False).rerun) == 1
+    assert len(recover(launchpad(), "c", rerun_failed=False).rerun) == 1
     legs = []
     original = buckingham_md._run_leg
     monkeypatch.setattr(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ionloop.frame import Frame
-from ionloop.select.distances import distances_to, standardise
+from ionloop.select import distances
+from ionloop.select.distances import distances_to, nearest_known, standardise
 
 RNG = np.random.default_rng
 
@@ -43,3 +44,23 @@ def test_others_are_scaled_alike() -> None:
 def test_nothing_is_infinitely_far() -> None:
     assert np.isinf(distances_to(np.zeros((3, 2)), None)).all()
     assert np.isinf(distances_to(np.zeros((3, 2)), np.zeros((0, 2)))).all()
+
+
+def test_distances_in_blocks_are_those_of_all_pairs(monkeypatch):
+    rng = np.random.default_rng(3)
+    points, others = rng.normal(size=(7, 4)), rng.normal(size=(50, 4))
+    expected = np.linalg.norm(points[:, None] - others[None], axis=2).min(axis=1)
+    assert distances_to(points, others) == pytest.approx(expected, rel=1e-12)
+    monkeypatch.setattr(distances, "_PAIRS", 20)  # two others at a time
+    assert distances_to(points, others) == pytest.approx(expected, rel=1e-12)
+
+
+def test_known_descriptors_may_come_one_array_at_a_time():
+    rng = np.random.default_rng(4)
+    frames, known = described(rng.normal(size=(9, 3))), rng.normal(size=(12, 3))
+    points, nearest = nearest_known(frames, known)
+    _, again = nearest_known(frames, iter([known[:5], known[5:6], known[6:]]))
+    assert again == pytest.approx(nearest, rel=1e-12)
+    assert points == pytest.approx(standardise(frames, known)[0], rel=1e-12)
+    assert np.isinf(nearest_known(frames, iter([]))[1]).all()
+    assert np.isinf(nearest_known(frames, None)[1]).all()

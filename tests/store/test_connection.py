@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import traceback
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ from jobflow import SETTINGS, Job, JobStore
 from jobflow.settings import JobflowSettings
 
 from ionloop.document import DATA_FIELDS, Blob
+from ionloop.engine.launchpad import launchpad
 from ionloop.errors import StoreError
 from ionloop.reference.schema import Trajectory
 from ionloop.settings import get_settings
@@ -23,20 +25,87 @@ from ionloop.store.indexes import INDEXES, create_indexes, missing_indexes
 from ionloop.store.queries import parse
 from ionloop.testing import environment
 
+WRITE = "w=majority&journal=true"
+READ = "readConcernLevel=majority"
+DURABLE = f"{WRITE}&{READ}"
+#: All collections that FireWorks holds.
+LAUNCHPAD_COLLECTIONS = ("fireworks", "launches", "workflows", "offline_runs", "fw_id_assigner")
 SECRET = "mongodb://me:s3cret@127.0.0.1:1/?serverSelectionTimeoutMS=200"
 
 
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
-        ("mongodb://h:1", "mongodb://h:1/?w=majority&journal=true"),
-        ("mongodb://h:1/?replicaSet=rs0", "mongodb://h:1/?replicaSet=rs0&w=majority&journal=true"),
-        ("mongodb://a,b/db?w=1", "mongodb://a,b/db?w=1&journal=true"),
-        ("mongodb+srv://u:p%40@h/", "mongodb+srv://u:p%40@h/?w=majority&journal=true"),
+        ("mongodb://h:1", f"mongodb://h:1/?{DURABLE}"),
+        ("mongodb://h:1/?replicaSet=rs0", f"mongodb://h:1/?replicaSet=rs0&{DURABLE}"),
+        ("mongodb://a,b/db?w=1&journal=false", "mongodb://a,b/db?w=1&journal=false&" + READ),
+        ("mongodb://a/?readconcernlevel=local", f"mongodb://a/?readconcernlevel=local&{WRITE}"),
+        ("mongodb://a/?readPreferenceTags=a:1&readPreferenceTags=",
+         f"mongodb://a/?readPreferenceTags=a:1&readPreferenceTags=&{DURABLE}"),
+        ("mongodb+srv://u:p%40@h/", f"mongodb+srv://u:p%40@h/?{DURABLE}"),
     ],
-)
+)  # fmt: skip
 def test_writes_are_durable_unless_the_uri_says_otherwise(uri, expected):
     assert durable(uri) == expected
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["u:s3@cret@h/", "u:s3/cret@h/", "u:s3?cret@h/", "u:s3:cret@h/", "u:s3%cret@h/",
+     "u:s3cret@h:port/"],
+)  # fmt: skip
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+def test_a_broken_uri_is_refused_without_repeating_its_password(scheme, rest):
+    with pytest.raises(StoreError, match="another form") as caught:
+        durable(f"{scheme}://{rest}")
+    told = "".join(traceback.format_exception(caught.value))
+    assert "s3cret" not in str(caught.value)
+    assert "InvalidURI:" not in told  # pymongo's own words may hold a part of it
+    assert "@h" not in told.replace("password@host", "")
+
+
+def concerns(owner) -> tuple[dict, str | None]:
+    return owner.write_concern.document, owner.read_concern.level
+
+
+def test_every_client_writes_durably_and_reads_what_a_majority_has(ionloop_db):
+    store = job_store()
+    store.connect()
+    blobs = store.additional_stores["data"]
+    lp = launchpad()
+    db = database()
+    owners = {
+        "outputs": store.docs_store._collection,
+        "blobs": blobs._collection._files,
+        "chunks": blobs._collection._chunks,
+        "files": blobs._files_collection,
+        "own": db["outputs"],
+    }
+    owners |= {name: getattr(lp, name) for name in LAUNCHPAD_COLLECTIONS}
+    owners["fallback"] = lp.gridfs_fallback._files
+    for name, owner in owners.items():
+        assert concerns(owner) == ({"w": "majority", "j": True}, "majority"), name
+        assert owner.database.client.options.retry_writes, name
+        assert owner.database.client.options.retry_reads, name
+
+
+def test_the_workers_store_is_as_durable(ionloop_db, monkeypatch):
+    monkeypatch.setenv("JOBFLOW_CONFIG_FILE", str(write_jobflow_config()))
+    store = JobflowSettings().JOB_STORE
+    store.connect()
+    durably = ({"w": "majority", "j": True}, "majority")
+    assert concerns(store.docs_store._collection) == durably
+    assert concerns(store.additional_stores["data"]._collection._chunks) == durably
+
+
+def test_a_job_that_is_removed_leaves_no_blob(ionloop_db):
+    store = job_store()
+    store.connect()
+    job = Job(trajectory, function_args=(256,), data=DATA_FIELDS)
+    job.run(store)
+    assert database()["outputs_blobs.chunks"].count_documents({}) == 1
+    store.remove_docs({"uuid": job.uuid})
+    assert database()["outputs_blobs.chunks"].count_documents({}) == 0
 
 
 def test_what_is_no_uri_is_refused():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from pymongo import MongoClient
 
+from ionloop import testing
 from ionloop.errors import StoreError
 from ionloop.processes import is_alive
 from ionloop.store import mongod
@@ -133,10 +135,15 @@ def test_a_mongod_that_fails_is_quoted(ionloop_home, tmp_path):
         mongod.start()
 
 
-def test_a_throwaway_server_dies_with_its_parent(ionloop_home):
+def test_a_throwaway_server_dies_with_its_parent_and_the_next_removes_its_folder(
+    ionloop_home, tmp_path
+):
     code = (
-        "import os, signal\n"
+        "import os, signal, tempfile\n"
         "from ionloop.testing import throwaway_mongod\n"
+        "access = os.access\n"
+        "os.access = lambda path, mode: str(path) != '/dev/shm' and access(path, mode)\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
         "with throwaway_mongod() as uri:\n"
         "    print(uri, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -150,3 +157,14 @@ def test_a_throwaway_server_dies_with_its_parent(ionloop_home):
     while not mongod._is_free(port) and time.monotonic() < end:
         time.sleep(0.05)
     assert mongod._is_free(port)
+    (left,) = tmp_path.glob("ionloop-mongod-*")
+    testing._sweep(tmp_path)
+    assert left.exists()  # so new that it may be just starting
+    os.utime(left, (0, 0))
+    with (left / "held").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        testing._sweep(tmp_path)
+    assert left.exists()  # in use
+    os.utime(left, (0, 0))
+    testing._sweep(tmp_path)
+    assert not left.exists()

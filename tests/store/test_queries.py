@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from monty.json import jsanitize
 
 from ionloop.document import DATA_FIELDS, Blob
 from ionloop.errors import StoreError
 from ionloop.explore.schema import Exploration
 from ionloop.frame import Frame, Origin
+from ionloop.label.schema import Label
+from ionloop.label.shards import counted
 from ionloop.reference.schema import Band, Trajectory
 from ionloop.seed.schema import SeedFrames
 from ionloop.store.connection import database, job_store
@@ -127,3 +130,26 @@ def test_campaigns_are_found_the_latest_first(store):
         resolve_campaign("x")
     with pytest.raises(StoreError, match="no finished job yet"):
         campaign_record("old")
+
+
+def test_a_record_for_a_report_leaves_the_numbers_of_labels_out(store):
+    positions = [[0.0, 0.0, float(i)] for i in range(3)]
+    frame = Frame(symbols=["Li"] * 3, positions=positions, cell=CELL, origin="hop", group="g")
+    good = Label(
+        frame=frame, frame_hash="h", energy=-1.0, forces=positions, settings_hash="s",
+        engine="e", wall_s=1.0, directory="/runs",
+    )  # fmt: skip
+    bad = good.model_copy(update={"reasons": ["atoms too close"]})
+    made = counted(
+        [good, bad], generation=0, purpose="train", settings_hash="s", wall_s=2.0,
+        frame_hashes=["h", "k"],
+    )  # fmt: skip
+    put(store, "l", jsanitize(made, strict=True, enum_values=True))
+    (whole,) = campaign_record("c").shards
+    assert whole == made
+    (light,) = campaign_record("c", numbers=False).shards
+    (label,), (refused,) = light.labels, light.quarantined
+    assert (label.forces, label.frame.positions) == (None, [])
+    assert (label.engine, label.energy, refused.reasons) == ("e", -1.0, ["atoms too close"])
+    assert refused.frame.origin == Origin.HOP
+    assert light.n_admitted == 1

@@ -53,6 +53,11 @@ def into(name: str) -> Callable[..., bool]:
     return lambda collection, *_, **__: collection.name == name
 
 
+def shrinking(_: Any, __: Any, change: dict[str, Any], **___: Any) -> bool:
+    """Whether an update takes settled jobs out of a workflow."""
+    return "nodes" in change.get("$set", {})
+
+
 POINTS: dict[str, tuple[type, str, bool, Callable[..., bool]]] = {
     "reserved": (LaunchPad, "get_new_launch_id", False, always),
     "launch made": (LaunchPad, "get_new_launch_id", True, always),
@@ -64,6 +69,9 @@ POINTS: dict[str, tuple[type, str, bool, Callable[..., bool]]] = {
     "jobs added, not listed": (LaunchPad, "_upsert_fws", True, many_new),
     "adding jobs": (pymongo.collection.Collection, "find_one_and_replace", True, into("fireworks")),
     "before unlock": (LaunchPad, "_update_wf", True, always),
+    "archiving": (pymongo.collection.Collection, "insert_one", False, into("workflows")),
+    "archive written": (pymongo.collection.Collection, "insert_one", True, into("workflows")),
+    "archived, locked": (pymongo.collection.Collection, "update_one", True, shrinking),
 }
 
 

@@ -9,6 +9,7 @@ from ionloop.errors import TrainingError
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label
 from ionloop.train.dataset import (
+    Sample,
     bootstrap_weights,
     held_out,
     split_by_group,
@@ -178,3 +179,18 @@ def test_stress_stays_out_where_it_is_not_used():
     atoms = to_training_atoms(label(0, Origin.AIMD, "a"), use_stress=False)
     assert "REF_stress" not in atoms.info
     assert "config_stress_weight" not in atoms.info
+
+
+@pytest.mark.parametrize("generation", [1, 4])
+def test_samples_are_split_as_their_labels_are(generation):
+    labels = campaign(5)
+    samples = [Sample.of(x) for x in labels]
+    for of_samples, of_labels in zip(
+        partition(samples, generation, 3), partition(labels, generation, 3), strict=True
+    ):
+        assert [x.frame_hash for x in of_samples] == [x.frame_hash for x in of_labels]
+    atoms = samples[5].atoms
+    assert atoms == to_training_atoms(labels[5])
+    assert atoms.info["REF_energy"] == labels[5].energy
+    assert (atoms.info["REF_stress"] == np.array(labels[5].stress)).all()
+    assert (atoms.arrays["REF_forces"] == np.array(labels[5].forces)).all()

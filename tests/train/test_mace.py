@@ -15,20 +15,18 @@ import pytest
 from ase import Atoms
 from pydantic import ValidationError
 
-from ionloop.document import Blob
 from ionloop.errors import TrainingError
 from ionloop.reference.forcefield import BuckinghamTeacher
 from ionloop.train.mace import (
     TrainingTask,
     arguments,
     committee_calculator,
-    load_model,
-    mace_version,
+    drop_half_written,
     predict,
     read_log,
     train_model,
 )
-from ionloop.train.schema import EpochLog, Hyperparameters, Member
+from ionloop.train.schema import EpochLog, Hyperparameters
 
 HYPER = Hyperparameters(
     hidden_irreps="8x0e", num_interactions=1, max_ell=1, correlation=2, radial_mlp=[16],
@@ -225,19 +223,6 @@ def test_one_model_predicts_a_committee_of_one(cold, task):
     assert forces[0].shape == (1, 18, 3)
 
 
-def test_a_member_is_written_back_whatever_lies_there(cold, tmp_path):
-    blob = Blob.from_file(cold[0])
-    member = Member(
-        index=1, seed=1, generation=0, warm_start=False, n_train=1, n_valid=1, log=[],
-        model_hash=blob.sha256, model_file=blob, hyperparameters=HYPER, wall_s=1.0,
-        mace_version=mace_version(),
-    )  # fmt: skip
-    path = load_model(member, tmp_path)
-    assert path.read_bytes() == cold[0].read_bytes()
-    path.write_bytes(b"half")  # a job was killed here, and runs again in its folder
-    assert load_model(member, tmp_path).read_bytes() == cold[0].read_bytes()
-
-
 # ---------------------------------------------------------------- refused
 
 
@@ -316,3 +301,24 @@ def test_a_log_of_two_launches_has_each_epoch_once(tmp_path):
     assert [(x.epoch, x.loss) for x in found] == [(-1, 9.0), (0, 8.0), (1, 6.9), (2, 5.5), (3, 5.0)]
     assert found[0].rmse_forces == pytest.approx(0.9)
     assert found[0].rmse_energy is None
+
+
+def test_a_line_that_a_kill_cut_is_left_out(tmp_path):
+    line = json.dumps({"mode": "eval", "epoch": 0, "loss": 1.0})
+    cut = '{"mode": "ev'
+    (tmp_path / "m_train.txt").write_text(f"{line}\n{cut}{line}\n{line.replace('0,', '1,')}\n{cut}")
+    assert [entry.epoch for entry in read_log(tmp_path)] == [0, 1]
+
+
+def test_a_checkpoint_that_a_kill_cut_is_removed(tmp_path):
+    """MACE deletes the last one and writes the next in place; then it would read the cut one."""
+    import torch
+
+    torch.save({"model": torch.zeros(1000)}, tmp_path / "a_epoch-1.pt")
+    whole = (tmp_path / "a_epoch-1.pt").read_bytes()
+    for n in (0, 10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a_epoch-2.pt").write_bytes(whole[:n])
+        assert drop_half_written(tmp_path) == ["a_epoch-2.pt"], n
+    assert drop_half_written(tmp_path) == []
+    assert drop_half_written(tmp_path / "none") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a_epoch-1.pt"]

@@ -84,7 +84,7 @@ class CampaignMaker(Maker):
         """
         self.profile.check(structure)
         self.train.check()
-        bound = replace(self, reference=self.reference.bind(structure))
+        bound = replace(self, reference=self.reference.bind(structure), train=self.train.pinned())
         bound.reference.check(structure)
         campaign_id = campaign_id or new_campaign_id(self.profile.name)
         return bound._flow(host, structure, campaign_id)  # noqa: SLF001

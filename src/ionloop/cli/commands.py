@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ionloop.cli.console import failure_lines, out, run_command, status_table
+from ionloop.cli import control
+from ionloop.cli.console import out, run_command
+from ionloop.cli.dashboard import dashboard
 from ionloop.cli.database import db_app
+from ionloop.cli.doctor import doctor
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
+from ionloop.cli.status import status
 from ionloop.cli.work import work
 
 app = typer.Typer(
@@ -24,7 +27,8 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
-app.command()(work)
+for command in (status, control.pause, control.cancel, control.rerun, doctor, work, dashboard):
+    app.command()(command)
 
 CampaignArgument = Annotated[
     str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)
@@ -32,7 +36,6 @@ CampaignArgument = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; IONLOOP_WORKERS if left out.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -79,6 +82,9 @@ def resume(
             "--run/--no-run", help="Run it here, or put it in order for a cluster's workers."
         ),
     ] = True,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="The machine that ran it is gone.")
+    ] = False,
 ) -> None:
     """Go on with a campaign that was submitted, killed, paused or has failed jobs."""
     from ionloop.store.labels import change_share
@@ -93,21 +99,7 @@ def resume(
 
         out.print(f"{campaign_id} is in order: {prepare(campaign_id).line()}", highlight=False)
         return
-    exit_unless_finished(drive(campaign_id, workers))
-
-
-@app.command()
-def status(campaign: CampaignArgument = None, *, json: JsonOption = False) -> None:
-    """Show how far a campaign is."""
-    from ionloop.store import queries
-
-    found = queries.status(queries.resolve_campaign(campaign))
-    if json:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
-        return
-    out.print(status_table(found))
-    for line in failure_lines(found):
-        out.print(line, markup=False)
+    exit_unless_finished(drive(campaign_id, workers, take_over=take_over))
 
 
 @app.command()
@@ -123,27 +115,6 @@ def report(
 
     written = write_campaign_report(resolve_campaign(campaign), file)
     out.print(str(written), highlight=False)
-
-
-@app.command()
-def doctor(*, json: JsonOption = False) -> None:
-    """Check this machine; exit status 1 if something needed is missing."""
-    from ionloop.engine.doctor import Check, examine
-
-    checks = examine()
-    if json:
-        from pydantic import TypeAdapter
-
-        dumped = TypeAdapter(list[Check]).dump_json(checks, indent=2)
-        sys.stdout.write(dumped.decode() + "\n")
-    else:
-        for check in checks:
-            bad = "FAIL" if check.needed else "no  "
-            out.print("[green]ok  [/]" if check.ok else f"[red]{bad}[/]", end=" ")
-            mend = "" if check.ok else f" -> {check.mend}"
-            out.print(f"{check.name}: {check.detail}{mend}", markup=False, highlight=False)
-    if any(check.needed and not check.ok for check in checks):
-        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -52,7 +52,8 @@ def progress() -> Iterator[Callable[[CampaignStatus], None]]:
 
 def status_table(status: CampaignStatus, elapsed_s: float | None = None) -> Table:
     """Make a table of a campaign's jobs by generation and stage."""
-    title = f"{status.campaign_id}: {status.state}, {status.n_labels} labels"
+    state = status.held.line() if status.held else status.state
+    title = f"{status.campaign_id}: {state}, {status.n_labels} labels"
     table = Table(
         title=title if elapsed_s is None else f"{title}, {elapsed_s:.0f} s", title_justify="left"
     )
@@ -77,6 +78,8 @@ def report_end(final: CampaignStatus) -> None:
         err.print(line, markup=False)
     if final.state == "finished":
         out.print(f"{final.campaign_id} finished: {final.n_labels} labels", highlight=False)
+    elif final.held:
+        err.print(f"{final.campaign_id} {final.held.line()}; ionloop resume {final.campaign_id}")
     elif final.state == "paused":
         err.print(f"{final.campaign_id} paused: it waits for a decision, see the line above")
     else:

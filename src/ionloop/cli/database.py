@@ -1,13 +1,16 @@
-"""``ionloop db``: the local MongoDB."""
+"""``ionloop db``: the local MongoDB, and setting up one with users."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from ionloop.cli.console import out
 from ionloop.settings import get_settings
 
-db_app = typer.Typer(help="The local MongoDB.", no_args_is_help=True)
+db_app = typer.Typer(help="The local MongoDB, and setting up one with users.", no_args_is_help=True)
 
 
 @db_app.command("start")
@@ -49,6 +52,22 @@ def db_status() -> None:
 def db_index() -> None:
     """Create all indexes; harmless where they exist."""
     out.print(f"{_index()} indexes")
+
+
+@db_app.command("init")
+def db_init(
+    secrets: Annotated[
+        Path, typer.Argument(help="Folder with root_password, runner_password, viewer_password.")
+    ],
+    *,
+    port: Annotated[int, typer.Option(help="Port of the mongod on this machine.")] = 27017,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for it.")] = 60.0,
+) -> None:
+    """Set up a mongod that runs with --auth --keyFile --replSet; harmless to repeat."""
+    from ionloop.store.initialise import Server, initialise
+
+    for line in initialise(Server(secrets, get_settings().db_name, port, wait)):
+        out.print(line, highlight=False)
 
 
 def _index() -> int:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from ionloop.cli.console import err, progress, report_end
+from ionloop.paths import inside
 from ionloop.settings import get_settings
 
 if TYPE_CHECKING:
     from ionloop.store.schema import CampaignStatus
 
-#: Exit status of a campaign that paused; 2 is bad input.
+#: Exit status of a campaign that was paused or cancelled, or paused itself; 2 is bad input.
 PAUSED = 3
 
 
@@ -26,14 +27,16 @@ def ensure_database() -> None:
         mongod.start()
 
 
-def drive(campaign_id: str, workers: int | None = None) -> CampaignStatus:
+def drive(
+    campaign_id: str, workers: int | None = None, *, take_over: bool = False
+) -> CampaignStatus:
     """Run a submitted campaign until nothing is left to run, and show how far it is."""
     from ionloop import engine
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress() as watch:
-            final = engine.resume(campaign_id, workers, watch)
+            final = engine.resume(campaign_id, workers, watch, take_over=take_over)
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: ionloop resume {campaign_id}")
         raise typer.Exit(130) from None
@@ -42,9 +45,9 @@ def drive(campaign_id: str, workers: int | None = None) -> CampaignStatus:
 
 
 def exit_unless_finished(final: CampaignStatus) -> None:
-    """End with exit status 1 if jobs failed that others need, 3 if a decision is waited for."""
+    """End with exit status 1 if jobs failed that others need, 3 if someone has to decide."""
     if final.state != "finished":
-        raise typer.Exit(PAUSED if final.state == "paused" else 1)
+        raise typer.Exit(PAUSED if final.state in ("paused", "cancelled") else 1)
 
 
 def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
@@ -52,6 +55,6 @@ def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
     from ionloop.report.html import write_report
     from ionloop.store.queries import campaign_record
 
-    path = path or get_settings().home_dir / "reports" / f"{campaign_id}.html"
+    path = path or inside(get_settings().home_dir / "reports", f"{campaign_id}.html", "campaign id")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_report(campaign_record(campaign_id), path)
+    return write_report(campaign_record(campaign_id, numbers=False), path)

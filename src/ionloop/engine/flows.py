@@ -20,6 +20,7 @@ from ionloop.errors import EngineError, IonloopError
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database
 from ionloop.store.indexes import create_indexes
+from ionloop.store.remote_progress import is_remote
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -132,6 +133,19 @@ def campaign_id_of(flow: Flow | Job) -> str:
     return str(campaign_id)
 
 
+def check_campaign_id(campaign_id: str) -> None:
+    """Make sure that an id can name a folder.
+
+    Raises
+    ------
+    EngineError
+        If it can't.
+    """
+    if not _SAFE_ID.fullmatch(campaign_id):
+        msg = f"campaign id: expected letters, digits, '.', '_' and '-', got {campaign_id!r}"
+        raise EngineError(msg)
+
+
 def submit(flow: Flow | Job, campaign_id: str, settings: Settings | None = None) -> int:
     """Add a flow to FireWorks' database as one campaign; return its number of jobs.
 
@@ -143,12 +157,11 @@ def submit(flow: Flow | Job, campaign_id: str, settings: Settings | None = None)
         If the id can't name a folder, or there is a campaign of this name.
     """
     settings = settings or get_settings()
-    if not _SAFE_ID.fullmatch(campaign_id):
-        msg = f"campaign id: expected letters, digits, '.', '_' and '-', got {campaign_id!r}"
-        raise EngineError(msg)
+    check_campaign_id(campaign_id)
     create_indexes(database(settings))
     lp = launchpad(settings)
-    if lp.workflows.find_one({"metadata.campaign_id": campaign_id}):
+    here = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, {"_id": 1})
+    if here or is_remote(campaign_id, lp.db):
         msg = f"campaign {campaign_id} exists; go on with `ionloop resume {campaign_id}`"
         raise EngineError(msg)
     # What a submission that was killed half-way left: FireWorks adds the workflow last.

@@ -20,7 +20,7 @@ from typing import Any
 
 from fireworks import FWAction, LaunchPad
 
-from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query
+from ionloop.engine.launchpad import LOCAL_WORKER, remove_unlisted
 from ionloop.engine.locking import locked_workflow
 from ionloop.engine.recover import has_final_output
 
@@ -154,7 +154,7 @@ def settle(lp: LaunchPad, campaign_id: str | None, returned: Returned) -> None:
             for fw, launch in _half_done(lp, name).get(name, []):
                 if launch["state"] == "ARCHIVED":
                     continue
-                _remove_unlisted(lp, name)
+                remove_unlisted(lp, name)
                 _refresh(lp, fw["fw_id"])
                 returned.completed.append(fw["fw_id"])
         for fw, launch in _half_done(lp, name).get(name, []):
@@ -200,12 +200,6 @@ def _half_done(
             pair = (fws[launch["launch_id"]], launch)
             half.setdefault(workflow["campaign_id"], []).append(pair)
     return half
-
-
-def _remove_unlisted(lp: LaunchPad, campaign_id: str) -> None:
-    """Remove jobs that no workflow lists; the campaign's is locked, so that nobody adds any."""
-    listed = lp.workflows.distinct("nodes", {"metadata.campaign_id": campaign_id})
-    lp.fireworks.delete_many({**campaign_query(campaign_id), "fw_id": {"$nin": listed}})
 
 
 def _free_reserved(lp: LaunchPad, campaign_id: str | None) -> None:

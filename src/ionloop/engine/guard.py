@@ -23,8 +23,6 @@ from pathlib import Path
 from threading import Thread
 from types import FrameType
 
-from fireworks import LaunchPad
-
 from ionloop.engine.cluster import Plan
 from ionloop.engine.identity import identify
 from ionloop.engine.launchpad import launchpad
@@ -71,11 +69,12 @@ class Guard:
         self.plan = plan
         self.settings = settings
         self.folder = folder
-        self.lp = _brisk_launchpad(settings)
         lost_s = settings.lost_after_s
         self.beat_s = min(_BEAT_S, _BEAT_PART * lost_s)
         self.look_s = min(_LOOK_S, _LOOK_PART * lost_s)
         self.lease_s = _LEASE_PART * lost_s
+        # A guard doesn't wait for a database that is away: it has to look at its worker.
+        self.lp = launchpad(settings, patience_s=min(10.0, _BEAT_PART * lost_s))
         self.stopping = ""
         self.current = 0
         self.failures = 0
@@ -233,16 +232,6 @@ class Guard:
             change()
         except DATABASE_ERRORS as error:
             logger.warning("the database doesn't answer: %s", type(error).__name__)
-
-
-def _brisk_launchpad(settings: Settings) -> LaunchPad:
-    """Connect to a database for which the guard doesn't wait: it has to look at its worker."""
-    lp = launchpad(settings)
-    patience_ms = int(1000 * min(10.0, _BEAT_PART * settings.lost_after_s))
-    times = {"serverSelectionTimeoutMS": patience_ms, "timeoutMS": 3 * patience_ms}
-    return LaunchPad(
-        host=lp.host, name=lp.name, uri_mode=True, strm_lvl=lp.strm_lvl, mongoclient_kwargs=times
-    )
 
 
 def _now() -> float:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from fireworks import LaunchPad
+from fireworks import Firework, FWAction, FWorker, LaunchPad
 
-from ionloop.errors import EngineError
+from ionloop.errors import EngineError, UnsafePathError
+from ionloop.paths import is_below
 from ionloop.settings import Settings, get_settings
-from ionloop.store.connection import database_uri
+from ionloop.store.connection import database_uri, describe
+from ionloop.store.indexes import COUNTED
+from ionloop.store.outage import patient
+from ionloop.store.remote_progress import is_remote
+
+logger = logging.getLogger(__name__)
 
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
@@ -16,11 +23,59 @@ ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 LOCAL_WORKER = "ionloop-local"
 
 
-def launchpad(settings: Settings | None = None) -> LaunchPad:
-    """Connect FireWorks to ionloop's database; start its counters if they are new."""
+class QuietLaunchPad(LaunchPad):
+    """A launch pad that doesn't print its password; FireWorks' own is shown with its URI."""
+
+    def __repr__(self) -> str:
+        return f"LaunchPad({describe(self.host)}, {self.name!r})"
+
+    def checkout_fw(
+        self,
+        fworker: FWorker,
+        launch_dir: str,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Firework | None, int | None]:
+        """Check a job out; one that the database sends out of the work folder has failed."""
+        fw, launch_id = super().checkout_fw(fworker, launch_dir, *args, **kwargs)
+        there, root = fw and fw.spec.get("_launch_dir"), get_settings().work_dir
+        if not there or root is None or is_below(root, there):
+            return fw, launch_id
+        name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
+        why = (
+            f"{name}: job {fw.fw_id}: expected a folder below {root}, got {str(there)[:100]!r}; "
+            "if it is right, set IONLOOP_WORK_DIR to a folder above both"
+        )
+        logger.error(why)
+        stored = {"_exception": {"_stacktrace": why, "_details": None}}
+        self.complete_launch(launch_id, FWAction(stored_data=stored, exit=True), "FIZZLED")
+        return None, None
+
+
+def launchpad(settings: Settings | None = None, *, patience_s: float | None = None) -> LaunchPad:
+    """Connect FireWorks to ionloop's database; start its counters if they are new.
+
+    Parameters
+    ----------
+    settings
+        Settings of this machine.
+    patience_s
+        How long to wait for a database that is away, s; None takes the settings' for jobs.
+    """
     settings = settings or get_settings()
-    lp = LaunchPad(
-        host=database_uri(settings), name=settings.db_name, uri_mode=True, strm_lvl="WARNING"
+    uri = database_uri(settings)
+    times: dict[str, Any] = {}
+    if patience_s is None:
+        uri = patient(uri, settings)
+    else:
+        patience_ms = int(1000 * patience_s)
+        times = {"serverSelectionTimeoutMS": patience_ms, "timeoutMS": 3 * patience_ms}
+    lp = QuietLaunchPad(
+        host=uri,
+        name=settings.db_name,
+        uri_mode=True,
+        strm_lvl="WARNING",
+        mongoclient_kwargs=times,
     )
     if lp.fw_id_assigner.find_one() is None:
         counters = {"next_fw_id": 1, "next_launch_id": 1}
@@ -34,7 +89,7 @@ def campaign_query(campaign_id: str) -> dict[str, Any]:
 
 
 def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
-    """Return a campaign's workflow document.
+    """Return a campaign's live workflow document; archives are its settled generations'.
 
     Raises
     ------
@@ -42,10 +97,30 @@ def workflow_of(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
         If there is no such campaign.
     """
     workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id})
+    if workflow is None and is_remote(campaign_id, lp.db):
+        msg = (
+            f"campaign {campaign_id} is run by jobflow-remote, not by FireWorks: "
+            "see `jf flow list`; what failed goes on with `jf job rerun --no-delete`"
+        )
+        raise EngineError(msg)
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` shows the latest"
         raise EngineError(msg)
     return dict(workflow)
+
+
+def remove_unlisted(lp: LaunchPad, campaign_id: str) -> int:
+    """Delete a campaign's fireworks that none of its workflow documents lists; count them.
+
+    A killed process inserted them: the workflow document, which FireWorks writes last, is the
+    commit. The caller sees to it that nobody adds jobs meanwhile.
+    """
+    # Not distinct: its answer is one document of at most 16 MB.
+    live, archives = {"metadata.campaign_id": campaign_id}, {"metadata.archive_of": campaign_id}
+    found = lp.workflows.find({"$or": [live, archives]}, {"nodes": 1})
+    listed = [node for workflow in found for node in workflow["nodes"]]
+    orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
+    return int(lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count)
 
 
 def is_active(lp: LaunchPad, campaign_id: str) -> bool:
@@ -55,5 +130,9 @@ def is_active(lp: LaunchPad, campaign_id: str) -> bool:
     change: between a parent's COMPLETED and its child's READY the fireworks themselves
     show neither.
     """
-    workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, {"fw_states": 1})
-    return workflow is not None and not ACTIVE.isdisjoint(workflow["fw_states"].values())
+    fields = {"fw_states": 1, "metadata.held.why": 1}
+    workflow = lp.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
+    if workflow is None:
+        return False
+    changing = workflow["metadata"].get("held", {}).get("why") == "rerun"  # for some ten ms
+    return changing or not ACTIVE.isdisjoint(workflow["fw_states"].values())

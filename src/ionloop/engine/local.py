@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from fireworks import LaunchPad
 
+from ionloop.engine.control import held, release
+from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
+from ionloop.engine.lease import Lease, hold_lease
 from ionloop.engine.lost import return_lost
-from ionloop.engine.recover import recover
+from ionloop.engine.recover import Recovery, recover
 from ionloop.errors import EngineError
+from ionloop.paths import inside
 from ionloop.processes import RUN_MARK, kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import write_jobflow_config
+from ionloop.store.outage import log_outages, repeated, said_plainly
 from ionloop.store.queries import status
 from ionloop.store.schema import CampaignStatus
 
@@ -31,8 +37,12 @@ logger = logging.getLogger(__name__)
 WATCH_S = 0.1
 #: Seconds between two counts of the jobs.
 STATUS_S = 0.5
-#: How often dead workers are replaced before the run gives up.
+#: What workers get to end by themselves when nothing is left to run, s.
+LAST_S = 5.0
+#: How often a job's workers may die before the run gives up.
 MAX_RESTARTS = 3
+#: What jobs of a cancelled campaign get to end by themselves, s.
+GRACE_S = 5.0
 
 Watcher = Callable[[CampaignStatus], None]
 
@@ -67,13 +77,16 @@ def resume(
     workers: int | None = None,
     watch: Watcher | None = None,
     settings: Settings | None = None,
+    *,
+    take_over: bool = False,
 ) -> CampaignStatus:
     """Repair a campaign that was killed or failed, then run it; see :mod:`.recover`.
 
     Finished jobs don't run again, failed ones do. Parameters and errors are
-    :func:`run_local`'s.
+    :func:`run_local`'s; with ``take_over`` a launcher on another machine counts as gone.
     """
-    return _drive(campaign_id, workers, watch, settings or get_settings(), rerun_failed=True)
+    settings = settings or get_settings()
+    return _drive(campaign_id, workers, watch, settings, rerun_failed=True, take_over=take_over)
 
 
 def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatus:
@@ -81,11 +94,12 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     settings = settings or get_settings()
     lp = launchpad(settings)
     workflow_of(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
-    with _run_lock(folder / "lock", campaign_id):
+    with hold_lease(lp, campaign_id, folder, settings):
+        _take_up(lp, campaign_id, settings)
         return_lost(lp, campaign_id)
-        recover(lp, campaign_id, folder, rerun_failed=True)
+        _put_in_order(lp, campaign_id, settings, rerun_failed=True)
     return status(campaign_id, lp.db)
 
 
@@ -96,46 +110,116 @@ def _drive(
     settings: Settings,
     *,
     rerun_failed: bool,
+    take_over: bool = False,
 ) -> CampaignStatus:
+    log_outages()
     lp = launchpad(settings)
     workflow_of(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     folder.mkdir(parents=True, exist_ok=True)
-    with _run_lock(folder / "lock", campaign_id):
+    with (
+        said_plainly(f"ionloop resume {campaign_id}", settings),
+        hold_lease(lp, campaign_id, folder, settings, take_over=take_over) as lease,
+    ):
         crew = Crew(campaign_id, workers or settings.workers, folder, settings)
         crew.kill()  # what a killed run left behind
-        recover(lp, campaign_id, folder, rerun_failed=rerun_failed)
+        if rerun_failed:
+            _take_up(lp, campaign_id, settings)
+        _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:
-            _keep_running(lp, crew, watch)
+            _keep_running(lp, crew, lease, watch)
         finally:
             crew.kill()
-    final = status(campaign_id, lp.db)
+        final = status(campaign_id, lp.db)
     if watch:
         watch(final)
     return final
 
 
-def _keep_running(lp: LaunchPad, crew: Crew, watch: Watcher | None) -> None:
+def _take_up(lp: LaunchPad, campaign_id: str, settings: Settings) -> None:
+    """Let a campaign go on that was paused or cancelled."""
+    if held(lp, campaign_id):
+        _put_in_order(lp, campaign_id, settings, rerun_failed=False)  # frees a dead worker's lock
+        release(lp, campaign_id)
+
+
+def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None) -> None:
     """Replace dead workers, report, and return when the campaign has nothing left to run."""
-    restarts = 0
+    deaths: Counter[int | None] = Counter()
     next_status = 0.0
-    while is_active(lp, crew.campaign_id):
+    while is_active(lp, crew.campaign_id) or _still_ending(lp, crew):
+        lease.check()
         if not crew.processes:
+            require_room(crew.folder, crew.campaign_id, crew.settings)
             crew.start()
-        if crew.dead():
-            restarts += 1
+        if crew.without_room():
+            crew.stop(math.inf, lease)
+            _say_full(crew)
+        elif crew.dead():
             crew.kill()
-            if restarts > MAX_RESTARTS:
-                msg = f"workers died {restarts} times; read {crew.folder}/worker-*.log"
-                raise EngineError(msg)
             logger.warning("a worker died; its job is run again")
-            recover(lp, crew.campaign_id, crew.folder, rerun_failed=False)
+            report = _put_in_order(lp, crew.campaign_id, crew.settings, rerun_failed=False)
+            _count(deaths, report.rerun, crew)
         elif crew.all_ended():
             crew.kill()
         if watch and time.monotonic() >= next_status:
             watch(status(crew.campaign_id, lp.db))
             next_status = time.monotonic() + STATUS_S
         time.sleep(WATCH_S)
+    crew.stop(LAST_S)  # a job that found no room says so by its worker's status
+    if crew.without_room():
+        _say_full(crew)
+
+
+def _put_in_order(
+    lp: LaunchPad, campaign_id: str, settings: Settings, *, rerun_failed: bool
+) -> Recovery:
+    """Recover a campaign; all of it may be done twice, and is where the database was away."""
+    return repeated(lambda: recover(lp, campaign_id, rerun_failed=rerun_failed), settings)
+
+
+def _count(deaths: Counter[int | None], running: list[int], crew: Crew) -> None:
+    """Count the deaths of workers by the jobs that ran then; None where none did.
+
+    Raises
+    ------
+    EngineError
+        If they come too often for the same job: it would kill the next ones too.
+    """
+    deaths.update(running)
+    deaths[None] = 0 if running else deaths[None] + 1
+    worst, times = max(deaths.items(), key=lambda item: item[1])
+    if times > MAX_RESTARTS:
+        when = "at their start" if worst is None else f"while job {worst} ran"
+        msg = f"workers died {times} times {when}; read {crew.folder}/worker-*.log"
+        raise EngineError(msg)
+
+
+def _say_full(crew: Crew) -> None:
+    """Say that there is no room for jobs, or that there was none.
+
+    Raises
+    ------
+    EngineError
+        In any case.
+    """
+    require_room(crew.folder, crew.campaign_id, crew.settings)
+    msg = (
+        f"a job found the disk of {crew.folder} full, though it has room now; look what else "
+        f"writes there, then `ionloop resume {crew.campaign_id}`"
+    )
+    raise EngineError(msg)
+
+
+def _still_ending(lp: LaunchPad, crew: Crew) -> bool:
+    """Whether workers of a paused campaign end their jobs; of a cancelled one they get a moment."""
+    if crew.all_ended():
+        return False
+    found = held(lp, crew.campaign_id)
+    if found and found.state == "cancelled":
+        crew.stop(GRACE_S)
+        return False
+    return found is not None
 
 
 class Crew:
@@ -177,11 +261,27 @@ class Crew:
 
     def dead(self) -> list[subprocess.Popen[bytes]]:
         """Return the workers that ended in another way than by having nothing to do."""
-        return [process for process in self.processes if process.poll() not in (None, 0)]
+        fine = (None, 0, DISK_FULL)
+        return [process for process in self.processes if process.poll() not in fine]
+
+    def without_room(self) -> bool:
+        """Whether a worker ended since its disk is full."""
+        return any(process.poll() == DISK_FULL for process in self.processes)
 
     def all_ended(self) -> bool:
         """Whether no worker runs."""
         return all(process.poll() is not None for process in self.processes)
+
+    def stop(self, patience_s: float, lease: Lease | None = None) -> None:
+        """Ask the workers to end after the jobs that they run, and give them some time."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        end = time.monotonic() + patience_s
+        while not self.all_ended() and time.monotonic() < end:
+            if lease is not None:
+                lease.check()
+            time.sleep(WATCH_S)
 
     def kill(self) -> None:
         """Kill the workers and all that they started, also those of an earlier run."""
@@ -191,15 +291,3 @@ class Crew:
             process.wait()
         self.processes = []
         kill_marked(self.mark)
-
-
-@contextmanager
-def _run_lock(path: Path, campaign_id: str) -> Iterator[None]:
-    """Let one process run a campaign; the kernel frees the lock when it dies."""
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = f"campaign {campaign_id} is run by another `ionloop`; wait for it or stop it"
-            raise EngineError(msg) from error
-        yield

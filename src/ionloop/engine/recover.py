@@ -28,7 +28,8 @@ from typing import Any
 
 from fireworks import FWAction, LaunchPad
 
-from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, workflow_of
+from ionloop.engine.compact import compact
+from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Recovery:
         )
 
 
-def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) -> Recovery:
+def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
     """Repair a campaign whose local workers are all dead.
 
     Parameters
@@ -83,10 +84,8 @@ def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) 
     lp
         The launch pad.
     campaign_id
-        The campaign; the caller holds its run lock.
-    runs
-        Folder of the local runs: launches in it were local workers'. Launches
-        elsewhere belong to a cluster's workers and are left alone.
+        The campaign; the caller holds its lease, so that no other local run of it lives, on
+        this machine or another. Launches of a cluster's workers are left alone.
     rerun_failed
         Whether failed jobs run again too.
     """
@@ -97,18 +96,18 @@ def recover(lp: LaunchPad, campaign_id: str, runs: Path, *, rerun_failed: bool) 
     foreign = [
         launch
         for launch in launches.values()
-        if not _is_local(launch, runs) and (launch["state"] == "RUNNING" or _just_ended(launch))
+        if not _is_local(launch) and (launch["state"] == "RUNNING" or _just_ended(launch))
     ]
     _unlock(lp, campaign_id, patient=bool(foreign))
     if not foreign:
-        orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": workflow["nodes"]}}
-        report.deleted = lp.fireworks.delete_many(orphans).deleted_count
+        report.deleted = remove_unlisted(lp, campaign_id)
     for fw in fws:
         if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
             own = [launches[i] for i in fw["launches"] if i in launches]
-            _mend(lp, fw, own, runs, report)
+            _mend(lp, fw, own, report)
     if rerun_failed:
         _rerun_failed(lp, campaign_id, report)
+    compact(lp, campaign_id)
     logger.info("campaign %s: %s", campaign_id, report)
     return report
 
@@ -126,10 +125,9 @@ def _launches(lp: LaunchPad, fws: list[dict[str, Any]]) -> dict[int, dict[str, A
     return {launch["launch_id"]: launch for launch in found}
 
 
-def _is_local(launch: dict[str, Any], runs: Path) -> bool:
-    return launch["fworker"]["name"] == LOCAL_WORKER and Path(launch["launch_dir"]).is_relative_to(
-        runs
-    )
+def _is_local(launch: dict[str, Any]) -> bool:
+    """Whether a launch was a local worker's; wherever it ran, it's dead: we hold the lease."""
+    return bool(launch["fworker"]["name"] == LOCAL_WORKER)
 
 
 def _just_ended(launch: dict[str, Any]) -> bool:
@@ -138,7 +136,8 @@ def _just_ended(launch: dict[str, Any]) -> bool:
         return False
     ended = launch["time_end"]
     ended = datetime.fromisoformat(ended) if isinstance(ended, str) else ended
-    return (datetime.now(UTC).replace(tzinfo=None) - ended).total_seconds() < _LOCK_PATIENCE_S
+    ended = ended if ended.tzinfo else ended.replace(tzinfo=UTC)
+    return (datetime.now(UTC) - ended).total_seconds() < _LOCK_PATIENCE_S
 
 
 def _unlock(lp: LaunchPad, campaign_id: str, *, patient: bool) -> None:
@@ -156,7 +155,6 @@ def _mend(
     lp: LaunchPad,
     fw: dict[str, Any],
     launches: list[dict[str, Any]],
-    runs: Path,
     report: Recovery,
 ) -> None:
     """Bring one firework that isn't settled to a state from which work goes on."""
@@ -168,7 +166,7 @@ def _mend(
         lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "RUNNING"}})
         lp._refresh_wf(fw_id)  # noqa: SLF001
         report.replayed.append(fw_id)
-    elif running and _is_local(running[-1], runs):
+    elif running and _is_local(running[-1]):
         if has_final_output(lp, fw):
             lp.complete_launch(running[-1]["launch_id"], FWAction(), "COMPLETED")
             report.completed.append(fw_id)
@@ -199,8 +197,12 @@ def is_final(output: object) -> bool:
 
 
 def _rerun(lp: LaunchPad, fw_id: int, launch_id: int | None) -> None:
-    """Run a job again in its old folder; in a new one if it died before its task began."""
-    if launch_id is not None and lp.get_recovery(launch_id):
+    """Run a job again in its old folder; in a new one if it died before its task began.
+
+    Or if the folder isn't there: it was on another machine, or somebody cleaned up.
+    """
+    recovery = None if launch_id is None else lp.get_recovery(launch_id)
+    if recovery and Path(recovery["_prev_dir"]).is_dir():
         lp.rerun_fw(fw_id, recover_launch="last", recover_mode="prev_dir")
     else:
         lp.rerun_fw(fw_id)
@@ -211,9 +213,11 @@ def _rerun_failed(lp: LaunchPad, campaign_id: str, report: Recovery) -> None:
 
     Where a batch of labels paused the campaign, the jobs of its failed labels run again too.
     """
-    links = workflow_of(lp, campaign_id)["links"]
+    workflow = workflow_of(lp, campaign_id)
+    links = workflow["links"]
     pausing = {f.fw_id for f in failures(campaign_id, lp.db) if f.pauses}
-    query = {**campaign_query(campaign_id), "state": "FIZZLED"}
+    # Failed jobs in archives are settled: all that waited for them has gone on without.
+    query = {"fw_id": {"$in": workflow["nodes"]}, "state": "FIZZLED"}
     for fw_id in lp.fireworks.distinct("fw_id", query):
         fw = lp.fireworks.find_one({"fw_id": fw_id, "state": "FIZZLED"}, ["launches"])
         if fw is None:  # a parent that runs again has reset it

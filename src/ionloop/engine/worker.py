@@ -19,8 +19,14 @@ from fireworks import FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
+from ionloop.engine.compact import Compactor
+from ionloop.engine.control import hold_additions
+from ionloop.engine.disk import DISK_FULL, failed_for_room, lack_of_room
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent
+from ionloop.settings import get_settings
+from ionloop.store.connection import hide_password
+from ionloop.store.outage import log_outages
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,10 @@ class Worker:
         self.query = campaign_query(campaign_id)
         self.fworker = FWorker(name=LOCAL_WORKER, query=self.query)
         self.stopping = False
+        self.settings = get_settings()
+        #: Whether this worker found no room on its disk.
+        self.full = False
+        self.compactor = Compactor(lp)
 
     def stop(self, *_: object) -> None:
         """End after the job that runs now."""
@@ -52,8 +62,14 @@ class Worker:
             if self._has_ready():
                 if self._is_locked():
                     time.sleep(LOCK_POLL_S)
+                elif lack := lack_of_room(self.folder, self.settings, probe=n_run == 0):
+                    logger.error("%s", lack)
+                    self.full = True
+                    break
                 else:
                     n_run += self._run_one()
+                    hold_additions(self.lp, self.campaign_id)
+                    self.compactor.after_job(self.campaign_id)
             elif self._awaits_more():
                 time.sleep(POLL_S)
             else:
@@ -77,7 +93,10 @@ class Worker:
         here = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=self.folder))
         os.chdir(here)
         try:
-            return bool(Rocket(self.lp, self.fworker, None).run())
+            ran = bool(Rocket(self.lp, self.fworker, None).run())
+            if failed_for_room(self.lp, list(self.lp.backup_launch_data)):
+                self.full = self.stopping = True
+            return ran
         finally:
             os.chdir(self.folder)
             if here.exists() and not any(here.iterdir()):
@@ -101,11 +120,21 @@ def main() -> int:
     # First made, first run: Makers put their longest jobs first. FireWorks reads this from
     # its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
+    hide_password()
+    log_outages()
+    os.environ.setdefault("IONLOOP_WORK_DIR", str(args.folder))
     worker = Worker(launchpad(), args.campaign_id, args.folder)
     signal.signal(signal.SIGTERM, worker.stop)
     logger.info("worker %d starts", os.getpid())
-    logger.info("worker %d ends after %d jobs", os.getpid(), worker.run())
-    return 0
+    try:
+        n_run = worker.run()
+    except BaseException:
+        # FireWorks' thread that pings would keep a process whose main thread has died, for an
+        # hour; and a full disk takes no log either.
+        logger.exception("worker %d dies", os.getpid())
+        os._exit(1)
+    logger.info("worker %d ends after %d jobs", os.getpid(), n_run)
+    return DISK_FULL if worker.full else 0
 
 
 if __name__ == "__main__":

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_outputs, stream_outputs
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.cost import cost_of, time_calculator
@@ -30,6 +28,7 @@ from ionloop.profile import Profile
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import TestFrames
 from ionloop.train import mace
+from ionloop.train.model_files import model_bytes
 
 
 @job(data=DATA_FIELDS, output_schema=TestFrames)
@@ -48,11 +47,8 @@ def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) ->
     rng = np.random.default_rng([random_seed, 31])
     if not shard.labels:
         return accuracy([], [], [], rng)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
-        energies, forces = mace.predict(
-            mace.committee_calculator(paths), [x.frame.to_atoms() for x in shard.labels]
-        )
+    calculator = mace.committee_calculator([model_bytes(m) for m in stream_outputs(members)])
+    energies, forces = mace.predict(calculator, [x.frame.to_atoms() for x in shard.labels])
     return accuracy(
         shard.labels,
         energies.mean(axis=1).tolist(),
@@ -106,17 +102,16 @@ def measure_cost(
     """Time one model and the committee here; the reference's labels say what they took."""
     rng = np.random.default_rng([random_seed, 37])
     atoms = start.to_atoms()
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [mace.load_model(m, Path(folder)) for m in fetch_outputs(members)]
-        models = model_cost(atoms, paths, n_timed, rng)
+    files = [model_bytes(m) for m in stream_outputs(members)]
+    models = model_cost(atoms, files, n_timed, rng)
     return [*models, *reference_cost(shard, len(atoms))]
 
 
 def model_cost(
-    atoms: Atoms, paths: Sequence[Path], n_timed: int, rng: np.random.Generator
+    atoms: Atoms, files: Sequence[bytes], n_timed: int, rng: np.random.Generator
 ) -> list[Cost]:
     """Time the first model and the committee with the calculator that MD runs, one replica."""
-    calculator = mace.committee_calculator(paths)
+    calculator = mace.committee_calculator(files)
     return [
         time_calculator(
             atoms,
@@ -126,7 +121,7 @@ def model_cost(
             name=name,
             note="energy and forces as MD computes them, one replica; other jobs may run beside",
         )
-        for name, members in (("one MACE model", [0]), (f"committee of {len(paths)}", None))
+        for name, members in (("one MACE model", [0]), (f"committee of {len(files)}", None))
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
 from ionloop.explore.candidates import Pick, pick_candidates
 from ionloop.explore.detector import hop_detector
 from ionloop.explore.driver import CommitteeDriver
@@ -30,7 +29,8 @@ from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import Hop
 from ionloop.train import mace
-from ionloop.train.schema import Calibration, Member
+from ionloop.train.model_files import model_bytes
+from ionloop.train.schema import Calibration
 
 #: Frames that the committee judges at a time.
 BATCH = 8
@@ -40,25 +40,26 @@ BATCH = 8
 class Committee:
     """A loaded committee: who steers, who judges."""
 
-    members: list[Member]
-    paths: list[Path]
+    hashes: list[str]
+    models: list[bytes]
     calibration: Calibration
 
     @classmethod
-    def fetch(cls, uuids: list[str], calibration: Calibration | str, folder: Path) -> Committee:
+    def fetch(cls, uuids: list[str], calibration: Calibration | str) -> Committee:
         """Fetch members, and the calibration where it's given by uuid, from the store."""
-        members = fetch_outputs(uuids)
+        models = [model_bytes(member) for member in stream_outputs(uuids)]
+        hashes = [one["model_hash"] for one in fetch_fields(uuids, "model_hash")]
         known = fetch_outputs([calibration])[0] if isinstance(calibration, str) else calibration
-        return cls(members, [mace.load_model(m, folder) for m in members], known)
+        return cls(hashes, models, known)
 
     @property
     def settings_hash(self) -> str:
         """One hash for all members."""
-        return hash_settings({"models": [m.model_hash for m in self.members]})
+        return hash_settings({"models": self.hashes})
 
     def uncertainty(self, mobile: np.ndarray, dtype: str = "float32") -> CommitteeUncertainty:
         """Make the judge of frames."""
-        calculator = mace.committee_calculator(self.paths, dtype=dtype)
+        calculator = mace.committee_calculator(self.models, dtype=dtype)
         return CommitteeUncertainty(calculator, mobile, self.calibration.scale)
 
 
@@ -83,35 +84,32 @@ def explore_md(  # noqa: PLR0913
     Replicas run as one batch; each gives a document.
     """
     rng = np.random.default_rng([seed, 11])
-    with tempfile.TemporaryDirectory() as folder:
-        committee = Committee.fetch(members, calibration, Path(folder))
-        detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
-        judge = committee.uncertainty(detector.mobile)
-        plan = plan_of(settings, temperature, n_steps, seed)
-        same = {"plan": asdict(plan), "start": start.frame_hash, "steered by": member}
-        checkpoint = Checkpoint(
-            Path("md.npz"),
-            hash_settings({**same, "models": committee.settings_hash, "replicas": replicas}),
-        )
-        runs = run_md(
-            [start.to_atoms()] * replicas,
-            CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols)),
-            plan,
-            guards_of(settings, profile, committee.calibration),
-            judge.per_replica,
-            checkpoint,
-        )
-        wall_s = checkpoint.wall_s / replicas
-        engine = f"mace member {member} {committee.members[member].model_hash[:12]}"
-        found = []
-        for k, run in enumerate(runs):
-            tags = {"generation": generation, "group": f"{group}-r{k}", "temperature": temperature}
-            analysis = detector.analyse(np.array(run.positions))
-            frames = candidates(start, run, analysis, judge, settings, tags, rng)
-            known = committee.calibration
-            found.append(
-                summarise(start, run, analysis, frames, known, tags, settings, engine, wall_s)
-            )
+    committee = Committee.fetch(members, calibration)
+    detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
+    judge = committee.uncertainty(detector.mobile)
+    plan = plan_of(settings, temperature, n_steps, seed)
+    same = {"plan": asdict(plan), "start": start.frame_hash, "steered by": member}
+    checkpoint = Checkpoint(
+        Path("md.npz"),
+        hash_settings({**same, "models": committee.settings_hash, "replicas": replicas}),
+    )
+    runs = run_md(
+        [start.to_atoms()] * replicas,
+        CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols)),
+        plan,
+        guards_of(settings, profile, committee.calibration),
+        judge.per_replica,
+        checkpoint,
+    )
+    wall_s = checkpoint.wall_s / replicas
+    engine = f"mace member {member} {committee.hashes[member][:12]}"
+    found = []
+    for k, run in enumerate(runs):
+        tags = {"generation": generation, "group": f"{group}-r{k}", "temperature": temperature}
+        analysis = detector.analyse(np.array(run.positions))
+        frames = candidates(start, run, analysis, judge, settings, tags, rng)
+        known = committee.calibration
+        found.append(summarise(start, run, analysis, frames, known, tags, settings, engine, wall_s))
     return found
 
 
@@ -248,17 +246,14 @@ def explore_bands(
     settings: ExploreSettings,
 ) -> BandSet:
     """Relax the enumerated hops' bands on the committee's mean."""
-    with tempfile.TemporaryDirectory() as folder:
-        committee = Committee.fetch(members, calibration, Path(folder))
-        symbols = np.array(hops[0].start.symbols)
-        judge = committee.uncertainty(
-            np.flatnonzero(symbols == profile.mobile_ion), dtype="float64"
-        )
-        return committee_bands(
-            hops,
-            judge.calculator,
-            judge,
-            BandPlan(settings.n_images, settings.fmax, settings.max_steps),
-            generation=generation,
-            model_hash=committee.settings_hash,
-        )
+    committee = Committee.fetch(members, calibration)
+    symbols = np.array(hops[0].start.symbols)
+    judge = committee.uncertainty(np.flatnonzero(symbols == profile.mobile_ion), dtype="float64")
+    return committee_bands(
+        hops,
+        judge.calculator,
+        judge,
+        BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+        generation=generation,
+        model_hash=committee.settings_hash,
+    )

@@ -6,12 +6,12 @@ from itertools import chain
 
 from jobflow import job
 
-from ionloop.document import fetch_outputs
+from ionloop.document import fetch_fields
 from ionloop.explore.schema import BandSet, Exploration
 from ionloop.judge.criteria import judge
 from ionloop.judge.metrics import gather
 from ionloop.judge.schema import Judgement, Limits, Metrics
-from ionloop.label.schema import LabelShard
+from ionloop.label.schema import cost_of
 from ionloop.profile import Budget
 from ionloop.train.schema import Calibration
 
@@ -29,13 +29,13 @@ def judge_generation(  # noqa: PLR0913
     reserve: int = 0,
 ) -> Judgement:
     """Compare this generation with the one before; ``reserve`` labels are kept for the test."""
-    batches: list[LabelShard] = fetch_outputs(shards)
+    batches = fetch_fields(shards, "n_admitted", "frame_hashes", "purpose")
     metrics = gather(
         list(chain.from_iterable(explorations)),
         bands,
         calibration,
-        n_labels=sum(shard.n_admitted for shard in batches),
-        n_spent=sum(shard.n_asked for shard in batches),
+        n_labels=sum(shard["n_admitted"] for shard in batches),
+        n_spent=sum(cost_of(shard["purpose"], shard["frame_hashes"]) for shard in batches),
         n_selected=sum(selected.values()),
     )
     return judge([*history, metrics], budget, limits, reserve)

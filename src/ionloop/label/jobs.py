@@ -8,13 +8,13 @@ from typing import Any
 
 from jobflow import Flow, JobConfig, OnMissing, OutputReference, Response, job
 
-from ionloop.document import DATA_FIELDS, fetch_if_stored, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_fields, fetch_if_stored, fetch_outputs
 from ionloop.errors import LabelError
 from ionloop.frame import Frame
 from ionloop.label.budget import affordable
 from ionloop.label.decisions import decisions_uuid, readmit
 from ionloop.label.imports import adopt
-from ionloop.label.schema import IMPORTED, Batch, Decisions, Label, LabelShard
+from ionloop.label.schema import Batch, Decisions, Label, LabelShard, cost_of
 from ionloop.label.shards import hold_to_share, make_shard
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference, differing_settings
@@ -61,9 +61,9 @@ def label_frames(  # noqa: PLR0913
     """
     check_same_settings(reference, shards)
     asked: list[Frame] = fetch_outputs([frames], "frames")[0] if isinstance(frames, str) else frames
-    hashes, purposes = fetch_outputs(shards, "frame_hashes"), fetch_outputs(shards, "purpose")
-    known = {h for shard in hashes for h in shard}
-    spent = sum(len(h) for h, why in zip(hashes, purposes, strict=True) if why != IMPORTED)
+    earlier = fetch_fields(shards, "frame_hashes", "purpose")
+    known = {h for shard in earlier for h in shard["frame_hashes"]}
+    spent = sum(cost_of(one["purpose"], one["frame_hashes"]) for one in earlier)
     logger.info("%d frames known, %d of them imported", len(known), n_imported)
     fresh, left_out = affordable(new_frames(asked, known), profile.budget, spent, reserve)
     size = reference.frames_per_job
@@ -105,14 +105,12 @@ def check_same_settings(reference: Reference, shards: list[str]) -> None:
     LabelError
         If they differ, with the keys.
     """
-    for shard, settings_hash in zip(
-        shards[:1], fetch_outputs(shards[:1], "settings_hash"), strict=True
-    ):
-        if settings_hash != reference.settings_hash:
-            first = fetch_outputs([shard], "settings")[0] or {}
-            keys = "; ".join(differing_settings(first, reference.settings)[:5])
+    for first in fetch_fields(shards[:1], "settings_hash", "settings"):
+        if first["settings_hash"] != reference.settings_hash:
+            keys = "; ".join(differing_settings(first["settings"] or {}, reference.settings)[:5])
             msg = (
-                f"expected the settings of the campaign's first labels ({settings_hash}), got "
+                f"expected the settings of the campaign's first labels "
+                f"({first['settings_hash']}), got "
                 f"{reference.settings_hash}: {keys}; labels of two settings are never mixed: put "
                 "back what changed and run `ionloop resume`, or start a new campaign"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -170,4 +171,9 @@ class LabelShard(Document):
     @property
     def n_asked(self) -> int:
         """Labels of the campaign's budget that the batch cost; imported ones are a gift."""
-        return 0 if self.purpose == IMPORTED else len(self.frame_hashes)
+        return cost_of(self.purpose, self.frame_hashes)
+
+
+def cost_of(purpose: str, frame_hashes: Sequence[str]) -> int:
+    """Return how many labels of the budget a batch cost, by two fields of its shard."""
+    return 0 if purpose == IMPORTED else len(frame_hashes)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+
+from ionloop.files import whole
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +53,12 @@ class Checkpoint:
         """Read what an earlier launch of this run saved; None if there is nothing."""
         if not self.path.exists():
             return None
-        with np.load(self.path, allow_pickle=False) as npz:
-            state = {key: npz[key] for key in npz.files}
+        try:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+                state = {key: npz[key] for key in npz.files}
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            logger.warning("%s can't be read (%s); the run starts anew", self.path, error)
+            return None
         if str(state.pop("run", "")) != self.run:
             logger.warning("%s is of another run; this one starts anew", self.path.resolve())
             return None
@@ -60,7 +67,6 @@ class Checkpoint:
 
     def save(self, **arrays: np.ndarray) -> None:
         """Write the arrays by one atomic rename."""
-        scratch = self.path.with_suffix(".tmp.npz")
-        np.savez(scratch, run=self.run, wall_s=self.wall_s, **arrays)  # type: ignore[arg-type]
-        scratch.replace(self.path)
+        with whole(self.path) as scratch:
+            np.savez(scratch, run=self.run, wall_s=self.wall_s, **arrays)  # type: ignore[arg-type]
         self._saved = time.monotonic()

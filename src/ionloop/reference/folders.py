@@ -10,7 +10,10 @@ from typing import Any
 from monty.io import zopen
 from monty.os.path import zpath
 
+from ionloop.files import whole
 from ionloop.frame import Frame
+from ionloop.paths import below
+from ionloop.settings import get_settings
 
 #: What was asked for in a folder; a finished calculation of the same request is kept.
 REQUEST_FILE = "request.json"
@@ -19,6 +22,20 @@ REQUEST_FILE = "request.json"
 def geometry(frame: Frame) -> dict[str, Any]:
     """Return what a calculation depends on: species, positions, cell and charge."""
     return frame.model_dump(mode="json", include={"symbols", "positions", "cell", "charge"})
+
+
+def first_folder(folder: str | None) -> Path:
+    """Return the folder of a job's first launch, as the database has it; None: the working folder.
+
+    Raises
+    ------
+    UnsafePathError
+        If it isn't where this worker's jobs may work, ``IONLOOP_WORK_DIR``.
+    """
+    root = get_settings().work_dir
+    if folder is None or root is None:
+        return Path(folder or Path.cwd())
+    return below(root, folder, "folder of an earlier launch")
 
 
 def read_text(path: Path) -> str | None:
@@ -41,9 +58,8 @@ def same_request(folder: Path, request: dict[str, Any]) -> bool:
 
 def write_request(folder: Path, request: dict[str, Any]) -> None:
     """Write down what a folder is for; whole, or not at all."""
-    scratch = folder / f"{REQUEST_FILE}.tmp"
-    scratch.write_text(json.dumps(request))
-    scratch.replace(folder / REQUEST_FILE)
+    with whole(folder / REQUEST_FILE) as scratch:
+        scratch.write_text(json.dumps(request))
 
 
 def fresh_folder(folder: Path, request: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ reference itself is affordable: what no DFT campaign can check, a teacher can.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -32,6 +34,8 @@ from ionloop.reference.teachers import (
     teacher_by_name,
 )
 from ionloop.seed.schema import Hop
+
+logger = logging.getLogger(__name__)
 
 # Campaigns in MongoDB name the teachers by this module, where they stood at first.
 __all__ = [
@@ -118,14 +122,26 @@ def teacher_labels(frames: list[Frame], reference: ForceFieldReference) -> list[
 
 
 def read_journal(journal: Path) -> list[SinglePoint]:
-    """Read what an earlier run of the job finished; cuts off a line that was being written."""
+    """Read what an earlier run of the job finished; cuts off what was being written.
+
+    A kill or a full disk leaves a part of a line, a machine that lost its power anything.
+    """
+    points: list[SinglePoint] = []
     if not journal.exists():
-        return []
-    whole = journal.read_text()
-    kept = whole[: whole.rfind("\n") + 1]
-    if kept != whole:
-        journal.write_text(kept)
-    return [SinglePoint(**json.loads(line)) for line in kept.splitlines()]
+        return points
+    kept = 0
+    for line in journal.read_bytes().splitlines(keepends=True):
+        try:
+            point = SinglePoint(**json.loads(line)) if line.endswith(b"\n") else None
+        except ValueError:  # neither JSON nor a label
+            point = None
+        if point is None:
+            logger.warning("%s ends in the middle of a label; it is computed again", journal)
+            break
+        points.append(point)
+        kept += len(line)
+    os.truncate(journal, kept)
+    return points
 
 
 def single_point(

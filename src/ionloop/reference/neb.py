@@ -21,6 +21,7 @@ from ase.mep import NEB
 from ase.optimize import BFGS, FIRE
 
 from ionloop.errors import ExplorationError
+from ionloop.files import whole
 from ionloop.reference.schema import Band
 from ionloop.seed.schema import Hop
 
@@ -237,9 +238,8 @@ def _save(checkpoint: Path | None, images: list[Atoms], progress: _Progress) -> 
         return
     info = asdict(progress) | {"earlier_s": progress.wall_s}
     bare = [Atoms(i.symbols, i.positions, cell=i.cell, pbc=True, info=info) for i in images]
-    scratch = checkpoint.with_suffix(".tmp")
-    write(scratch, bare, "extxyz")
-    scratch.replace(checkpoint)
+    with whole(checkpoint) as scratch:
+        write(scratch, bare, "extxyz")
 
 
 def _load(checkpoint: Path | None) -> tuple[list[Atoms], _Progress]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from ionloop.errors import ProfileError
 from ionloop.frame import Frame
+
+#: Distances that are in memory at a time: 32 MB.
+_PAIRS = 4_000_000
 
 
 def standardise(
@@ -57,7 +60,41 @@ def standardise(
 
 
 def distances_to(points: np.ndarray, others: np.ndarray | None) -> np.ndarray:
-    """Distance of each point from the nearest of the others, infinite without any."""
-    if others is None or len(others) == 0 or len(points) == 0:
-        return np.full(len(points), np.inf)
-    return cdist(points, others).min(axis=1)
+    """Distance of each point from the nearest of the others, infinite without any.
+
+    The others come in blocks: all pairs at once would take gigabytes where thousands of
+    frames are labelled.
+    """
+    nearest = np.full(len(points), np.inf)
+    if others is None or len(points) == 0:
+        return nearest
+    step = max(_PAIRS // len(points), 1)
+    for i in range(0, len(others), step):
+        nearest = np.minimum(nearest, cdist(points, others[i : i + step]).min(axis=1))
+    return nearest
+
+
+def nearest_known(
+    frames: Sequence[Frame], known: np.ndarray | Iterable[np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale descriptors, and measure how far each is from the known ones.
+
+    Parameters
+    ----------
+    frames
+        Candidates.
+    known
+        Descriptors, shape [m, d], or several such arrays, of which one at a time is in memory.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        :func:`standardise`'s descriptors, shape [n, d'], and distances, shape [n].
+    """
+    blocks = [known] if known is None or isinstance(known, np.ndarray) else known
+    points, nearest = standardise(frames)[0], np.full(len(frames), np.inf)
+    for block in blocks:
+        scaled = standardise(frames, block)[1]
+        nearest = np.fmin(nearest, distances_to(points, scaled))
+    nearest[np.isnan(points).any(axis=1)] = np.inf
+    return points, nearest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def choose(  # noqa: PLR0913
     sigma_hi: float,
     rng: np.random.Generator,
     generation: int,
-    known_descriptors: np.ndarray | None = None,
+    known_descriptors: np.ndarray | Iterable[np.ndarray] | None = None,
     ceiling_exempt: Collection[Origin] = (Origin.RANDOM,),
 ) -> Selection:
     """Choose the frames that the next generation labels.
@@ -68,7 +68,8 @@ def choose(  # noqa: PLR0913
     generation
         Generation that will label the frames.
     known_descriptors
-        Descriptors of labelled frames, of the same committee, shape [m, d].
+        Descriptors of labelled frames, of the same committee, shape [m, d], or several such
+        arrays, which are taken one at a time.
     ceiling_exempt
         Origins that the ceiling doesn't hold for; the random draw would be biased by it.
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, fetch_outputs
+from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
 from ionloop.explore.schema import BandSet, Exploration
 from ionloop.frame import Frame, Origin
-from ionloop.label.schema import LabelShard
+from ionloop.label.schema import cost_of
 from ionloop.profile import Profile
 from ionloop.seed.displace import rattle, strain
 from ionloop.seed.schema import Displacements
@@ -21,6 +20,7 @@ from ionloop.select.diversity import choose
 from ionloop.select.fingerprints import labelled_fingerprints
 from ionloop.select.schema import Selection
 from ionloop.train import mace
+from ionloop.train.model_files import model_bytes
 from ionloop.train.schema import Calibration
 
 
@@ -49,19 +49,22 @@ def strained_candidates(
     return candidates
 
 
-def known_fingerprints(
-    shards: Sequence[LabelShard], member: str, mobile_ion: str
-) -> np.ndarray | None:
-    """Fingerprint all frames that were asked, by the committee's first member; None without any.
+def known_fingerprints(shards: Sequence[str], member: str, mobile_ion: str) -> Iterator[np.ndarray]:
+    """Fingerprint all frames that were asked, by the committee's first member, shard by shard.
 
     Refused ones too: a frame very near one that the reference refused is likely to be refused.
+    Shards and member are uuids; labels and fingerprints of one shard at a time are in memory.
     """
-    frames = [label.frame for s in shards for label in (*s.labels, *s.quarantined)]
-    if not frames:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = mace.load_model(fetch_outputs([member])[0], Path(folder))
-        return labelled_fingerprints(frames, mace.committee_calculator([path]), mobile_ion)
+    calculator = None
+    for shard in stream_outputs(shards):
+        frames = [label.frame for label in (*shard.labels, *shard.quarantined)]
+        if frames:
+            calculator = calculator or _load(member)
+            yield labelled_fingerprints(frames, calculator, mobile_ion)
+
+
+def _load(member: str) -> Calculator:
+    return mace.committee_calculator([model_bytes(fetch_outputs([member])[0])])
 
 
 @job(data=DATA_FIELDS, output_schema=Selection)
@@ -84,13 +87,14 @@ def select_frames(  # noqa: PLR0913
     ``reserve`` labels are kept back for the test set.
     """
     rng = np.random.default_rng([random_seed, generation, 23])
-    batches: list[LabelShard] = fetch_outputs(shards)
-    known = {digest for shard in batches for digest in shard.frame_hashes}
+    batches = fetch_fields(shards, "frame_hashes", "purpose")
+    known = {digest for shard in batches for digest in shard["frame_hashes"]}
     replicas = chain.from_iterable(explorations)
     found = [*(f for e in replicas for f in e.frames), *bands.frames]
     tagged = [f.model_copy(update={"generation": generation}) for f in found]
     strained = strained_candidates(tagged, plan, calibration.sigma_hi, rng)
-    room = profile.budget.left(sum(shard.n_asked for shard in batches), reserve)
+    spent = sum(cost_of(shard["purpose"], shard["frame_hashes"]) for shard in batches)
+    room = profile.budget.left(spent, reserve)
     selection = choose(
         [*tagged, *strained],
         known,
@@ -100,7 +104,7 @@ def select_frames(  # noqa: PLR0913
         sigma_hi=calibration.sigma_hi,
         rng=rng,
         generation=generation,
-        known_descriptors=known_fingerprints(batches, members[0], profile.mobile_ion),
+        known_descriptors=known_fingerprints(shards, members[0], profile.mobile_ion),
         ceiling_exempt=(Origin.RANDOM, Origin.SADDLE),
     )
     return selection.model_copy(update={"budget_left": room})

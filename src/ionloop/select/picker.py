@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ionloop.frame import Frame, Origin
-from ionloop.select.distances import distances_to, standardise
+from ionloop.select.distances import distances_to, nearest_known
 
 #: Bins of the hop coordinate that hop and saddle frames are spread over.
 _PROGRESS_BINS = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
@@ -22,14 +22,12 @@ class Picker:
         frames: Sequence[Frame],
         min_distance: float,
         rng: np.random.Generator,
-        known: np.ndarray | None,
+        known: np.ndarray | Iterable[np.ndarray] | None,
     ) -> None:
         self.frames = frames
         self.min_distance = min_distance
         self.lot = rng.permutation(len(frames))
-        self.points, known = standardise(frames, known)
-        self.nearest = distances_to(self.points, known)
-        self.nearest[np.isnan(self.points).any(axis=1)] = np.inf
+        self.points, self.nearest = nearest_known(frames, known)
         self.chosen: list[int] = []
         self.bins: Counter[float] = Counter()
         self.events: Counter[str] = Counter()

@@ -12,6 +12,7 @@ from typing import Any
 from jobflow import JobStore
 from maggma.stores import MemoryStore
 from monty.json import jsanitize
+from pydash import get
 from pymongo.database import Database
 
 from ionloop.document import DATA_FIELDS
@@ -20,7 +21,9 @@ from ionloop.label.decisions import decisions_uuid, objection, readmit
 from ionloop.label.schema import Decisions, Label, LabelShard, Readmission, ShareChange
 from ionloop.label.shards import may_go_on, share_of
 from ionloop.store.connection import OUTPUTS, database, job_store
+from ionloop.store.jfremote import JOBS
 from ionloop.store.records import LOADED, parse
+from ionloop.store.remote_progress import is_remote
 
 #: Stage that decisions are found by.
 STAGE = "decisions"
@@ -167,8 +170,10 @@ def _check_settled(one: StoredShard, campaign_id: str, db: Database[dict[str, An
     LabelError
         If its collection isn't done.
     """
-    query = {"spec.campaign_id": campaign_id, "spec._tasks.job.uuid": one.uuid}
-    job = db.fireworks.find_one({**query, "state": {"$ne": "COMPLETED"}}, {"state": 1})
+    queue, query = db.fireworks, {"spec._tasks.job.uuid": one.uuid, "spec.campaign_id": campaign_id}
+    if is_remote(campaign_id, db):
+        queue, query = db[JOBS], {"uuid": one.uuid}
+    job = queue.find_one({**query, "state": {"$ne": "COMPLETED"}}, {"state": 1})
     if job is not None:
         msg = (
             f"the batch of generation {one.shard.generation} is being labelled again (its "
@@ -179,11 +184,14 @@ def _check_settled(one: StoredShard, campaign_id: str, db: Database[dict[str, An
 
 def next_training(campaign_id: str, db: Database[dict[str, Any]]) -> int:
     """Return the first generation whose training has not begun."""
-    jobs = {"spec.campaign_id": campaign_id, "spec.generation": {"$exists": True}}
-    found = db.fireworks.find_one(jobs, {"spec.generation": 1}, sort=[("spec.generation", -1)])
-    generation = int(found["spec"]["generation"]) if found else 0
-    begun = {**jobs, "spec.generation": generation, "spec.stage": "train"}
-    any_begun = db.fireworks.find_one({**begun, "state": {"$ne": "WAITING"}}, {"_id": 1})
+    remote = is_remote(campaign_id, db)
+    queue, where = (db[JOBS], "job.metadata") if remote else (db.fireworks, "spec")
+    generation_of = f"{where}.generation"
+    jobs = {f"{where}.campaign_id": campaign_id, generation_of: {"$exists": True}}
+    found = queue.find_one(jobs, {generation_of: 1}, sort=[(generation_of, -1)])
+    generation = int(get(found, generation_of)) if found else 0
+    begun = {**jobs, generation_of: generation, f"{where}.stage": "train"}
+    any_begun = queue.find_one({**begun, "state": {"$ne": "WAITING"}}, {"_id": 1})
     return generation + (any_begun is not None)
 
 

@@ -9,11 +9,11 @@ from pymongo.database import Database
 
 from ionloop.errors import BatchPausedError, StoreError
 from ionloop.store.connection import OUTPUTS, database
-from ionloop.store.schema import CampaignStatus, Failure, StageCount
+from ionloop.store.schema import CampaignStatus, Failure, Held, StageCount
 
 _ACTIVE = ("READY", "RESERVED", "RUNNING")
 #: How the last line of a traceback begins where a job waits for a decision.
-_PAUSE = f"{BatchPausedError.__module__}.{BatchPausedError.__qualname__}: "
+PAUSE = f"{BatchPausedError.__module__}.{BatchPausedError.__qualname__}: "
 
 
 def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
@@ -25,22 +25,27 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
         If there is no such campaign.
     """
     db = database() if db is None else db
-    workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}, {"links": 0})
+    fields = ["name", "created_on", "updated_on", "metadata"]
+    workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}, fields)
     if workflow is None:
         msg = f"unknown campaign {campaign_id!r}; `ionloop status` without it shows the latest"
         raise StoreError(msg)
+    held = Held(**found) if (found := workflow["metadata"].get("held")) else None
     stages = stage_counts(campaign_id, db)
+    if held:
+        _restate(stages, campaign_id, db)
     jobs: dict[str, int] = {}
     for stage in stages:
         for state, n in stage.states.items():
             jobs[state] = jobs.get(state, 0) + n
     failed = failures(campaign_id, db)
-    borne = tolerated(failed, campaign_id, db)
+    borne = tolerated(failed, db)
     holding = [failure for failure in failed if failure not in borne]
     return CampaignStatus(
         campaign_id=campaign_id,
         name=workflow["name"],
-        state=_overall(jobs, holding),
+        state=held.state if held else overall(jobs, holding),
+        held=held,
         created_on=workflow["created_on"],
         updated_on=workflow["updated_on"],
         jobs=jobs,
@@ -52,7 +57,29 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     )
 
 
-def _overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
+def _restate(stages: Sequence[StageCount], campaign_id: str, db: Database[dict[str, Any]]) -> None:
+    """Count jobs of a held campaign that run or have ended as such.
+
+    Their fireworks are paused too, so that what they add waits for a resume.
+    """
+    begun = {"spec.campaign_id": campaign_id, "state": "PAUSED", "launches.0": {"$exists": True}}
+    fields = {"launches": 1, "spec.generation": 1, "spec.stage": 1}
+    fws = list(db.fireworks.find(begun, fields))
+    last = [fw["launches"][-1] for fw in fws]
+    launches = db.launches.find({"launch_id": {"$in": last}}, {"launch_id": 1, "state": 1})
+    states = {launch["launch_id"]: launch["state"] for launch in launches}
+    rows = {(row.generation, row.stage): row.states for row in stages}
+    for fw in fws:
+        counts = rows[fw["spec"].get("generation"), fw["spec"].get("stage")]
+        state = states.get(fw["launches"][-1], "PAUSED")
+        counts["PAUSED"] -= 1
+        counts[state] = counts.get(state, 0) + 1
+    for counts in rows.values():
+        if counts.get("PAUSED") == 0:
+            del counts["PAUSED"]
+
+
+def overall(jobs: dict[str, int], holding: Sequence[Failure]) -> str:
     """Name the state; failures that nothing waits for don't hold a campaign up.
 
     A campaign whose only failures are batches below their share is paused.
@@ -84,10 +111,16 @@ def stage_counts(campaign_id: str, db: Database[dict[str, Any]]) -> list[StageCo
             },
         ]
     )
+    return stage_table(groups)
+
+
+def stage_table(groups: Iterable[dict[str, Any]]) -> list[StageCount]:
+    """Put counts by generation, stage and state into rows."""
     table: dict[tuple[int | None, str | None], dict[str, int]] = {}
     for group in groups:
         key = (group["_id"].get("generation"), group["_id"].get("stage"))
-        table.setdefault(key, {})[group["_id"]["state"]] = group["n"]
+        states = table.setdefault(key, {})
+        states[group["_id"]["state"]] = states.get(group["_id"]["state"], 0) + group["n"]
     return [
         StageCount(generation=generation, stage=stage, states=states)
         for (generation, stage), states in sorted(
@@ -127,15 +160,13 @@ def _failure(fw: dict[str, Any], launch: dict[str, Any]) -> Failure:
     return Failure(
         fw_id=fw["fw_id"],
         name=fw["name"],
-        message=message.removeprefix(_PAUSE),
+        message=message.removeprefix(PAUSE),
         directory=launch.get("launch_dir", ""),
-        pauses=message.startswith(_PAUSE),
+        pauses=message.startswith(PAUSE),
     )
 
 
-def tolerated(
-    failed: Sequence[Failure], campaign_id: str, db: Database[dict[str, Any]]
-) -> list[Failure]:
+def tolerated(failed: Sequence[Failure], db: Database[dict[str, Any]]) -> list[Failure]:
     """Return the failures that the graph bears: there are children, and all have COMPLETED.
 
     A job that accepts a missing input runs although its parent failed, for example the
@@ -144,12 +175,21 @@ def tolerated(
     """
     if not failed:
         return []
-    query = {"metadata.campaign_id": campaign_id}
-    links = (db.workflows.find_one(query, {"links": 1}) or {}).get("links", {})
-    children = {f.fw_id: links.get(str(f.fw_id), []) for f in failed}
+    ids = [f.fw_id for f in failed]
+    fields = ["metadata.archive_of", *(f"links.{i}" for i in ids), *(f"fw_states.{i}" for i in ids)]
+    children: dict[int, list[int]] = {}
+    settled: set[int] = set()
+    for workflow in db.workflows.find({"nodes": {"$in": ids}}, fields):
+        children |= {int(key): some for key, some in workflow["links"].items()}
+        if "archive_of" in workflow["metadata"]:  # where nothing else goes
+            settled |= {int(key) for key in workflow["fw_states"]}
     wanted = [child for some in children.values() for child in some]
-    done = set(db.fireworks.distinct("fw_id", {"fw_id": {"$in": wanted}, "state": "COMPLETED"}))
-    return [f for f in failed if children[f.fw_id] and done.issuperset(children[f.fw_id])]
+    over = {"fw_id": {"$in": wanted}, "state": "COMPLETED"}
+    done = {fw["fw_id"] for fw in db.fireworks.find(over, {"fw_id": 1})}
+    return [
+        f for f in failed
+        if f.fw_id in settled or (children.get(f.fw_id) and done.issuperset(children[f.fw_id]))
+    ]  # fmt: skip
 
 
 def _launches(db: Database[dict[str, Any]], ids: Iterable[int]) -> dict[int, dict[str, Any]]:
@@ -160,6 +200,10 @@ def _launches(db: Database[dict[str, Any]], ids: Iterable[int]) -> dict[int, dic
 
 def _last_line(launch: dict[str, Any]) -> str:
     stored = (launch.get("action") or {}).get("stored_data") or {}
-    trace = (stored.get("_exception") or {}).get("_stacktrace") or ""
+    return last_line((stored.get("_exception") or {}).get("_stacktrace") or "")
+
+
+def last_line(trace: str) -> str:
+    """Return the last line of a traceback that says something."""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     return lines[-1] if lines else "no traceback; read the worker's log"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo.database import Database
 
 from ionloop.errors import StoreError
+from ionloop.store import progress
 from ionloop.store.connection import database
+from ionloop.store.jfremote import FLOWS
 from ionloop.store.labels import jobs_to_retry
-from ionloop.store.progress import failures, status
+from ionloop.store.progress import failures
 from ionloop.store.records import campaign_record, mark_outdated, parse, stored_output
+from ionloop.store.remote_progress import is_remote, remote_status
+from ionloop.store.schema import CampaignStatus
 
 __all__ = [
     "campaign_ids",
@@ -28,10 +33,33 @@ __all__ = [
 def campaign_ids(db: Database[dict[str, Any]] | None = None) -> list[str]:
     """Return the ids of all submitted campaigns, the latest first."""
     db = database() if db is None else db
-    found = db.workflows.find(
-        {"metadata.campaign_id": {"$exists": True}}, {"metadata.campaign_id": 1}
-    ).sort("created_on", -1)
-    return list(dict.fromkeys(doc["metadata"]["campaign_id"] for doc in found))
+    # Without a filter and without _id: an index alone answers, no document is read.
+    fields = {"metadata.campaign_id": 1, "created_on": 1, "_id": 0}
+    found = list(db.workflows.find({}, fields).sort("created_on", -1))
+    if remote := list(db[FLOWS].find({}, fields)):
+        found = sorted([*found, *remote], key=_created, reverse=True)
+    ids = (doc.get("metadata", {}).get("campaign_id") for doc in found)
+    return list(dict.fromkeys(one for one in ids if one))
+
+
+def _created(doc: dict[str, Any]) -> datetime:
+    """Return when a workflow was made, UTC: FireWorks writes text, jobflow-remote a date."""
+    created = doc["created_on"]
+    created = datetime.fromisoformat(created) if isinstance(created, str) else created
+    return created if created.tzinfo else created.replace(tzinfo=UTC)
+
+
+def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
+    """Count a campaign's jobs and labels, whoever runs it: FireWorks or jobflow-remote.
+
+    Raises
+    ------
+    StoreError
+        If there is no such campaign.
+    """
+    db = database() if db is None else db
+    ask = remote_status if is_remote(campaign_id, db) else progress.status
+    return ask(campaign_id, db)
 
 
 def resolve_campaign(

@@ -46,8 +46,20 @@ _IDENTITY: dict[type[Document], list[str]] = {
 }
 
 
-def campaign_record(campaign_id: str, store: JobStore | None = None) -> CampaignRecord:
+def campaign_record(
+    campaign_id: str, store: JobStore | None = None, *, numbers: bool = True
+) -> CampaignRecord:
     """Read a whole campaign, finished or not.
+
+    Parameters
+    ----------
+    campaign_id
+        The campaign.
+    store
+        jobflow's store; the settings' own if None.
+    numbers
+        Whether labels keep positions, forces, stress and fingerprints. A report needs none of
+        them, and without they take a tenth of the memory.
 
     Raises
     ------
@@ -56,7 +68,7 @@ def campaign_record(campaign_id: str, store: JobStore | None = None) -> Campaign
     """
     store = store or job_store()
     store.connect()
-    documents = {kind: _read(store, campaign_id, kind) for kind in _IDENTITY}
+    documents = {kind: _read(store, campaign_id, kind, numbers=numbers) for kind in _IDENTITY}
     jobs = _jobs(store, campaign_id)
     if not jobs:
         msg = f"campaign {campaign_id!r} has no finished job yet; `ionloop status` shows its jobs"
@@ -81,7 +93,7 @@ def _last(documents: list[Any]) -> Any:  # noqa: ANN401
     return documents[-1] if documents else None
 
 
-def _read(store: JobStore, campaign_id: str, kind: type[D]) -> list[D]:
+def _read(store: JobStore, campaign_id: str, kind: type[D], *, numbers: bool) -> list[D]:
     """Read all documents of one class, alone or in lists, by generation."""
     criteria = {"metadata.campaign_id": campaign_id, "output.@class": kind.__name__}
     found: dict[Hashable, D] = {}
@@ -90,9 +102,18 @@ def _read(store: JobStore, campaign_id: str, kind: type[D]) -> list[D]:
         outputs = doc["output"] if isinstance(doc["output"], list) else [doc["output"]]
         for output in outputs:
             if output.get("@class") == kind.__name__:
+                if kind is LabelShard and not numbers:
+                    _drop_numbers(output)
                 document = parse(kind, output)
                 found[_identity(document)] = document
     return sorted(found.values(), key=_order)
+
+
+def _drop_numbers(shard: dict[str, Any]) -> None:
+    """Empty what a shard's labels have one number an atom of."""
+    for label in (*shard["labels"], *shard["quarantined"]):
+        label |= {"forces": None, "stress": None}
+        label["frame"] |= {"positions": [], "symbols": [], "descriptor": None}
 
 
 def parse(kind: type[D], output: dict[str, Any]) -> D:
@@ -103,7 +124,9 @@ def parse(kind: type[D], output: dict[str, Any]) -> D:
 def _clean(value: Any, key: str = "") -> Any:  # noqa: ANN401
     """Drop jobflow's ``@`` keys; replace references into GridFS by empty values."""
     if isinstance(value, list):
-        return [_clean(item, key) for item in value]
+        # A list of numbers holds nothing else, and labels have hundreds of them.
+        numbers = bool(value) and isinstance(value[0], float)
+        return value if numbers else [_clean(item, key) for item in value]
     if not isinstance(value, dict):
         return value
     if "blob_uuid" in value:

@@ -9,7 +9,18 @@ from pydantic import Field
 from ionloop.document import Document
 from ionloop.report.schema import CampaignRecord, JobRecord
 
-__all__ = ["CampaignRecord", "CampaignStatus", "Failure", "JobRecord", "StageCount"]
+__all__ = [
+    "CampaignRecord",
+    "CampaignStatus",
+    "Eta",
+    "Failure",
+    "Held",
+    "JobRecord",
+    "LiveStatus",
+    "RunningJob",
+    "Span",
+    "StageCount",
+]
 
 
 class Failure(Document):
@@ -32,12 +43,30 @@ class StageCount(Document):
     states: dict[str, int] = Field(description="Jobs by FireWorks state.")
 
 
+class Held(Document):
+    """Who keeps a campaign from starting jobs; stands in its workflow's ``metadata.held``."""
+
+    state: str = Field(description="'paused', or 'cancelled': running jobs were ended too.")
+    by: str = Field(description="User who asked for it.")
+    at: str = Field(description="When, UTC.")
+    why: str = Field("", description="'rerun' while `ionloop rerun` changes the campaign.")
+
+    def line(self) -> str:
+        """Say it in a few words."""
+        return f"{self.state} by {self.by} since {self.at}"
+
+
 class CampaignStatus(Document):
     """How far a campaign is."""
 
     campaign_id: str
     name: str = Field(description="Name of the flow.")
-    state: str = Field(description="'finished', 'failed', 'paused', 'running' or 'waiting'.")
+    state: str = Field(
+        description="'finished', 'failed', 'paused', 'cancelled', 'running' or 'waiting'."
+    )
+    held: Held | None = Field(
+        None, description="Who paused or cancelled it; None where a batch of labels paused it."
+    )
     created_on: datetime = Field(description="When it was submitted, UTC.")
     updated_on: datetime = Field(description="When a job last changed its state, UTC.")
     jobs: dict[str, int] = Field(description="Jobs by FireWorks state.")
@@ -62,3 +91,49 @@ class CampaignStatus(Document):
             f"jobs done  {self.jobs.get('FIZZLED', 0)} failed  {self.n_labels} labels  "
             f"running: {', '.join(running) or '-'}"
         )
+
+
+class Span(Document):
+    """How long something will take."""
+
+    low_s: float = Field(description="Lower end: quartiles, and all workers busy, s.")
+    expected_s: float = Field(description="By the medians, s.")
+    high_s: float = Field(description="Upper end: quartiles, and one kind after the other, s.")
+
+
+class Eta(Document):
+    """When a campaign will be done, as far as anything was measured."""
+
+    generation: Span | None = Field(
+        None, description="Rest of the latest generation; None if nothing is left or measured."
+    )
+    at_once: int = Field(description="Jobs that have run at once.")
+    unmeasured: list[str] = Field(
+        default=[], description="Kinds of jobs that are left and were never measured."
+    )
+    campaign_max_s: float | None = Field(
+        None,
+        description="Upper bound up to the cap on generations, without the evaluation, s; None "
+        "before a whole generation was measured.",
+    )
+    generations_left: int | None = Field(None, description="After this one, up to the cap.")
+
+
+class RunningJob(Document):
+    """A job that runs, and where."""
+
+    name: str
+    stage: str | None = None
+    generation: int | None = None
+    worker: str = Field(description="Name of its worker.")
+    host: str = Field(description="Machine that it runs on.")
+    since: datetime = Field(description="When it began, UTC.")
+    directory: str = Field(description="Folder where it runs.")
+
+
+class LiveStatus(CampaignStatus):
+    """How far a campaign is, who works on it, and how long it will take."""
+
+    running: list[RunningJob] = Field(default=[], description="Jobs that run, the oldest first.")
+    n_quarantined: int = Field(0, description="Labels that were refused.")
+    eta: Eta | None = Field(None, description="None once there is nothing left to run.")

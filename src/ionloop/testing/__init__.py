@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ionloop.settings import Settings
+
+#: Age at which a folder that nobody holds is taken for a killed test's, s.
+_STALE_S = 60.0
 
 # Imports of ours stand in the functions: VASP's stand-in, which starts for each label, is
 # below this package and needs none of them.
@@ -29,20 +34,35 @@ def throwaway_mongod() -> Iterator[str]:
     from ionloop.store.mongod import find_mongod, free_port, launch, local_uri
 
     memory = Path("/dev/shm")  # noqa: S108
-    folder = Path(
-        tempfile.mkdtemp(prefix="ionloop-", dir=memory if os.access(memory, os.W_OK) else None)
-    )
+    root = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    _sweep(root)
+    folder = Path(tempfile.mkdtemp(prefix="ionloop-mongod-", dir=root))
     port = free_port()
     try:
         exe = find_mongod()
-        process = launch(exe, folder / "data", folder / "log", port, dies_with_parent=True)
-        try:
-            yield local_uri(port)
-        finally:
-            process.kill()  # nothing in it is worth a clean end
-            process.wait()
+        with (folder / "held").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            process = launch(exe, folder / "data", folder / "log", port, dies_with_parent=True)
+            try:
+                yield local_uri(port)
+            finally:
+                process.kill()  # nothing in it is worth a clean end
+                process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed tests left: 300 MB of memory each."""
+    for folder in root.glob("ionloop-mongod-*"):
+        try:
+            if time.time() - folder.stat().st_mtime < _STALE_S:
+                continue
+            with (folder / "held").open("a") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+        except (BlockingIOError, FileNotFoundError, PermissionError):
+            continue  # in use, gone by now, or another user's
 
 
 @contextmanager

@@ -2,17 +2,93 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from ase import Atoms
 
 from ionloop.frame import Origin
-from ionloop.label.schema import Label
+from ionloop.label.schema import Label, Readmission
 
 
-def held_out(labels: Sequence[Label], generation: int) -> tuple[list[Label], list[Label]]:
+class FrameTags(Protocol):
+    """What splits ask of a frame."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+
+    @property
+    def generation(self) -> int:
+        """Generation that found it."""
+
+    @property
+    def group(self) -> str:
+        """Trajectory or band."""
+
+
+class Labelled(Protocol):
+    """What splits ask of a label: a :class:`Label` or a :class:`Sample`."""
+
+    @property
+    def frame(self) -> FrameTags:
+        """The frame."""
+
+    @property
+    def frame_hash(self) -> str:
+        """Its hash."""
+
+    @property
+    def readmitted(self) -> Readmission | None:
+        """Who took it back out of quarantine."""
+
+
+L = TypeVar("L", bound=Labelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """A frame without its numbers."""
+
+    origin: Origin
+    generation: int
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A label as training holds it: arrays, a tenth of the memory of a document's lists.
+
+    Parameters
+    ----------
+    frame, frame_hash, readmitted
+        The label's own, without positions and descriptors.
+    atoms
+        As :func:`to_training_atoms` writes them, weight 1.
+    """
+
+    frame: Tags
+    frame_hash: str
+    readmitted: Readmission | None
+    atoms: Atoms
+
+    @classmethod
+    def of(cls, label: Label, *, use_stress: bool = True) -> Sample:
+        """Keep of a label what training needs."""
+        frame = label.frame
+        return cls(
+            frame=Tags(frame.origin, frame.generation, sys.intern(frame.group)),
+            frame_hash=label.frame_hash,
+            readmitted=label.readmitted,
+            atoms=to_training_atoms(label, use_stress=use_stress),
+        )
+
+
+def held_out(labels: Sequence[L], generation: int) -> tuple[list[L], list[L]]:
     """Part this generation's random frames from all other labels.
 
     The random tenth is an unbiased sample of what exploration visits; it calibrates the
@@ -30,7 +106,7 @@ def held_out(labels: Sequence[Label], generation: int) -> tuple[list[Label], lis
     return [x for x in labels if x.frame_hash not in hashes], out
 
 
-def trained_from(label: Label) -> int:
+def trained_from(label: Labelled) -> int:
     """Return the first generation that may train on a label.
 
     Random frames wait for one, and readmitted labels for the one after the decision: what
@@ -41,11 +117,11 @@ def trained_from(label: Label) -> int:
 
 
 def split_by_group(
-    labels: Sequence[Label],
+    labels: Sequence[L],
     fraction: float,
     rng: np.random.Generator,
     sides: Mapping[str, bool] | None = None,
-) -> tuple[list[Label], list[Label]]:
+) -> tuple[list[L], list[L]]:
     """Split into training and validation by whole groups (trajectories, bands).
 
     Groups are drawn at random, origin by origin in turn, until validation has its share

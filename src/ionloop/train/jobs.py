@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, Blob, fetch_outputs
+from ionloop.document import DATA_FIELDS, Blob, fetch_outputs, stream_outputs
 from ionloop.errors import TrainingError
 from ionloop.frame import Origin
-from ionloop.label.schema import Label
 from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.train import mace
 from ionloop.train.calibration import calibrate
 from ionloop.train.dataset import (
+    L,
+    Sample,
     bootstrap_weights,
     held_out,
     split_by_group,
-    to_training_atoms,
     trained_from,
 )
-from ionloop.train.schema import Calibration, Hyperparameters, Member
+from ionloop.train.model_files import foundation_bytes, model_bytes, private_file
+from ionloop.train.schema import Calibration, Hyperparameters, Member, ModelFile
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +38,18 @@ DISPLACED = {Origin.RATTLE, Origin.STRAIN}
 VALID_FRACTION = 0.15
 
 
+def read_samples(shards: Sequence[str], *, use_stress: bool = True) -> list[Sample]:
+    """Read the labels of shards by their uuids, one shard's documents in memory at a time."""
+    return [
+        Sample.of(label, use_stress=use_stress)
+        for labels in stream_outputs(shards, "labels")
+        for label in labels
+    ]
+
+
 def partition(
-    labels: Sequence[Label], generation: int, random_seed: int
-) -> tuple[list[Label], list[Label], list[Label]]:
+    labels: Sequence[L], generation: int, random_seed: int
+) -> tuple[list[L], list[L], list[L]]:
     """Split labels into training, validation and held-out, alike for all members.
 
     A group keeps its side for good: a member that starts from its predecessor has seen
@@ -71,7 +82,7 @@ def train_member(  # noqa: PLR0913
     e0s: dict[str, float],
     random_seed: int,
     n_new: int,
-    foundation: str | None = None,
+    foundation: ModelFile | None = None,
 ) -> Member:
     """Train one member, from its predecessor where there is one.
 
@@ -79,33 +90,30 @@ def train_member(  # noqa: PLR0913
     """
     logger.info("member %d: generation %d brings %d labels", index, generation, n_new)
     begin = time.perf_counter()
-    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
-    train, valid, _ = partition(labels, generation, random_seed)
+    use_stress = hyperparameters.stress_weight > 0
+    samples = read_samples(shards, use_stress=use_stress)
+    train, valid, _ = partition(samples, generation, random_seed)
     seed = derive_seed(random_seed, "train", generation, index)
     weights = bootstrap_weights(len(train), np.random.default_rng(seed))
-    use_stress = hyperparameters.stress_weight > 0
-    parent = None if foundation is None else Path(foundation)
-    if previous is not None:
-        parent = mace.load_model(fetch_outputs([previous])[0], Path())
+    for sample, weight in zip(train, weights, strict=True):
+        sample.atoms.info["config_weight"] = float(weight)
+    start = parent_model(previous, foundation)
     task = mace.TrainingTask(
-        train=[
-            to_training_atoms(x, w, use_stress=use_stress)
-            for x, w in zip(train, weights, strict=True)
-        ],
-        valid=[to_training_atoms(x, use_stress=use_stress) for x in valid],
+        train=[sample.atoms for sample in train],
+        valid=[sample.atoms for sample in valid],
         hyperparameters=hyperparameters,
         r_max=profile.r_max,
         e0s=e0s,
         seed=seed,
-        foundation=parent,
     )
-    path, log = mace.train_model(task, Path("mace"))
+    with nullcontext() if start is None else private_file(start) as parent:
+        path, log = mace.train_model(replace(task, foundation=parent), Path("mace"))
     blob = Blob.from_file(path)
     return Member(
         index=index,
         seed=seed,
         generation=generation,
-        warm_start=parent is not None,
+        warm_start=start is not None,
         n_train=len(train),
         n_valid=len(valid),
         model_hash=blob.sha256,
@@ -117,6 +125,13 @@ def train_member(  # noqa: PLR0913
     )
 
 
+def parent_model(previous: str | None, foundation: ModelFile | None) -> bytes | None:
+    """Return the checked model that a training starts from: its predecessor or a user's file."""
+    if previous is not None:
+        return model_bytes(fetch_outputs([previous])[0])
+    return None if foundation is None else foundation_bytes(foundation)
+
+
 @job(data=DATA_FIELDS, output_schema=Calibration)
 def calibrate_committee(
     members: list[Member],
@@ -126,18 +141,16 @@ def calibrate_committee(
     random_seed: int,
 ) -> Calibration:
     """Calibrate the committee on labels that it wasn't trained on."""
-    labels = [label for shard in fetch_outputs(shards, "labels") for label in shard]
-    _, valid, out = partition(labels, generation, random_seed)
+    _, valid, out = partition(read_samples(shards), generation, random_seed)
     # Rattles and strains err on another scale than what MD visits.
     seen = [x for x in valid if x.frame.origin not in DISPLACED]
     truth = [*(seen or valid), *out]
-    atoms = [label.frame.to_atoms() for label in truth]
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [mace.load_model(member, Path(folder)) for member in members]
-        _, forces = mace.predict(mace.committee_calculator(paths), atoms)
+    calculator = mace.committee_calculator([model_bytes(member) for member in members])
+    atoms = [sample.atoms for sample in truth]
+    _, forces = mace.predict(calculator, atoms)
     return calibrate(
         forces,
-        [np.array(label.forces) for label in truth],
+        [a.arrays["REF_forces"] for a in atoms],
         [np.flatnonzero(np.array(a.get_chemical_symbols()) == profile.mobile_ion) for a in atoms],
         generation=generation,
         held_out=(

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import numpy as np
 from ase import Atoms
@@ -20,7 +22,8 @@ from ase.io import write
 from ionloop.errors import TrainingError
 from ionloop.processes import run_logged
 from ionloop.settings import get_settings
-from ionloop.train.schema import EpochLog, Hyperparameters, Member
+from ionloop.train.model_files import own_folder, read_model
+from ionloop.train.schema import EpochLog, Hyperparameters
 
 if TYPE_CHECKING:
     from mace.calculators import MACECalculator
@@ -46,7 +49,8 @@ class TrainingTask:
     seed
         Seed of weights and shuffling.
     foundation
-        A model file to start from; None starts from nothing.
+        A model file to start from, of whose content the caller is sure, since MACE loads it
+        as a pickle; None starts from nothing.
     """
 
     train: Sequence[Atoms]
@@ -62,16 +66,18 @@ def train_model(task: TrainingTask, work_dir: Path) -> tuple[Path, list[EpochLog
     """Train one model in a process of its own, one thread, and return file and log.
 
     A killed training that is called again in the same folder goes on from its last
-    checkpoint.
+    checkpoint. That is a pickle too: the folder is this user's alone.
 
     Raises
     ------
     TrainingError
-        If MACE ends without a model; the message names its log.
+        If MACE ends without a model, the message names its log; or if others could have
+        written to the folder.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
+    own_folder(work_dir)
     write(work_dir / "train.xyz", list(task.train), format="extxyz")
     write(work_dir / "valid.xyz", list(task.valid), format="extxyz")
+    drop_half_written(work_dir / "checkpoints")
     log = work_dir / "mace.log"
     command = [sys.executable, "-m", "mace.cli.run_train", *arguments(task, work_dir)]
     status = run_logged(command, log, {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"})
@@ -81,6 +87,19 @@ def train_model(task: TrainingTask, work_dir: Path) -> tuple[Path, list[EpochLog
         msg = f"MACE training ended with status {status}: {' '.join(tail)}; see {log}"
         raise TrainingError(msg)
     return model, read_log(work_dir / "results")
+
+
+def drop_half_written(checkpoints: Path) -> list[str]:
+    """Remove checkpoints that a kill or a full disk cut; MACE writes them in place.
+
+    It has deleted the one before by then, so that the training starts anew; with the cut one
+    it would fail at every attempt. Returns the names.
+    """
+    cut = [path for path in sorted(checkpoints.glob("*.pt")) if not is_zipfile(path)]
+    for path in cut:
+        logger.warning("%s is cut off: the training starts anew", path)
+        path.unlink()
+    return [path.name for path in cut]
 
 
 def arguments(task: TrainingTask, work_dir: Path) -> list[str]:
@@ -144,7 +163,11 @@ def read_log(results: Path) -> list[EpochLog]:
     found: dict[int, EpochLog] = {}
     for path in sorted(results.glob("*_train.txt")):
         for line in path.read_text().splitlines():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:  # a kill or a full disk cut it
+                logger.warning("%s: a line is cut off", path)
+                continue
             if entry.get("mode") != "eval":
                 continue
             epoch = -1 if entry.get("epoch") is None else entry["epoch"]
@@ -164,41 +187,37 @@ def mace_version() -> str:
     return version("mace-torch")
 
 
-def load_model(member: Member, folder: Path) -> Path:
-    """Write a member's model into a folder, checked against its hash."""
-    path = folder / f"member-{member.index}-{member.model_hash[:12]}.model"
-    path.write_bytes(member.model_file.to_bytes())  # also over what a killed job left half-written
-    return path
-
-
-def committee_calculator(paths: Sequence[Path], *, dtype: str = "float32") -> MACECalculator:
+def committee_calculator(
+    models: Sequence[bytes | Path], *, dtype: str = "float32"
+) -> MACECalculator:
     """Make ASE's calculator of one or several models; forces are the mean.
 
     With several models ``results`` also holds ``forces_comm`` [k, n, 3] and
     ``energy_comm`` [k].
+
+    A model file is a pickle, and loading one runs what stands in it. So jobs give the bytes
+    that :func:`ionloop.train.model_files.model_bytes` checked, and they are loaded from memory:
+    no file lies between check and load. Paths are for files of the caller's own.
 
     Raises
     ------
     TrainingError
         If a model file is missing or can't be read.
     """
-    for path in paths:
-        if not path.exists():
-            msg = f"expected a MACE model at {path}, found none; give the path of a .model file"
-            raise TrainingError(msg)
+    files = [m if isinstance(m, bytes) else read_model(m) for m in models]
+    names = [m.name for m in models if isinstance(m, Path)] or "the store"
     import torch
 
     torch.set_num_threads(1)
     from mace.calculators import MACECalculator
 
+    device = get_settings().device
     try:
-        return MACECalculator(
-            model_paths=[str(p) for p in paths],
-            device=get_settings().device,
-            default_dtype=dtype,
-        )
+        # weights_only refuses MACE's file: it holds the module, not the weights alone.
+        loaded = [torch.load(BytesIO(f), map_location=device, weights_only=False) for f in files]
+        return MACECalculator(models=loaded, device=device, default_dtype=dtype)
     except (RuntimeError, EOFError, OSError, AttributeError, UnpicklingError) as error:
-        msg = f"expected MACE models in {[p.name for p in paths]}, got {error}; train them again"
+        msg = f"expected MACE models in {names}, got {error}; train them again"
         raise TrainingError(msg) from error
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from jobflow import Flow, JobConfig, Maker, OutputReference
 
 from ionloop.errors import TrainingError
 from ionloop.profile import Profile
 from ionloop.train.jobs import calibrate_committee, train_member
-from ionloop.train.schema import Hyperparameters
+from ionloop.train.model_files import describe_model, foundation_bytes
+from ionloop.train.schema import Hyperparameters, ModelFile
 
 
 @dataclass
@@ -29,12 +31,16 @@ class CommitteeMaker(Maker):
         A MACE model file that generation 0 starts from, on a path that the workers see;
         its architecture then counts, and ``r_max`` must be the profile's. None starts
         from nothing.
+    foundation_sha256
+        Hash of that file; None takes the file's own when the campaign is made. Workers
+        refuse another file.
     """
 
     name: str = "train"
     size: int = 4
     hyperparameters: Hyperparameters = field(default_factory=Hyperparameters)  # type: ignore[arg-type]
     foundation: str | None = None
+    foundation_sha256: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a committee of one.
@@ -56,7 +62,7 @@ class CommitteeMaker(Maker):
         Raises
         ------
         TrainingError
-            If the file is missing.
+            If the file is missing, or isn't the one that was stated.
         """
         if self.foundation is not None and not Path(self.foundation).is_file():
             msg = (
@@ -64,6 +70,22 @@ class CommitteeMaker(Maker):
                 ".model file, or leave CommitteeMaker.foundation out"
             )
             raise TrainingError(msg)
+        if (found := self._foundation()) is not None:
+            foundation_bytes(found)
+
+    def pinned(self) -> Self:
+        """Return this Maker with the hash of its foundation model, which workers hold it to."""
+        found = self._foundation()
+        return self if found is None else replace(self, foundation_sha256=found.sha256)
+
+    def _foundation(self) -> ModelFile | None:
+        """Describe the foundation model; its file is read where no hash is stated."""
+        if self.foundation is None:
+            return None
+        path = Path(self.foundation)
+        if self.foundation_sha256 is None:
+            return describe_model(path)
+        return ModelFile(path=str(path.resolve()), sha256=self.foundation_sha256)
 
     def make(
         self,
@@ -82,6 +104,7 @@ class CommitteeMaker(Maker):
         Flow
             Its output is ``{"members": [...], "calibration": ...}``.
         """
+        foundation = self._foundation() if len(previous) < self.size else None
         members = []
         for index in range(self.size):
             one = train_member(
@@ -94,7 +117,7 @@ class CommitteeMaker(Maker):
                 e0s,
                 random_seed,
                 n_new,
-                None if self.foundation is None else str(Path(self.foundation).resolve()),
+                foundation,
             )
             one.name = f"{self.name} member {index} generation {generation}"
             one.config = JobConfig(expose_store=True)

@@ -39,6 +39,13 @@ class EpochLog(Document):
     rmse_energy: float | None = Field(None, description="Energy RMSE on validation, eV/atom.")
 
 
+class ModelFile(Document):
+    """A model file that a user gave, and which one it was."""
+
+    path: str = Field(description="Where it is, on every worker.")
+    sha256: str = Field(description="Hash of its content when the campaign was made.")
+
+
 class Member(Document):
     """One trained model of a committee."""
 

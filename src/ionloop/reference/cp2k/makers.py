@@ -20,7 +20,13 @@ from ionloop.reference.cp2k.orbitals import Orbitals, one_state
 from ionloop.reference.cp2k.output import TOO_FEW_STEPS, last_evaluation, total_time
 from ionloop.reference.cp2k.runs import Outcome, failure_in, run_here
 from ionloop.reference.cp2k.settings import Cp2kSettings, describe
-from ionloop.reference.folders import drop_half_zipped, geometry, read_text, same_request
+from ionloop.reference.folders import (
+    drop_half_zipped,
+    first_folder,
+    geometry,
+    read_text,
+    same_request,
+)
 from ionloop.reference.runs import MAX_RESTARTS, in_a_new_launch, is_out_of_time
 from ionloop.reference.schema import SinglePoint
 from ionloop.units import HARTREE_EV
@@ -61,7 +67,7 @@ class Cp2kStaticMaker(StaticMaker):
         Where the worker's wall time is over, the job goes on in a new launch: there it is
         given the ``folder`` of the first one and the number of its ``attempt``.
         """
-        here = Path(folder or Path.cwd())
+        here = first_folder(folder)
         points = []
         with Orbitals(here, used=self._hands_on(frames)) as orbitals:
             for frame in frames:

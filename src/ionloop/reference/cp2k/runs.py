@@ -23,6 +23,7 @@ from atomate2.cp2k.sets.base import Cp2kInputGenerator, Cp2kInputSet
 from custodian.custodian import CustodianError, ErrorHandler
 from pymatgen.core import Molecule, Structure
 
+from ionloop.files import whole
 from ionloop.reference.cp2k.fixes import (
     OwnProcessJob,
     job_of_ours,
@@ -226,7 +227,9 @@ def renew_wall_time(path: Path) -> None:
     """Write into an input that was begun earlier how much time is left now."""
     seconds = time_for_cp2k()
     line = "" if seconds is None else rf"\g<1>{seconds}\n"
-    path.write_text(re.sub(r"(?mi)^([ \t]*WALLTIME[ \t]+)\S+[^\n]*\n", line, path.read_text()))
+    text = re.sub(r"(?mi)^([ \t]*WALLTIME[ \t]+)\S+[^\n]*\n", line, path.read_text())
+    with whole(path) as scratch:
+        scratch.write_text(text)
 
 
 def failure_in(folder: Path, version: str) -> str | None:

@@ -25,6 +25,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ionloop.document import Document
 from ionloop.errors import ReferenceSetupError
+from ionloop.paths import component
 from ionloop.settings import get_settings
 
 #: Name of the basis file that this package ships.
@@ -165,7 +166,7 @@ def data_file(name: str) -> Path:
     """
     if name == OWN_BASIS_FILE:
         return Path(str(files("ionloop.reference") / "data" / name))
-    path = get_settings().cp2k_data_dir / name
+    path = get_settings().cp2k_data_dir / component(name, "CP2K's data file")
     if not path.is_file():
         msg = (
             f"expected CP2K's data file {path}, got nothing; install Debian's cp2k-data, or set "

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from monty.os.path import zpath
 
-from ionloop.errors import ImportLabelsError
+from ionloop.errors import ImportLabelsError, UnsafePathError
+from ionloop.paths import component
 from ionloop.reference.folders import read_text
 from ionloop.reference.importers.cp2k_input import (
     Cp2kInputFile,
@@ -81,7 +82,11 @@ def read_cp2k(path: Path) -> Reading:
 
 
 def _beside(path: Path, name: str) -> Path | None:
-    found = Path(zpath(str(path.parent / name)))
+    try:
+        found = Path(zpath(str(path.parent / component(name, "a file beside it"))))
+    except UnsafePathError as error:
+        msg = f"{path}: {error}"
+        raise ImportLabelsError(msg) from error
     return found if found.exists() else None
 
 

@@ -13,6 +13,7 @@ from jobflow import job
 from ionloop.document import DATA_FIELDS
 from ionloop.errors import ExplorationError
 from ionloop.reference.base import differing_settings, hash_settings
+from ionloop.reference.folders import first_folder
 from ionloop.reference.neb import COLLAPSE_FRACTION
 from ionloop.reference.schema import Band
 from ionloop.reference.vasp.facts import found_settings
@@ -45,8 +46,8 @@ def vasp_band(
     if document is None or document.directories is None:
         msg = f"hop {hop.path_class}: expected VASP's band, got none; see the failed jobs before it"
         raise ExplorationError(msg)
-    runs = [VaspRun(Path(strip_hostname(d))) for d in document.directories]
-    head = Path(strip_hostname(document.dir_name))
+    runs = [VaspRun(first_folder(strip_hostname(d))) for d in document.directories]
+    head = first_folder(strip_hostname(document.dir_name))
     for run in runs:
         refuse_bad_image(run, head, hop, dft, climb=climb)
     images = [follow(run, hop) for run in runs]

@@ -18,7 +18,7 @@ from pymatgen.core import Structure
 from ionloop.frame import Frame
 from ionloop.reference.attempts import is_good, new_attempt
 from ionloop.reference.base import hash_settings
-from ionloop.reference.folders import drop_half_zipped, geometry, same_request
+from ionloop.reference.folders import drop_half_zipped, first_folder, geometry, same_request
 from ionloop.reference.runs import MAX_RESTARTS, in_a_new_launch, is_out_of_time, wait_out
 from ionloop.reference.schema import SinglePoint
 from ionloop.reference.vasp.facts import found_settings, stress_of, total_charge, total_moment
@@ -125,7 +125,7 @@ class VaspStaticMaker(StaticMaker):
         attempt
             Which launch this is, from 1.
         """
-        parent = Path(folder) if folder else Path.cwd()
+        parent = first_folder(folder)
         points = []
         for frame in frames:
             points.append(self.compute(frame, parent))

@@ -15,6 +15,7 @@ from pymatgen.core import SETTINGS, Structure
 from pymatgen.io.vasp.inputs import PotcarSingle
 
 from ionloop.errors import ReferenceSetupError
+from ionloop.paths import component
 from ionloop.reference.vasp.settings import VaspSettings, mesh_of
 
 #: POTCARs of elements that `VaspSettings.potcars` doesn't name: VASP's own recommendations,
@@ -65,7 +66,7 @@ def potcar(symbol: str, potcar_set: str) -> PotcarSingle:
         msg = f"VaspSettings.potcar_set: expected one of {known}, got {potcar_set!r}"
         raise ReferenceSetupError(msg)
     try:
-        return _potcar(folder, symbol, potcar_set)
+        return _potcar(folder, component(symbol, "VaspSettings.potcars"), potcar_set)
     except FileNotFoundError as error:
         where = folder / PotcarSingle.functional_dir[potcar_set]
         msg = (

@@ -1,0 +1,49 @@
+"""``ionloop doctor``: one line a check, green, yellow or red."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ionloop.cli.console import out
+
+if TYPE_CHECKING:
+    from ionloop.engine.doctor import Check
+
+
+def doctor(
+    *,
+    for_: Annotated[
+        str, typer.Option("--for", help="What this machine is for: run, work or read.")
+    ] = "run",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check this machine, its database and its workers; exit status 1 if something is red."""
+    from ionloop.engine.doctor import Role, examine
+
+    if for_ not in set(Role):
+        msg = f"--for: expected {', '.join(Role)}, got {for_!r}"
+        raise typer.BadParameter(msg)
+    checks = examine(role=Role(for_))
+    if json:
+        from pydantic import TypeAdapter
+
+        from ionloop.engine.doctor import Check
+
+        dumped = TypeAdapter(list[Check]).dump_json(checks, indent=2)
+        sys.stdout.write(dumped.decode() + "\n")
+    else:
+        for check in checks:
+            out.print(_mark(check), end=" ")
+            mend = "" if check.ok else f" -> {check.mend}"
+            out.print(f"{check.name}: {check.detail}{mend}", markup=False, highlight=False)
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _mark(check: Check) -> str:
+    if check.ok:
+        return "[green]ok  [/]"
+    return "[red]FAIL[/]" if check.needed else "[yellow]no  [/]"

@@ -1,0 +1,126 @@
+"""``ionloop status``: now, live, and all campaigns."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ionloop import cli
+from ionloop.cli.status import duration, eta_line, view
+from ionloop.engine import submit
+from ionloop.engine.control import hold, release
+from ionloop.engine.launchpad import launchpad
+from ionloop.store.live import live_status
+from ionloop.store.schema import Eta, Span
+
+
+@pytest.fixture
+def camp(ionloop_db, monkeypatch, tmp_path):
+    support = str(Path(__file__).parents[1] / "support")
+    monkeypatch.syspath_prepend(support)
+    monkeypatch.chdir(tmp_path)
+    import jobflow
+
+    from ionloop.store.connection import job_store
+
+    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
+    import controlled
+
+    return controlled
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    def call(*args: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["ionloop", *args])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (-3, "0 s"), (59.6, "1 min"), (150, "2 min 30 s"), (3660, "1 h 1 min"),
+     (7200, "2 h"), (200_000, "2 d 7 h")],
+)  # fmt: skip
+def test_times_are_written_in_two_units(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_end_is_a_span_and_nothing_is_claimed_without_measurement():
+    span = Span(low_s=60, expected_s=90, high_s=120)
+    assert eta_line(Eta(generation=span, at_once=2)) == "this generation: 1 min to 2 min left"
+    both = eta_line(Eta(generation=span, at_once=2, campaign_max_s=3600, generations_left=3))
+    assert both.endswith("all 3 later ones up to the cap: at most 1 h, without the evaluation")
+    unknown = eta_line(Eta(at_once=0, unmeasured=["train: a", "train: b", "x: c", "x: d"]))
+    assert unknown == "this generation: unknown, not measured yet: train: a, train: b, x: c, ..."
+    assert eta_line(None) == ""
+
+
+def test_all_campaigns_are_listed_the_latest_first(main, camp, tmp_path):
+    for name in ("first", "second"):
+        submit(camp.turn(0, 0, str(tmp_path)), name)
+    hold(launchpad(), "first")
+    code, out, _ = main("status", "--all")
+    assert code == 0
+    assert out.index("second") < out.index("first")
+    found = json.loads(main("status", "--all", "--json")[1])
+    assert [(one["campaign_id"], one["state"]) for one in found] == [
+        ("second", "waiting"), ("first", "paused"),
+    ]  # fmt: skip
+
+
+def test_a_hold_is_told_from_a_batch_that_pauses(main, camp, tmp_path):
+    submit(camp.turn(0, 0, str(tmp_path)), "c")
+    held = hold(launchpad(), "c")
+    assert f"c: paused by {held.by} since {held.at}" in main("status")[1]
+    found = json.loads(main("status", "--json")[1])
+    assert found["held"]["by"] == held.by
+    assert {"running", "n_quarantined", "eta", "jobs", "stages", "failures"} <= set(found)
+
+
+def test_a_live_view_shows_workers_and_the_end(camp, tmp_path):
+    submit(camp.turn(0, 1, str(tmp_path)), "c")
+    seen = []
+    camp.rocket_that(launchpad(), lambda: seen.append(live_status("c")))
+    console = Console(width=140, file=io.StringIO())
+    console.print(view(seen[0], 2.0))
+    text = console.file.getvalue()
+    assert "1 jobs run" in text
+    assert socket.gethostname() in text
+    assert "labels: 0 admitted, 0 quarantined" in text
+    assert "not measured yet" in text
+    assert "every 2 s; Ctrl-C ends it" in text
+
+
+def test_watching_prints_a_line_a_change_and_ends_with_ctrl_c(camp, tmp_path):
+    submit(camp.turn(0, 0, str(tmp_path)), "c")
+    process = camp.command("status", "c", "--watch", "--every", "0.2")
+    assert "c waiting  generation 0  0/3 jobs done" in process.stdout.readline()
+    hold(launchpad(), "c")
+    assert "c paused by" in process.stdout.readline()
+    release(launchpad(), "c")
+    assert "c waiting" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert process.stdout.read() == ""
+    process.stdout.close()
+
+
+def test_watching_a_finished_campaign_ends_at_once(main, camp, tmp_path):
+    submit(camp.turn(0, 0, str(tmp_path)), "c")
+    camp.run_here(tmp_path / "runs")
+    code, out, _ = main("status", "--watch", "--json")
+    assert code == 0
+    assert json.loads(out)["state"] == "finished"

@@ -1,0 +1,185 @@
+"""Names out of documents, as bad as they can be: none leads out of its folder."""
+
+from __future__ import annotations
+
+import os
+import string
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ionloop.cli.driving import write_campaign_report
+from ionloop.engine import run_local
+from ionloop.engine.launchpad import launchpad
+from ionloop.engine.recover import _is_local
+from ionloop.engine.worker import Worker
+from ionloop.errors import IonloopError, ReferenceSetupError, UnsafePathError
+from ionloop.paths import NAME_MAX, below, component, inside, is_below
+from ionloop.reference.cp2k.settings import data_file
+from ionloop.reference.folders import first_folder
+from ionloop.reference.vasp.potcars import potcar
+from ionloop.store.connection import database
+from ionloop.testing import environment
+
+#: Pieces that paths are broken with.
+PIECES = st.sampled_from(
+    ["..", ".", "/", "//", "\0", "a", "link", "ring", "~", "\\", "é", "\n", "x" * 300, "$HOME"]
+)
+BROKEN = st.lists(PIECES, max_size=6).map("".join)
+ANY_TEXT = st.text(max_size=300)
+
+
+@pytest.fixture(scope="module")
+def root():
+    """A folder with a link that leads out of it, one that stays, and two that form a ring."""
+    with TemporaryDirectory() as name:
+        folder = Path(name, "root")
+        (folder / "kept").mkdir(parents=True)
+        (folder / "link").symlink_to("..")
+        (folder / "inner").symlink_to("kept")
+        (folder / "ring").symlink_to("gnir")
+        (folder / "gnir").symlink_to("ring")
+        yield folder
+
+
+@settings(max_examples=400, deadline=None)
+@given(name=BROKEN | ANY_TEXT)
+@example(name="../x")
+@example(name="/etc/passwd")
+@example(name="link")
+@example(name="\ud800")
+@example(name="a\0b")
+def test_a_name_lies_in_its_folder_or_is_refused(root, name):
+    try:
+        path = inside(root, name)
+    except UnsafePathError:
+        return
+    assert path.parent in (root.resolve(), (root / "kept").resolve())
+    assert len(os.fsencode(name)) <= NAME_MAX
+    path.exists()  # the kernel takes it
+
+
+@settings(max_examples=400, deadline=None)
+@given(path=BROKEN | ANY_TEXT)
+@example(path="link/root/kept/../../..")
+@example(path="kept/../..")
+@example(path="link/root/kept")
+def test_a_path_leads_below_its_root_or_is_refused(root, path):
+    try:
+        found = below(root, path)
+    except UnsafePathError:
+        assert not is_below(root, path)
+        return
+    assert str(found).startswith(f"{root.resolve()}/")
+    assert is_below(root, path)
+
+
+def test_a_very_long_name_is_not_repeated():
+    with pytest.raises(UnsafePathError, match="of 5000 bytes, more than 255") as error:
+        component("x" * 5000)
+    assert len(str(error.value)) < 300
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(string.ascii_letters + string.digits + "._-+ é", min_size=1, max_size=100))
+def test_plain_names_are_taken(name):
+    if name not in (".", ".."):
+        assert component(name) == name
+
+
+@pytest.mark.parametrize("path", ["kept", "inner/x", "kept/../kept/x", "link/root/kept/x"])
+def test_what_stays_below_is_taken(root, path):
+    assert below(root, path).is_relative_to(root.resolve())
+    assert below(root, root / path) == below(root, path)
+
+
+@pytest.mark.parametrize("path", ["", ".", "kept/..", "link", "link/x", "../root-2", "/"])
+def test_what_leads_away_is_refused(root, path):
+    with pytest.raises(UnsafePathError, match="folder: expected a path below"):
+        below(root, path)
+
+
+# ---------------------------------------------------------------- where names become paths
+
+AWAY = ["../away", "/tmp/away", "a/b", "..", "nul\0", "x" * 300]
+
+
+@pytest.mark.parametrize("name", AWAY)
+def test_a_campaign_has_its_folder_among_the_runs(ionloop_db, ionloop_home, name):
+    database().workflows.insert_one(
+        {"metadata": {"campaign_id": name}, "fw_states": {}, "nodes": [], "links": {}}
+    )
+    with pytest.raises(UnsafePathError, match="campaign id"):
+        run_local(name)
+    if name != "..":  # "...html" is a name like others
+        with pytest.raises(UnsafePathError, match="campaign id"):
+            write_campaign_report(name)
+    assert not ionloop_home.exists()
+
+
+@pytest.mark.parametrize("name", AWAY)
+def test_data_files_are_of_their_folder(monkeypatch, tmp_path, name):
+    monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path))
+    with environment({"IONLOOP_CP2K_DATA_DIR": str(tmp_path / "data")}):
+        with pytest.raises(UnsafePathError, match="CP2K's data file"):
+            data_file(name)
+        with pytest.raises(ReferenceSetupError, match="got nothing"):
+            data_file("BASIS")
+    monkeypatch.setattr("ionloop.reference.vasp.potcars.psp_dir", lambda: tmp_path)
+    with pytest.raises(UnsafePathError, match="potcars"):
+        potcar(name, "PBE_54")
+
+
+def test_labels_go_on_below_the_work_folder(tmp_path):
+    assert first_folder(None) == Path.cwd()
+    work = tmp_path / "work"
+    with environment({"IONLOOP_WORK_DIR": None}):
+        assert first_folder("/anywhere") == Path("/anywhere")
+    with environment({"IONLOOP_WORK_DIR": str(work)}):
+        assert first_folder(str(work / "first")) == work / "first"
+        assert first_folder(None) == Path.cwd()
+        for bad in (str(tmp_path), str(work), f"{work}/../away", "/"):
+            with pytest.raises(UnsafePathError, match="folder of an earlier launch"):
+                first_folder(bad)
+
+
+def test_a_launch_is_local_by_where_it_really_was(tmp_path):
+    launch = {"fworker": {"name": "ionloop-local"}, "launch_dir": f"{tmp_path}/runs/c/x"}
+    assert _is_local(launch, tmp_path / "runs" / "c")
+    launch["launch_dir"] = f"{tmp_path}/runs/c/../../../away"
+    assert not _is_local(launch, tmp_path / "runs" / "c")
+
+
+@pytest.mark.parametrize("there", ["runs/c/first", "away", "runs/c/../../away"])
+def test_a_job_that_is_sent_elsewhere_fails_before_it_runs(
+    ionloop_db, tmp_path, monkeypatch, there
+):
+    """``_launch_dir`` is where FireWorks makes a folder and runs a job that is run again."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "support"))
+    monkeypatch.chdir(tmp_path)
+    import engine_jobs
+    import jobflow
+
+    from ionloop.engine import submit
+    from ionloop.store.connection import job_store
+    from ionloop.store.queries import status
+
+    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
+    runs = tmp_path / "runs" / "c"
+    runs.mkdir(parents=True)
+    submit(engine_jobs.empty(), "c")
+    folder = f"{tmp_path}/{there}"
+    database().fireworks.update_one({}, {"$set": {"spec._launch_dir": folder}})
+    with environment({"IONLOOP_WORK_DIR": str(runs)}):
+        Worker(launchpad(), "c", runs).run()
+    found = status("c")
+    assert (tmp_path / "away").exists() is False
+    if "away" not in there:
+        assert (found.state, Path(folder).is_dir()) == ("finished", True)
+        return
+    (failure,) = found.failures
+    assert failure.message.startswith("ionloop.errors.UnsafePathError: job 1: expected a folder")
+    assert issubclass(UnsafePathError, IonloopError)

@@ -1,0 +1,195 @@
+"""A password stands nowhere but where it must: a canary is looked for in all that is left."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+from bson.raw_bson import RawBSONDocument
+
+from ionloop import cli
+from ionloop.engine.launchpad import launchpad
+from ionloop.settings import get_settings
+from ionloop.store.connection import database_uri, hide_password, job_store
+from ionloop.testing import environment
+
+SUPPORT = Path(__file__).parent / "support"
+CORE = "Kanarienvogel17"
+#: The core stands between characters that a URI must encode.
+PASSWORD = f"a@/{CORE}:%b"
+WRONG = f"c@/{CORE}:%d"
+#: Files that must hold it.
+KEEPERS = {"jobflow.yaml", "db_password"}
+
+
+def forms() -> list[bytes]:
+    """What the core looks like plainly, and in base64 wherever it begins there."""
+    found = [CORE.encode()]
+    for shift in range(3):
+        coded = base64.b64encode(b"x" * shift + CORE.encode() + b"xxx")
+        found.append(coded[4 : 4 + 4 * (len(CORE) // 3 - 1)])
+    return found
+
+
+def holds(data: bytes) -> bool:
+    return any(form in data for form in forms())
+
+
+@pytest.mark.parametrize("shift", range(5))
+def test_the_canary_is_found_in_any_form(shift):
+    around = "y" * shift + PASSWORD
+    assert holds(around.encode())
+    assert holds(quote_plus(around).encode())
+    assert holds(base64.b64encode(around.encode()))
+    assert not holds(base64.b64encode(b"nothing of the kind, however long it may be"))
+
+
+def uri(port: int, password: str) -> str:
+    return f"mongodb://runner:{quote_plus(password)}@127.0.0.1:{port}/?replicaSet=rs0&authSource=d"
+
+
+def run_process(*command: str) -> tuple[int, bytes]:
+    """Run Python in a process of its own; return its status and all that it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def main(monkeypatch, capfd, caplog):
+    """Run ``ionloop`` in this process; return its status and all that it said or logged."""
+
+    def call(*args: str) -> tuple[int, bytes]:
+        monkeypatch.setattr(sys, "argv", ["ionloop", *args])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capfd.readouterr()
+        trace = "".join(traceback.format_exception(ended.value))
+        return int(ended.value.code or 0), f"{said.out}{said.err}{caplog.text}{trace}".encode()
+
+    return call
+
+
+def run_all(main, tmp_path: Path) -> dict[str, tuple[int, bytes]]:
+    """Run a campaign with failures, and ask for all that can be asked."""
+    flow, broken = tmp_path / "flow.py", tmp_path / "broken.py"
+    flow.write_text("import telling_jobs\nbuild = telling_jobs.build\n")
+    broken.write_text(
+        "from ionloop.settings import get_settings\nraise RuntimeError(get_settings())\n"
+    )
+    given = [f"--set={key}={tmp_path / key}" for key in ("ledger", "flag")]
+    run = ["ionloop.cli", "run", str(flow), "--local", "--workers=2", *given]
+    commands = [f"run {broken}", "status c", "status c --json", "labels c --json", "report c",
+                "db status", "doctor --json"]  # fmt: skip
+    return {"run": run_process(*run)} | {name: main(*name.split()) for name in commands}
+
+
+def run_refused(main, home: Path) -> dict[str, tuple[int, bytes]]:
+    """Do the same with a password that the server refuses; a worker can't connect."""
+    worker = ["c", "--folder", str(home / "runs" / "c"), "--parent", str(os.getpid())]
+    commands = ["status", "resume c", "db status", "doctor --json"]
+    said = {f"refused {name}": main(*name.split()) for name in commands}
+    return said | {"refused worker": run_process("ionloop.engine.worker", *worker)}
+
+
+#: Exit statuses: two jobs fail on purpose; a refused command is the user's to mend.
+ENDS = {
+    "run": 1, "refused worker": 1, "refused doctor --json": 1,
+    "refused status": 2, "refused resume c": 2, "refused db status": 2,
+}  # fmt: skip
+
+
+def leaks_in_database(port: int) -> list[str]:
+    """Search every document of every database, the log of all writes too."""
+    from authenticated import root_client
+
+    found = []
+    with root_client(port) as client:
+        names = [f"d.{name}" for name in client["d"].list_collection_names()]
+        for name in [*names, "local.oplog.rs", "local.startup_log"]:
+            db, _, collection = name.partition(".")
+            raw = client.codec_options.with_options(document_class=RawBSONDocument)
+            leaks = sum(holds(doc.raw) for doc in client[db][collection].with_options(raw).find())
+            found += [f"{name}: {leaks} documents"] if leaks else []
+        assert client["d"]["outputs_blobs.chunks"].count_documents({}) > 0
+        assert client["local"]["oplog.rs"].count_documents({}) > 100
+    return found
+
+
+def leaks_in_files(folder: Path) -> list[str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {"seen.json", "FW.json", "worker-0.log", "c.html"} <= {path.name for path in files}
+    return [str(p) for p in files if p.name not in KEEPERS and holds(p.read_bytes())]
+
+
+@pytest.mark.timeout(900)  # several processes start, each with FireWorks and jobflow
+def test_a_password_is_left_nowhere(tmp_path, ionloop_home, main, monkeypatch):
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    from authenticated import mongod_with_users
+
+    with mongod_with_users("d", "runner", PASSWORD) as (port, log):
+        with environment({"IONLOOP_DB_URI": uri(port, PASSWORD), "IONLOOP_DB_NAME": "d"}):
+            said = run_all(main, tmp_path)
+        with environment({"IONLOOP_DB_URI": uri(port, WRONG), "IONLOOP_DB_NAME": "d"}):
+            said |= run_refused(main, ionloop_home)
+        assert [name for name, (_, text) in said.items() if holds(text)] == []
+        assert leaks_in_database(port) == []
+        assert not holds(log.read_bytes())
+    broken = next(name for name in said if "broken" in name)
+    assert {name: code for name, (code, _) in said.items() if code} == ENDS | {broken: 2}, said
+    assert b"not authorized on admin" in said["status c"][1]
+    assert b"Authentication failed" in said["refused worker"][1]
+    assert leaks_in_files(tmp_path) == []
+    for name in KEEPERS:
+        keeper = ionloop_home / name
+        assert stat.S_IMODE(keeper.stat().st_mode) == 0o600
+        assert holds(keeper.read_bytes())
+
+
+SECRET = f"mongodb://u:{CORE}@127.0.0.1:1/?connect=false"
+
+
+def test_what_prints_itself_prints_no_password(ionloop_home):
+    variables = {"IONLOOP_DB_URI": f"{SECRET}&serverSelectionTimeoutMS=1"}
+    with environment(variables) as settings:
+        store = job_store()
+        for shown in (settings, store, store.docs_store, store.additional_stores["data"]):
+            assert CORE not in f"{shown!r} {shown}"
+        with pytest.raises(Exception, match=r"127\.0\.0\.1:1") as caught:
+            launchpad()
+        assert CORE not in str(caught.value)
+
+
+def test_a_launch_pad_prints_no_password(ionloop_db):
+    lp = launchpad()
+    lp.host = SECRET
+    assert repr(lp) == str(lp) == f"LaunchPad(127.0.0.1:1, {ionloop_db!r})"
+
+
+def test_a_worker_hides_the_password_from_what_it_starts(ionloop_home):
+    with environment({"IONLOOP_DB_URI": SECRET, "IONLOOP_DB_PASSWORD_FILE": None}):
+        before = database_uri()
+        hide_password()
+        assert CORE not in str(os.environ)
+        assert database_uri() == before
+        keeper = Path(os.environ["IONLOOP_DB_PASSWORD_FILE"])
+        assert stat.S_IMODE(keeper.stat().st_mode) == 0o600
+        hide_password()  # a worker's worker
+        assert database_uri() == before
+
+
+def test_without_a_uri_there_is_nothing_to_hide(ionloop_home):
+    hide_password()
+    assert not ionloop_home.exists()
+    assert get_settings().db_password_file is None
