@@ -119,7 +119,13 @@ class OwnedStore(JobStore):
 
 def owned_launchpad(lp: LaunchPad) -> OwnedLaunchPad:
     """Make a launch pad one worker's."""
-    return OwnedLaunchPad(host=lp.host, name=lp.name, uri_mode=True, strm_lvl=lp.strm_lvl)
+    return OwnedLaunchPad(
+        host=lp.host,
+        name=lp.name,
+        uri_mode=True,
+        strm_lvl=lp.strm_lvl,
+        mongoclient_kwargs=lp.mongoclient_kwargs,
+    )
 
 
 def own_store(store: JobStore, lp: OwnedLaunchPad) -> OwnedStore:
