@@ -21,7 +21,7 @@ def mongod_uri() -> Iterator[str]:
 def ionloop_home(tmp_path: Path) -> Iterator[Path]:
     """A home folder of its own, and no database named: settings as on a new machine."""
     home = tmp_path / "home"
-    unset = ("DB_URI", "DB_URI_FILE", "DB_PASSWORD_FILE", "DB_NAME", "WORK_DIR")
+    unset = ("DB_URI", "DB_PASSWORD_FILE", "DB_NAME", "WORK_DIR")
     variables = {f"IONLOOP_{name}": None for name in unset}
     with environment({"IONLOOP_HOME": str(home), **variables}):
         yield home

@@ -196,7 +196,7 @@ def test_a_password_of_a_file_is_hidden_with_the_uri(ionloop_home, tmp_path):
     secret.touch(0o600)
     secret.write_text(PASSWORD)
     given = {"IONLOOP_DB_URI": "mongodb://u@h:1/", "IONLOOP_DB_PASSWORD_FILE": str(secret)}
-    with environment(given | {"IONLOOP_DB_URI_FILE": None}):
+    with environment(given | {"IONLOOP_DB_PASSWORD_FILE": None}):
         before = database_uri()
         hide_password()
         assert database_uri() == before

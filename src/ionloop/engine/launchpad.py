@@ -115,10 +115,12 @@ def remove_unlisted(lp: LaunchPad, campaign_id: str) -> int:
     A killed process inserted them: the workflow document, which FireWorks writes last, is the
     commit. The caller sees to it that nobody adds jobs meanwhile.
     """
-    # Not distinct: its answer is one document of at most 16 MB.
-    live, archives = {"metadata.campaign_id": campaign_id}, {"metadata.archive_of": campaign_id}
-    found = lp.workflows.find({"$or": [live, archives]}, {"nodes": 1})
-    listed = [node for workflow in found for node in workflow["nodes"]]
+    # Live first: a compaction, which asks nobody, moves jobs from there to archives. Not by
+    # distinct, whose answer is one document of at most 16 MB.
+    listed: list[int] = []
+    for key in ("campaign_id", "archive_of"):
+        found = lp.workflows.find({f"metadata.{key}": campaign_id}, {"nodes": 1})
+        listed += [node for workflow in found for node in workflow["nodes"]]
     orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
     return int(lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count)
 
