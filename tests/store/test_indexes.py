@@ -137,6 +137,13 @@ EXCEPTIONS = {
     "fireworks find {spec._tasks.job.uuid $in, spec.campaign_id} by ['spec._tasks.job.index']": (
         "sorts the launches of a batch's failed jobs: as many as are run again"
     ),
+    "fireworks find {fw_id $in, state}": (
+        "which jobs of the live workflow are in a state: it has as many as compaction leaves"
+    ),
+    "fireworks distinct {fw_id $in, state}": "the same",
+    "launches aggregate {fworker.name $ne, state}": (
+        "the launches that run, without the local ones: as many as there are workers"
+    ),
 }
 #: Indexes that no question of this campaign uses, with the reason.
 UNUSED = {
