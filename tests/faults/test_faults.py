@@ -67,7 +67,7 @@ def test_a_hundred_trials(capsys):
     """``IONLOOP_FAULT_TRIALS`` and ``IONLOOP_FAULT_SEED`` choose others."""
     n = int(os.environ.get("IONLOOP_FAULT_TRIALS", "112"))
     seed = int(os.environ.get("IONLOOP_FAULT_SEED", random.SystemRandom().randrange(10**6)))
-    out = Path(os.environ.get("IONLOOP_FAULT_OUT", "fault-trials"))
+    out = Path(os.environ.get("IONLOOP_FAULT_OUT", "runs/fault-trials"))
     outcomes = []
     with Bench(LONG_DROP_S) as bench:
         for outcome in trials(bench, n, seed):

@@ -11,7 +11,6 @@ from ionloop.errors import EngineError, UnsafePathError
 from ionloop.paths import is_below
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
-from ionloop.store.indexes import COUNTED
 from ionloop.store.outage import patient
 from ionloop.store.remote_progress import is_remote
 
@@ -115,14 +114,15 @@ def remove_unlisted(lp: LaunchPad, campaign_id: str) -> int:
     A killed process inserted them: the workflow document, which FireWorks writes last, is the
     commit. The caller sees to it that nobody adds jobs meanwhile.
     """
+    # An index alone answers this: it is the one that counts a campaign's jobs.
+    known = lp.fireworks.find(campaign_query(campaign_id), {"fw_id": 1, "_id": 0})
+    orphans = {fw["fw_id"] for fw in known}
     # Live first: a compaction, which asks nobody, moves jobs from there to archives. Not by
     # distinct, whose answer is one document of at most 16 MB.
-    listed: list[int] = []
     for key in ("campaign_id", "archive_of"):
-        found = lp.workflows.find({f"metadata.{key}": campaign_id}, {"nodes": 1})
-        listed += [node for workflow in found for node in workflow["nodes"]]
-    orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
-    return int(lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count)
+        for workflow in lp.workflows.find({f"metadata.{key}": campaign_id}, {"nodes": 1}):
+            orphans.difference_update(workflow["nodes"])
+    return int(lp.fireworks.delete_many({"fw_id": {"$in": list(orphans)}}).deleted_count)
 
 
 def is_active(lp: LaunchPad, campaign_id: str) -> bool:

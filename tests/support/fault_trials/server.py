@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 import tempfile
@@ -17,8 +18,11 @@ class Server:
     def __init__(self) -> None:
         memory = Path("/dev/shm")
         self.folder = Path(
-            tempfile.mkdtemp(prefix="ionloop-faults-", dir=memory if memory.is_dir() else None)
+            tempfile.mkdtemp(prefix="ionloop-mongod-", dir=memory if memory.is_dir() else None)
         )
+        # What a killed test leaves is removed by the next one: see ionloop.testing.
+        self._held = (self.folder / "held").open("w")
+        fcntl.flock(self._held, fcntl.LOCK_EX)
         self.port = free_port()
         self.uri = local_uri(self.port)
 
@@ -29,6 +33,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.end(signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
 
     def start(self) -> None:
         """Start it, and wait until it takes writes."""
