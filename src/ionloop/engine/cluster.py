@@ -31,10 +31,7 @@ from ionloop.processes import die_with_parent
 from ionloop.reference.runs import RESERVE_S, seconds_left
 from ionloop.routing import WorkerKind
 from ionloop.settings import get_settings
-<<<<<<< HEAD
 from ionloop.store.connection import hide_password
-=======
->>>>>>> faults
 from ionloop.store.outage import log_outages
 
 logger = logging.getLogger(__name__)
@@ -151,10 +148,7 @@ def main() -> int:
     # FireWorks reads both from its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
     fireworks_rocket.PING_TIME_SECS = min(60, get_settings().lost_after_s / 10)
-<<<<<<< HEAD
     hide_password()
-=======
->>>>>>> faults
     log_outages()
     lp = owned_launchpad(launchpad())
     signal.signal(signal.SIGTERM, lp.end_process)
