@@ -190,7 +190,7 @@ def _latest(store: JobStore, uuids: Sequence[str], properties: list[str]) -> dic
     """Return fields of the last output of each job, by uuid."""
     # A job that went on in a new launch has several outputs: the last one stays in the dict.
     # Sorted as the index is.
-    order = {"uuid": 1, "index": 1}
+    order: Any = {"uuid": 1, "index": 1}
     docs = store.query({"uuid": {"$in": list(uuids)}}, list(properties), sort=order, load=False)
     return {doc["uuid"]: doc for doc in docs}
 
