@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 from typing import Any
 
 from fireworks import Firework, FWAction, FWorker, LaunchPad
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 #: Name under which local workers check out jobs.
 LOCAL_WORKER = "ionloop-local"
+#: What FireWorks writes into the folder of each job.
+_MARK = "FW.json"
 
 
 class QuietLaunchPad(LaunchPad):
@@ -35,10 +39,19 @@ class QuietLaunchPad(LaunchPad):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[Firework | None, int | None]:
-        """Check a job out; one that the database sends out of the work folder has failed."""
+        """Check a job out; it never runs outside of the work folder.
+
+        A job that began elsewhere, as on a machine that is lost, goes on in a copy of that
+        folder. One that the database sends to what is no folder of a job has failed.
+        """
         fw, launch_id = super().checkout_fw(fworker, launch_dir, *args, **kwargs)
         there, root = fw and fw.spec.get("_launch_dir"), get_settings().work_dir
         if not there or root is None or is_below(root, there):
+            return fw, launch_id
+        if (Path(there) / _MARK).is_file():
+            logger.warning("job %d goes on in %s, a copy of %s", fw.fw_id, launch_dir, there)
+            shutil.copytree(there, launch_dir, symlinks=True, dirs_exist_ok=True)
+            del fw.spec["_launch_dir"]
             return fw, launch_id
         name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
         why = (
