@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ionloop.testing import environment, throwaway_mongod
+
+# Processes that tests start find what tests share, as tests themselves do by pyproject.toml.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parent / "support"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+).rstrip(os.pathsep)
 
 
 @pytest.fixture(scope="session")
