@@ -6,8 +6,10 @@ it should take no longer. ``bench_scale.py --database`` runs this.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import scale_campaign
+from bson import ObjectId
 from engine_jobs import empty
 from fireworks import LaunchPad
 from jobflow import CURRENT_JOB, Flow, JobStore
@@ -32,7 +35,7 @@ from ionloop.engine.worker import Worker
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label
 from ionloop.label.shards import counted
-from ionloop.store.connection import database, job_store
+from ionloop.store.connection import BLOBS, OUTPUTS, database, job_store
 from ionloop.store.indexes import create_indexes
 from ionloop.store.labels import decisions, jobs_to_retry, next_training, stored_shards
 from ionloop.store.queries import (
@@ -51,6 +54,57 @@ LEAST, MOST, ENOUGH_S = 3, 50, 1.0
 
 
 @dataclass
+class Originals:
+    """The documents of one generation as they lie in MongoDB, to be copied."""
+
+    db: Any
+    outputs: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+    chunks: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, db: Any) -> Originals:  # noqa: ANN401 - FireWorks' is untyped
+        """Read those of the first campaign's first generation."""
+        query = {"metadata.campaign_id": PROBE, "metadata.generation": 0}
+        outputs = list(db[OUTPUTS].find(query, {"_id": 0}))
+        uuids = re.findall(r'"blob_uuid": "([^"]+)"', json.dumps(outputs))
+        files = list(db[f"{BLOBS}.files"].find({"metadata.blob_uuid": {"$in": uuids}}))
+        ids = {"files_id": {"$in": [file["_id"] for file in files]}}
+        return cls(db, outputs, files, list(db[f"{BLOBS}.chunks"].find(ids)))
+
+    def insert(self, campaign: str, generation: int, number: int) -> dict[str, str]:
+        """Insert copies with identities of their own; return the stages of jobs by uuid."""
+        new = {one: str(uuid.uuid4()) for one in (
+            *(doc["uuid"] for doc in self.outputs),
+            *(file["metadata"]["blob_uuid"] for file in self.files),
+        )}  # fmt: skip
+        text = re.sub("|".join(new), lambda found: new[found[0]], json.dumps(self.outputs))
+        outputs = json.loads(text)
+        at = datetime(2026, 1, 1) + timedelta(seconds=number)  # noqa: DTZ001 - as jobflow's
+        for doc in outputs:
+            doc |= {"completed_at": at.isoformat()}
+            doc["metadata"] |= {"campaign_id": campaign, "generation": generation}
+            if isinstance(doc["output"], dict):
+                doc["output"]["generation"] = generation
+        ids = {file["_id"]: ObjectId() for file in self.files}
+        files = [
+            {
+                **file, "_id": ids[file["_id"]],
+                "metadata": {**file["metadata"], "blob_uuid": new[file["metadata"]["blob_uuid"]]},
+            }
+            for file in self.files
+        ]  # fmt: skip
+        chunks = [
+            {**chunk, "_id": ObjectId(), "files_id": ids[chunk["files_id"]]}
+            for chunk in self.chunks
+        ]
+        self.db[OUTPUTS].insert_many(outputs)
+        self.db[f"{BLOBS}.chunks"].insert_many(chunks)
+        self.db[f"{BLOBS}.files"].insert_many(files)
+        return {doc["uuid"]: doc["metadata"]["stage"] for doc in outputs}
+
+
+@dataclass
 class Filler:
     """Adds shards, other documents, fireworks and launches, as the engine would store them."""
 
@@ -58,6 +112,7 @@ class Filler:
     lp: LaunchPad
     generations: dict[str, int] = field(default_factory=dict)
     next_id: int = 1
+    originals: Originals | None = None
 
     def __post_init__(self) -> None:
         """Make the frame that all labels are copies of."""
@@ -81,11 +136,23 @@ class Filler:
             self.generations[campaign] += 1
 
     def add_generation(self, campaign: str, generation: int) -> None:
-        """Add one generation: its documents, and its part of the workflow."""
-        made = {str(uuid.uuid4()): (stage, output) for stage, output in self.outputs(generation)}
-        self.put(campaign, generation, made)
+        """Add one generation: its documents, and its part of the workflow.
+
+        The first campaign's go through the store; the others' are copies of them.
+        """
+        if campaign == PROBE:
+            made = {str(uuid.uuid4()): one for one in self.outputs(generation)}
+            self.put(campaign, generation, made)
+            stages = {key: stage for key, (stage, _) in made.items()}
+        else:
+            stages = self.copy(campaign, generation)
         labels = [(str(uuid.uuid4()), "label") for _ in range(LABELS_A_SHARD)]
-        self.add_jobs(campaign, generation, labels + [(k, stage) for k, (stage, _) in made.items()])
+        self.add_jobs(campaign, generation, [*labels, *stages.items()])
+
+    def copy(self, campaign: str, generation: int) -> dict[str, str]:
+        """Insert the documents of the first generation once more; return stages by uuid."""
+        self.originals = self.originals or Originals.read(self.lp.db)
+        return self.originals.insert(campaign, generation, self.next_id)
 
     def outputs(self, generation: int) -> Iterator[tuple[str, Any]]:
         """Make the documents of one generation, by stage."""

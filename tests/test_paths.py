@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from ionloop.cli.driving import write_campaign_report
 from ionloop.engine import run_local
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.recover import _is_local
 from ionloop.engine.worker import Worker
 from ionloop.errors import IonloopError, ReferenceSetupError, UnsafePathError
 from ionloop.paths import NAME_MAX, below, component, inside, is_below
@@ -146,18 +145,8 @@ def test_labels_go_on_below_the_work_folder(tmp_path):
                 first_folder(bad)
 
 
-def test_a_launch_is_local_by_where_it_really_was(tmp_path):
-    launch = {"fworker": {"name": "ionloop-local"}, "launch_dir": f"{tmp_path}/runs/c/x"}
-    assert _is_local(launch, tmp_path / "runs" / "c")
-    launch["launch_dir"] = f"{tmp_path}/runs/c/../../../away"
-    assert not _is_local(launch, tmp_path / "runs" / "c")
-
-
-@pytest.mark.parametrize("there", ["runs/c/first", "away", "runs/c/../../away"])
-def test_a_job_that_is_sent_elsewhere_fails_before_it_runs(
-    ionloop_db, tmp_path, monkeypatch, there
-):
-    """``_launch_dir`` is where FireWorks makes a folder and runs a job that is run again."""
+def run_sent_to(folder: Path, tmp_path, monkeypatch):
+    """Run a job that the database sends to a folder, as one that is run again; its status."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "support"))
     monkeypatch.chdir(tmp_path)
     import engine_jobs
@@ -171,15 +160,37 @@ def test_a_job_that_is_sent_elsewhere_fails_before_it_runs(
     runs = tmp_path / "runs" / "c"
     runs.mkdir(parents=True)
     submit(engine_jobs.empty(), "c")
-    folder = f"{tmp_path}/{there}"
-    database().fireworks.update_one({}, {"$set": {"spec._launch_dir": folder}})
+    database().fireworks.update_one({}, {"$set": {"spec._launch_dir": str(folder)}})
     with environment({"IONLOOP_WORK_DIR": str(runs)}):
         Worker(launchpad(), "c", runs).run()
-    found = status("c")
-    assert (tmp_path / "away").exists() is False
-    if "away" not in there:
-        assert (found.state, Path(folder).is_dir()) == ("finished", True)
-        return
-    (failure,) = found.failures
+    return status("c")
+
+
+def test_a_job_goes_on_in_its_folder(ionloop_db, tmp_path, monkeypatch):
+    found = run_sent_to(tmp_path / "runs/c/first", tmp_path, monkeypatch)
+    assert (found.state, (tmp_path / "runs/c/first").is_dir()) == ("finished", True)
+
+
+@pytest.mark.parametrize("there", ["away", "runs/c/../../away"])
+def test_a_job_that_is_sent_elsewhere_fails_before_it_runs(
+    ionloop_db, tmp_path, monkeypatch, there
+):
+    (failure,) = run_sent_to(tmp_path / there, tmp_path, monkeypatch).failures
+    assert not (tmp_path / "away").exists()
     assert failure.message.startswith("ionloop.errors.UnsafePathError: job 1: expected a folder")
     assert issubclass(UnsafePathError, IonloopError)
+
+
+def test_a_job_that_began_elsewhere_goes_on_in_a_copy(ionloop_db, tmp_path, monkeypatch):
+    """As of a machine that is lost, whose disk is at hand."""
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "FW.json").write_text("{}")
+    (away / "checkpoint").write_text("half")
+    before = {path.name: path.read_bytes() for path in away.iterdir()}
+    assert run_sent_to(away, tmp_path, monkeypatch).state == "finished"
+    assert {path.name: path.read_bytes() for path in away.iterdir()} == before
+    (copy,) = (tmp_path / "runs" / "c").glob("*/checkpoint")
+    assert copy.read_text() == "half"
+    launch = database().launches.find_one()
+    assert launch["launch_dir"] == str(copy.parent)

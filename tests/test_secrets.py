@@ -161,7 +161,9 @@ SECRET = f"mongodb://u:{CORE}@127.0.0.1:1/?connect=false"
 
 
 def test_what_prints_itself_prints_no_password(ionloop_home):
-    variables = {"IONLOOP_DB_URI": f"{SECRET}&serverSelectionTimeoutMS=1"}
+    variables = {
+        "IONLOOP_DB_URI": f"{SECRET}&serverSelectionTimeoutMS=1", "IONLOOP_DB_PATIENCE_S": "1",
+    }  # fmt: skip
     with environment(variables) as settings:
         store = job_store()
         for shown in (settings, store, store.docs_store, store.additional_stores["data"]):
@@ -187,6 +189,19 @@ def test_a_worker_hides_the_password_from_what_it_starts(ionloop_home):
         assert stat.S_IMODE(keeper.stat().st_mode) == 0o600
         hide_password()  # a worker's worker
         assert database_uri() == before
+
+
+def test_a_password_in_a_file_stays_there(ionloop_home, tmp_path):
+    secret = tmp_path / "password"
+    secret.touch(0o600)
+    secret.write_text(PASSWORD)
+    given = {"IONLOOP_DB_URI": "mongodb://u@h:1/", "IONLOOP_DB_PASSWORD_FILE": str(secret)}
+    with environment(given):
+        before = database_uri()
+        hide_password()
+        assert database_uri() == before
+        assert quote_plus(PASSWORD) in before
+        assert CORE not in str(os.environ)
 
 
 def test_without_a_uri_there_is_nothing_to_hide(ionloop_home):

@@ -23,6 +23,7 @@ from ionloop.errors import EngineError
 from ionloop.settings import get_settings
 from ionloop.store.connection import database, database_uri, write_jobflow_config
 from ionloop.store.indexes import create_indexes
+from ionloop.store.secret_files import split_password
 
 TEMPLATES = Path(__file__).parent / "fireworks"
 _PLACEHOLDER = re.compile(r"<([A-Z_]+)>")
@@ -77,12 +78,16 @@ def make(  # noqa: PLR0913
     folder = folder.expanduser().resolve()
     settings = get_settings()
     create_indexes(database(settings))
+    bare, password = split_password(database_uri(settings))
+    if password is not None:
+        write_private(folder / "db_password", password + "\n")
     values = {
         "FOLDER": str(folder),
         "HOME": str(settings.home_dir),
         "BIN": str(Path(sys.executable).parent),
         "DB_NAME": settings.db_name,
-        "DB_URI": database_uri(settings),
+        "DB_URI": bare,
+        "DB_PASSWORD_FILE": "" if password is None else str(folder / "db_password"),
         "ACCOUNT": account,
         "DFT_PARTITION": dft_partition,
         "GPU_PARTITION": gpu_partition,

@@ -189,9 +189,9 @@ def _is_whole_reference(output: object) -> bool:
 def _latest(store: JobStore, uuids: Sequence[str], properties: list[str]) -> dict[str, Any]:
     """Return fields of the last output of each job, by uuid."""
     # A job that went on in a new launch has several outputs: the last one stays in the dict.
-    docs = store.query(
-        {"uuid": {"$in": list(uuids)}}, list(properties), sort={"index": 1}, load=False
-    )
+    # Sorted as the index is.
+    order: Any = {"uuid": 1, "index": 1}
+    docs = store.query({"uuid": {"$in": list(uuids)}}, list(properties), sort=order, load=False)
     return {doc["uuid"]: doc for doc in docs}
 
 

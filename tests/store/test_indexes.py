@@ -16,9 +16,11 @@ from pymongo import MongoClient
 
 from ionloop import cli
 from ionloop.engine import run_local, submit
+from ionloop.engine.identity import ready_query
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.recover import recover
 from ionloop.engine.worker import Worker
+from ionloop.routing import WorkerKind
 from ionloop.settings import get_settings
 from ionloop.store.connection import database, job_store
 from ionloop.store.imports import store_shard
@@ -77,9 +79,10 @@ def batches(folder: Path, campaign_id: str) -> None:
 def take_as_a_cluster_does() -> None:
     """Check jobs out by kind of worker and import labels twice, the second time in their place."""
     lp = launchpad()
-    kinds = [{"spec.worker": "dft"}, {"spec.worker": {"$in": ["light", None]}}]
-    for query in kinds:
-        assert lp.run_exists(FWorker("cluster", query=query))
+    for kind in (*WorkerKind, None):
+        for campaign_id, found in ((None, True), ("c", False)):
+            query = ready_query(kind, campaign_id)
+            assert lp.run_exists(FWorker("cluster", query=query)) is found
     (*_, one) = stored_shards("paused")
     for _ in range(2):
         store_shard(one.shard, "import")
@@ -133,6 +136,13 @@ EXCEPTIONS = {
     "fw_id_assigner findAndModify {}": "FireWorks' counters: one document",
     "fireworks find {spec._tasks.job.uuid $in, spec.campaign_id} by ['spec._tasks.job.index']": (
         "sorts the launches of a batch's failed jobs: as many as are run again"
+    ),
+    "fireworks find {fw_id $in, state}": (
+        "which jobs of the live workflow are in a state: it has as many as compaction leaves"
+    ),
+    "fireworks distinct {fw_id $in, state}": "the same",
+    "launches aggregate {fworker.name $ne, state}": (
+        "the launches that run, without the local ones: as many as there are workers"
     ),
 }
 #: Indexes that no question of this campaign uses, with the reason.

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from composed import composed
 from fireworks import FWorker, LaunchPad
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from ionloop.engine.identity import ready_query
 from ionloop.errors import EngineError
 from ionloop.routing import WorkerKind
+from ionloop.store.initialise import initialise
+from ionloop.testing import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,3 +86,20 @@ def test_a_placeholder_without_a_value_is_an_error(monkeypatch):
     assert fill("a: <A>\nb: <B>\nc", {"A": "1", "B": ""}) == "a: 1\nc\n"
     with pytest.raises(EngineError, match="NEW"):
         fill("a: <NEW>", {})
+
+
+def test_the_password_is_in_no_script(ionloop_home, tmp_path):
+    """And what sources the environment reaches the database as the runner."""
+    with composed() as one:
+        initialise(one.server)
+        with environment(one.variables("runner")):
+            done = make(tmp_path / "c")
+        assert done.returncode == 0, done.stderr
+        password = (one.secrets / "runner_password").read_text().strip()
+        files = [path for path in (tmp_path / "c").rglob("*") if path.is_file()]
+        holding = {file.name for file in files if password in file.read_text()}
+        assert holding == {"db_password", "jobflow.yaml", "my_launchpad.yaml"}
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+        script = f"source {tmp_path}/c/environment.sh && ionloop db status"
+        asked = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert asked.stdout.startswith("MongoDB "), asked.stderr

@@ -127,7 +127,7 @@ def partitions() -> dict[str, set[str]]:
     """Where jobs of each kind ran, by what their workers said."""
     db = database()
     fws = db.fireworks.find({}, {f"spec.{KEY}": 1, "fw_id": 1})
-    kinds = {fw["fw_id"]: fw["spec"][KEY] for fw in fws}
+    kinds = {fw["fw_id"]: fw["spec"].get(KEY, "light") for fw in fws}
     found: dict[str, set[str]] = {}
     for launch in db.launches.find({}):
         found.setdefault(kinds[launch["fw_id"]], set()).add(

@@ -1,4 +1,4 @@
-# What the login node and all workers need; `source` it. Only you may read it.
+# What the login node and all workers need; `source` it.
 export IONLOOP_HOME="<HOME>"
 export IONLOOP_DB_NAME="<DB_NAME>"
 export JOBFLOW_CONFIG_FILE="<FOLDER>/jobflow.yaml"
@@ -6,8 +6,11 @@ export FW_CONFIG_FILE="<FOLDER>/FW_config.yaml"
 export PATH="<BIN>:$PATH"
 # One thread a process, unless a kind of worker says more.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# The database: a URI with user and password, so this file is yours alone.
+# The database; the password stands in a file of its own, which only you may read.
 export IONLOOP_DB_URI="<DB_URI>"
+export IONLOOP_DB_PASSWORD_FILE="<DB_PASSWORD_FILE>"
+# FILL IN, if you like: jobs run nowhere but below this folder.
+# export IONLOOP_WORK_DIR="$SCRATCH/ionloop"
 # FILL IN what your site's DFT code needs, for example
 # module load vasp/6.4
 # export IONLOOP_VASP_CMD="srun vasp_std" PMG_VASP_PSP_DIR="$HOME/potcars"

@@ -28,6 +28,8 @@ def work(
     """Run ready jobs here, until none is left or the wall time is over; for batch scripts."""
     from ionloop.engine.cluster import Plan, talk
     from ionloop.engine.guard import work as run_worker
+    from ionloop.store.connection import hide_password
 
+    hide_password()
     talk()
     raise typer.Exit(run_worker(Plan(kind, campaign, jobs, idle), get_settings()))

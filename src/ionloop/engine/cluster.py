@@ -22,6 +22,7 @@ from fireworks import FWorker
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core import rocket as fireworks_rocket
 
+from ionloop.engine.disk import DISK_FULL
 from ionloop.engine.identity import ready_query
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.owned import OwnedLaunchPad, own_store, owned_launchpad
@@ -30,6 +31,7 @@ from ionloop.processes import die_with_parent
 from ionloop.reference.runs import RESERVE_S, seconds_left
 from ionloop.routing import WorkerKind
 from ionloop.settings import get_settings
+from ionloop.store.connection import hide_password
 from ionloop.store.outage import log_outages
 
 logger = logging.getLogger(__name__)
@@ -146,6 +148,7 @@ def main() -> int:
     # FireWorks reads both from its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
     fireworks_rocket.PING_TIME_SECS = min(60, get_settings().lost_after_s / 10)
+    hide_password()
     log_outages()
     lp = owned_launchpad(launchpad())
     signal.signal(signal.SIGTERM, lp.end_process)
@@ -160,7 +163,7 @@ def main() -> int:
     worker = ClusterWorker(lp, plan, fworker, Path.cwd())
     logger.info("%s begins", fworker.name)
     logger.info("%s ends after %d jobs", fworker.name, worker.run())
-    return 0
+    return DISK_FULL if worker.full else 0
 
 
 if __name__ == "__main__":

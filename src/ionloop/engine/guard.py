@@ -24,6 +24,7 @@ from threading import Thread
 from types import FrameType
 
 from ionloop.engine.cluster import Plan
+from ionloop.engine.disk import DISK_FULL
 from ionloop.engine.identity import identify
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.lost import return_lost, return_own
@@ -99,8 +100,8 @@ class Guard:
             while not self._is_over():
                 self._listen()
                 if self.child is not None and (status := self.child.poll()) is not None:
-                    if status == 0:
-                        return 0
+                    if status in (0, DISK_FULL):
+                        return status
                     if status == TOLD_TO_END:  # SLURM tells all processes of a job
                         self.stopping = self.stopping or "told to end, as its worker was"
                         break

@@ -32,9 +32,11 @@ def ready_query(kind: WorkerKind | None, campaign_id: str | None) -> dict[str, A
     """
     query: dict[str, Any] = {"spec.campaign_id": campaign_id or {"$exists": True}}
     if kind is WorkerKind.LIGHT:
-        query[f"spec.{KEY}"] = {"$nin": [k.value for k in WorkerKind if k is not kind]}
+        query[f"spec.{KEY}"] = {"$in": [kind.value, None]}
     elif kind is not None:
         query[f"spec.{KEY}"] = kind.value
+    elif campaign_id is None:  # all kinds by name: an index of jobs by kind is asked then
+        query[f"spec.{KEY}"] = {"$in": [*(k.value for k in WorkerKind), None]}
     return query
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 from typing import Any
 
 from fireworks import Firework, FWAction, FWorker, LaunchPad
@@ -11,7 +13,6 @@ from ionloop.errors import EngineError, UnsafePathError
 from ionloop.paths import is_below
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
-from ionloop.store.indexes import COUNTED
 from ionloop.store.outage import patient
 from ionloop.store.remote_progress import is_remote
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 #: Name under which local workers check out jobs.
 LOCAL_WORKER = "ionloop-local"
+#: What FireWorks writes into the folder of each job.
+_MARK = "FW.json"
 
 
 class QuietLaunchPad(LaunchPad):
@@ -36,10 +39,19 @@ class QuietLaunchPad(LaunchPad):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[Firework | None, int | None]:
-        """Check a job out; one that the database sends out of the work folder has failed."""
+        """Check a job out; it never runs outside of the work folder.
+
+        A job that began elsewhere, as on a machine that is lost, goes on in a copy of that
+        folder. One that the database sends to what is no folder of a job has failed.
+        """
         fw, launch_id = super().checkout_fw(fworker, launch_dir, *args, **kwargs)
         there, root = fw and fw.spec.get("_launch_dir"), get_settings().work_dir
         if not there or root is None or is_below(root, there):
+            return fw, launch_id
+        if (Path(there) / _MARK).is_file():
+            logger.warning("job %d goes on in %s, a copy of %s", fw.fw_id, launch_dir, there)
+            shutil.copytree(there, launch_dir, symlinks=True, dirs_exist_ok=True)
+            del fw.spec["_launch_dir"]
             return fw, launch_id
         name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
         why = (
@@ -115,12 +127,15 @@ def remove_unlisted(lp: LaunchPad, campaign_id: str) -> int:
     A killed process inserted them: the workflow document, which FireWorks writes last, is the
     commit. The caller sees to it that nobody adds jobs meanwhile.
     """
-    # Not distinct: its answer is one document of at most 16 MB.
-    live, archives = {"metadata.campaign_id": campaign_id}, {"metadata.archive_of": campaign_id}
-    found = lp.workflows.find({"$or": [live, archives]}, {"nodes": 1})
-    listed = [node for workflow in found for node in workflow["nodes"]]
-    orphans = {**campaign_query(campaign_id), "fw_id": {"$nin": listed}}
-    return int(lp.fireworks.delete_many(orphans, hint=COUNTED).deleted_count)
+    # An index alone answers this: it is the one that counts a campaign's jobs.
+    known = lp.fireworks.find(campaign_query(campaign_id), {"fw_id": 1, "_id": 0})
+    orphans = {fw["fw_id"] for fw in known}
+    # Live first: a compaction, which asks nobody, moves jobs from there to archives. Not by
+    # distinct, whose answer is one document of at most 16 MB.
+    for key in ("campaign_id", "archive_of"):
+        for workflow in lp.workflows.find({f"metadata.{key}": campaign_id}, {"nodes": 1}):
+            orphans.difference_update(workflow["nodes"])
+    return int(lp.fireworks.delete_many({"fw_id": {"$in": list(orphans)}}).deleted_count)
 
 
 def is_active(lp: LaunchPad, campaign_id: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from fireworks import LaunchPad
 from jobflow import JobStore
 
+from ionloop.engine.launchpad import QuietLaunchPad
 from ionloop.errors import EngineError
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def beat(lp: LaunchPad, launch_id: int) -> bool:
     return bool(lp.launches.update_one(query, now).matched_count)
 
 
-class OwnedLaunchPad(LaunchPad):
+class OwnedLaunchPad(QuietLaunchPad):
     """FireWorks' launch pad for one worker that runs one job after another."""
 
     #: The launch that this process runs.
@@ -118,7 +119,13 @@ class OwnedStore(JobStore):
 
 def owned_launchpad(lp: LaunchPad) -> OwnedLaunchPad:
     """Make a launch pad one worker's."""
-    return OwnedLaunchPad(host=lp.host, name=lp.name, uri_mode=True, strm_lvl=lp.strm_lvl)
+    return OwnedLaunchPad(
+        host=lp.host,
+        name=lp.name,
+        uri_mode=True,
+        strm_lvl=lp.strm_lvl,
+        mongoclient_kwargs=lp.mongoclient_kwargs,
+    )
 
 
 def own_store(store: JobStore, lp: OwnedLaunchPad) -> OwnedStore:

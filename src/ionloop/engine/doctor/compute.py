@@ -17,8 +17,11 @@ LIMIT_S = 90.0
 def _asked(device: str) -> dict[str, Any] | str:
     """Ask once what torch can do; return its words where it can't be asked."""
     status, said = ask([sys.executable, "-m", "ionloop.explore.probe", device], LIMIT_S)
-    lines = said.strip().splitlines() or [f"exit status {status}"]
-    return str(lines[-1]) if status else dict(json.loads(lines[-1]))
+    lines = said.strip().splitlines() or ["it said nothing"]
+    if status:
+        return f"exit status {status}: {lines[-1]}"
+    # MACE's and e3nn's warnings stand among the lines.
+    return dict(json.loads(next(line for line in lines if line.startswith("{"))))
 
 
 def device(scene: Scene) -> Found:
