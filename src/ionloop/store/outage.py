@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -73,8 +74,9 @@ class _Outages(monitoring.ServerListener):
                 logger.warning("database %s:%s answers again after %.1f s", *address, away_s)
 
 
+@cache
 def log_outages() -> None:
-    """Let all clients that this process makes from now on log outages; call it once."""
+    """Let all clients that this process makes from now on log outages, each once."""
     monitoring.register(_Outages())
 
 
