@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from ionloop.testing import environment, throwaway_mongod
 
 # Processes that tests start find what tests share, as tests themselves do by pyproject.toml.
+SUPPORT = Path(__file__).parent / "support"
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(__file__).parent / "support"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    [str(SUPPORT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
 ).rstrip(os.pathsep)
 
 
@@ -45,3 +47,46 @@ def ionloop_db(
         yield name
     with MongoClient(mongod_uri) as client:
         client.drop_database(name)
+
+
+@pytest.fixture
+def jobs(ionloop_db, monkeypatch):
+    """The engine's tests' jobs, importable by workers too; jobflow's store is the test database."""
+    monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+    import jobflow
+
+    from ionloop.store.connection import job_store
+
+    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
+    import engine_jobs
+
+    return engine_jobs
+
+
+@pytest.fixture
+def folder(ionloop_home, monkeypatch):
+    """A folder of local runs, and a way back from it: a worker in this process goes there."""
+    monkeypatch.chdir(Path.cwd())
+    from ionloop.settings import get_settings
+
+    path = get_settings().home_dir / "runs" / "c"
+    path.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """Run the command line in this process; returns status, stdout and stderr."""
+
+    from ionloop import cli
+
+    def call(*args: str) -> tuple[int, str, str]:
+        capsys.readouterr()  # what jobs of this process have logged
+        monkeypatch.setattr(sys, "argv", ["ionloop", *args])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call

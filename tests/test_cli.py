@@ -17,20 +17,6 @@ SUPPORT = Path(__file__).parent / "support"
 
 
 @pytest.fixture
-def main(monkeypatch, capsys):
-    """Run the command line in this process; returns status, stdout and stderr."""
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ionloop", *args])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
-
-
-@pytest.fixture
 def campaign(ionloop_db, monkeypatch):
     """A submitted campaign of one job, and a way for flows to find the tests' jobs."""
     monkeypatch.syspath_prepend(str(SUPPORT))

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import jobflow
 import pytest
+from crash import CRASHES
 from jobflow import Flow, JobConfig, OnMissing
 
 from ionloop.engine import campaign_id_of, load_flow, parse_parameters, resume, run_local, submit
@@ -21,31 +21,11 @@ from ionloop.engine.worker import Worker
 from ionloop.errors import EngineError
 from ionloop.processes import RUN_MARK, is_alive, kill_marked
 from ionloop.settings import get_settings
-from ionloop.store.connection import database, job_store
+from ionloop.store.connection import database
 from ionloop.store.queries import campaign_record, status
 
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORT = ROOT / "tests" / "support"
-
-
-@pytest.fixture
-def jobs(ionloop_db, monkeypatch):
-    """The tests' jobs, importable here and by workers; jobflow's store is the test database."""
-    monkeypatch.syspath_prepend(str(SUPPORT))
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
-    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
-    import engine_jobs
-
-    return engine_jobs
-
-
-@pytest.fixture
-def folder(ionloop_home, monkeypatch):
-    """A folder of local runs, and a way back from it: a worker in this process goes there."""
-    monkeypatch.chdir(Path.cwd())
-    path = get_settings().home_dir / "runs" / "c"
-    path.mkdir(parents=True)
-    return path
 
 
 def lines(ledger: Path) -> list[str]:
@@ -203,20 +183,6 @@ def test_an_unknown_campaign_is_refused(jobs):
 
 
 # ---------------------------------------------------------------- killed at a chosen moment
-
-#: The moment, and which passing of it.
-CRASHES = [
-    ("reserved", 2),
-    ("launch made", 2),
-    ("checked out", 2),
-    ("output without blobs", 1),
-    ("output stored", 2),
-    ("before launch ends", 2),
-    ("launch ended", 4),
-    ("jobs added, not listed", 1),
-    ("adding jobs", 4),
-    ("before unlock", 2),
-]
 
 
 def crash(*args) -> int:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 
 import jobflow
 import pytest
 
-from ionloop import cli
 from ionloop.engine import submit
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.recover import Recovery, recover
@@ -74,21 +72,6 @@ def run(ionloop_db, tmp_path, monkeypatch):
     import flaky
 
     return Run(flaky, calculations, runs)
-
-
-@pytest.fixture
-def main(monkeypatch, capsys):
-    """Run the command line in this process; returns status, stdout and stderr."""
-
-    def call(*args: str) -> tuple[int, str, str]:
-        capsys.readouterr()  # what jobs of this process have logged
-        monkeypatch.setattr(sys, "argv", ["ionloop", *args])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 def launches() -> dict[str, int]:

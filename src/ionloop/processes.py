@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import getpass
 import os
 import signal
 import subprocess
@@ -13,6 +14,14 @@ from pathlib import Path
 #: Environment variable that marks a worker and all that it starts.
 RUN_MARK = "IONLOOP_RUN_MARK"
 _PR_SET_PDEATHSIG = 1
+
+
+def user_name() -> str:
+    """Return the name of the user who runs this process; a container may know a number only."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def die_with_parent(sig: signal.Signals = signal.SIGKILL) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections import Counter
 
-import pytest
 from fireworks import FWorker
 from fireworks.core.rocket import Rocket
 from typer.testing import CliRunner
@@ -106,21 +104,6 @@ def test_a_process_number_that_was_used_anew_isnt_ended(camp, tmp_path, elsewher
     finally:
         (tmp_path / "slow").unlink()
         os.waitpid(pid, 0)
-
-
-@pytest.fixture
-def main(monkeypatch, capsys):
-    """Run the command line in this process; returns status, stdout and stderr."""
-
-    def call(*args: str) -> tuple[int, str, str]:
-        capsys.readouterr()  # what jobs of this process have logged
-        monkeypatch.setattr(sys, "argv", ["ionloop", *args])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 def test_commands_say_what_they_did(camp, tmp_path, runs, main):

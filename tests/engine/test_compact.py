@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jobflow
 import pytest
 
 from ionloop.engine import compact as compact_module
@@ -14,33 +13,12 @@ from ionloop.engine.compact import Compactor, archived_nodes, compact, n_live
 from ionloop.engine.launchpad import launchpad, workflow_of
 from ionloop.engine.recover import recover
 from ionloop.engine.worker import Worker
-from ionloop.settings import get_settings
-from ionloop.store.connection import database, job_store
+from ionloop.store.connection import database
 from ionloop.store.queries import campaign_ids, campaign_record, status
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 #: Jobs of a generation of engine_jobs with two labels.
 N = 6
-
-
-@pytest.fixture
-def jobs(ionloop_db, monkeypatch):
-    """The tests' jobs, importable here and by workers; jobflow's store is the test database."""
-    monkeypatch.syspath_prepend(str(SUPPORT))
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
-    monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
-    import engine_jobs
-
-    return engine_jobs
-
-
-@pytest.fixture
-def folder(ionloop_home, monkeypatch):
-    """A folder of local runs, and a way back from it: a worker in this process goes there."""
-    monkeypatch.chdir(Path.cwd())
-    path = get_settings().home_dir / "runs" / "c"
-    path.mkdir(parents=True)
-    return path
 
 
 def in_one_document_each() -> bool:

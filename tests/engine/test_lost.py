@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jobflow
 import pytest
+from crash import CRASHES
 from fireworks import FWAction, FWorker
 
 from ionloop.engine import locking, submit
@@ -244,20 +245,6 @@ def test_workers_of_rlaunch_get_the_patience_that_their_pings_need(jobs):
 
 
 # ---------------------------------------------------------------- killed at any step
-
-#: Where, and how often it passes there before, as in tests/test_engine.py.
-CRASHES = [
-    ("reserved", 2),
-    ("launch made", 2),
-    ("checked out", 2),
-    ("output without blobs", 1),
-    ("output stored", 2),
-    ("before launch ends", 2),
-    ("launch ended", 4),
-    ("jobs added, not listed", 1),
-    ("adding jobs", 4),
-    ("before unlock", 2),
-]
 
 
 def crash(folder: Path, point: str, nth: int) -> int:

@@ -74,6 +74,20 @@ POINTS: dict[str, tuple[type, str, bool, Callable[..., bool]]] = {
     "archived, locked": (pymongo.collection.Collection, "update_one", True, shrinking),
 }
 
+#: The moment, and which passing of it, for tests that try them all.
+CRASHES = [
+    ("reserved", 2),
+    ("launch made", 2),
+    ("checked out", 2),
+    ("output without blobs", 1),
+    ("output stored", 2),
+    ("before launch ends", 2),
+    ("launch ended", 4),
+    ("jobs added, not listed", 1),
+    ("adding jobs", 4),
+    ("before unlock", 2),
+]
+
 
 def crash(campaign_id: str, folder: Path, point: str, nth: int) -> int:
     """Run a worker in a child that kills itself at the nth passing of a point.

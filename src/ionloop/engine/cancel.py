@@ -22,6 +22,7 @@ from ionloop.engine.rerun_plan import reset
 from ionloop.processes import kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.schema import Held
+from ionloop.store.times import as_utc
 
 #: What a worker gets to end after it was asked, s.
 GRACE_S = 10.0
@@ -145,12 +146,9 @@ def _process(launch: dict[str, Any]) -> psutil.Process | None:
         begun = process.create_time()
     except psutil.Error:
         return None
-    return process if begun <= _seconds(launch["time_start"]) else None  # else: a number used anew
-
-
-def _seconds(when: datetime | str) -> float:
-    when = datetime.fromisoformat(when) if isinstance(when, str) else when
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return (
+        process if begun <= as_utc(launch["time_start"]).timestamp() else None
+    )  # else: a number used anew
 
 
 def _end_process(launch: dict[str, Any]) -> bool:

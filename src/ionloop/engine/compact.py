@@ -16,17 +16,13 @@ the archive and begins again. So a job is never in neither, which recovery would
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from fireworks import LaunchPad
 
-from ionloop.engine.launchpad import workflow_of
+from ionloop.engine.locking import workflow_if_free
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +30,6 @@ logger = logging.getLogger(__name__)
 KEPT = 1
 #: Seconds to wait for another worker's change of the workflow; it takes some ten ms.
 PATIENCE_S = 2.0
-_POLL_S = 0.01
 
 
 class Compactor:
@@ -85,7 +80,7 @@ def compact(lp: LaunchPad, campaign_id: str, kept: int = KEPT) -> int:
     EngineError
         If there is no such campaign.
     """
-    with _locked(lp, campaign_id) as workflow:
+    with workflow_if_free(lp, campaign_id, PATIENCE_S) as workflow:
         if workflow is None:
             return 0
         _undo_half_done(lp, campaign_id, workflow)
@@ -97,26 +92,6 @@ def compact(lp: LaunchPad, campaign_id: str, kept: int = KEPT) -> int:
         lp.workflows.update_one({"_id": workflow["_id"]}, {"$set": _part(workflow, rest)})
         logger.info("campaign %s: %d settled jobs archived", campaign_id, len(settled))
         return len(settled)
-
-
-@contextmanager
-def _locked(lp: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any] | None]:
-    """Take FireWorks' lock of the live document and yield it; None if it isn't free in time."""
-    which = {"_id": workflow_of(lp, campaign_id)["_id"]}
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "at": datetime.now(UTC).isoformat()}
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        workflow = lp.workflows.find_one_and_update(
-            {**which, "locked": {"$exists": False}}, {"$set": {"locked": mine}}
-        )
-        if workflow is not None or time.monotonic() >= end:
-            break
-        time.sleep(_POLL_S)
-    try:
-        yield workflow
-    finally:
-        if workflow is not None:
-            lp.workflows.update_one(which, {"$unset": {"locked": ""}})
 
 
 def _undo_half_done(lp: LaunchPad, campaign_id: str, workflow: dict[str, Any]) -> None:

@@ -11,8 +11,6 @@ removed last, so that a command that was killed half-way is done by the next.
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +21,7 @@ from ionloop.engine.launchpad import campaign_query, remove_unlisted, workflow_o
 from ionloop.engine.locking import locked_workflow
 from ionloop.engine.rerun_plan import carry_out
 from ionloop.errors import EngineError
+from ionloop.processes import user_name
 from ionloop.store.schema import Held
 
 #: States of fireworks from which no job starts or goes on.
@@ -30,14 +29,6 @@ ENDED = frozenset({"COMPLETED", "FIZZLED", "DEFUSED", "ARCHIVED"})
 #: A worker takes some ten ms from choosing a job to noting that it runs; so long for a slow one.
 _CHECKOUT_S = 5.0
 _POLL_S = 0.05
-
-
-def who() -> str:
-    """Return the name of the user who decides; a container may know a number only."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def held(lp: LaunchPad, campaign_id: str) -> Held | None:
@@ -80,7 +71,7 @@ def hold(lp: LaunchPad, campaign_id: str, state: str = "paused", why: str = "") 
         if why != "rerun":
             _check(workflow, before, state)
         if before is None or before.state != state or (before.why and not why):
-            before = Held(state=state, by=who(), at=_now(), why=why)
+            before = Held(state=state, by=user_name(), at=_now(), why=why)
             _write(lp, workflow, {"metadata.held": before.model_dump(exclude={"schema_version"})})
         freeze(lp, workflow)
     hold_additions(lp, campaign_id)  # what a worker that was very slow made of its checkout
@@ -176,7 +167,8 @@ def _thaw(lp: LaunchPad, workflow: dict[str, Any]) -> None:
         {"fw_id": {"$in": ids}, "state": "PAUSED"}, {"$set": {"state": "WAITING"}}
     )
     begun = set(lp.fireworks.distinct("fw_id", launched))
-    wf = lp.get_wf_by_fw_id_lzyfw(workflow["nodes"][0])
+    # The newest: an older one may stand in an archive too, if a compaction was killed half-way.
+    wf = lp.get_wf_by_fw_id_lzyfw(max(workflow["nodes"]))
     updated: set[int] = set()
     for fw_id in ids:
         wf.fw_states[fw_id] = "RUNNING" if fw_id in begun else "WAITING"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +10,7 @@ from typing import Any
 from fireworks import FWorker
 
 from ionloop.engine.slurm import cluster_name
+from ionloop.processes import user_name
 from ionloop.routing import KEY, WorkerKind
 from ionloop.settings import Settings
 
@@ -49,7 +49,7 @@ def identify(kind: WorkerKind | None, campaign_id: str | None, settings: Setting
         env={
             "host": host,
             "pid": os.getpid(),
-            "user": user(),
+            "user": user_name(),
             "slurm_job_id": job,
             "slurm_cluster": cluster_name() if job else None,
             "slurm_partition": os.environ.get("SLURM_JOB_PARTITION"),
@@ -57,14 +57,6 @@ def identify(kind: WorkerKind | None, campaign_id: str | None, settings: Setting
             "versions": versions(),
         },
     )
-
-
-def user() -> str:
-    """Return the name of the user who runs this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may know a number only
-        return str(os.getuid())
 
 
 def versions() -> dict[str, str]:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 #: A lock is a dead process's if the workflow hasn't changed for so long while it stood, s:
 #: FireWorks' changes take some ten ms, additions of thousands of jobs some seconds.
 PATIENCE_S = 60.0
-_POLL_S = 0.05
+_POLL_S, _SHORT_POLL_S = 0.05, 0.01
 
 
 @contextmanager
@@ -44,15 +44,43 @@ def locked_workflow(lp: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any]]
         lp.workflows.update_one({"_id": workflow["_id"]}, {"$unset": {"locked": ""}})
 
 
-def _acquire(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
+@contextmanager
+def workflow_if_free(
+    lp: LaunchPad, campaign_id: str, patience_s: float
+) -> Iterator[dict[str, Any] | None]:
+    """Hold the lock as :func:`locked_workflow` does; yield None if others keep it for so long, s.
+
+    Raises
+    ------
+    EngineError
+        If there is no such campaign.
+    """
+    number = workflow_of(lp, campaign_id)["_id"]
+    end = time.monotonic() + patience_s
+    while (workflow := _take(lp, number)) is None and time.monotonic() < end:
+        time.sleep(_SHORT_POLL_S)
+    try:
+        yield workflow
+    finally:
+        if workflow is not None:
+            lp.workflows.update_one({"_id": number}, {"$unset": {"locked": ""}})
+
+
+def _take(lp: LaunchPad, number: object) -> dict[str, Any] | None:
+    """Lock a workflow document that isn't; return it, None if it is."""
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "at": datetime.now(UTC).isoformat()}
+    free = {"_id": number, "locked": {"$exists": False}}
+    found = lp.workflows.find_one_and_update(free, {"$set": {"locked": mine}})
+    return None if found is None else dict(found)
+
+
+def _acquire(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
     seen: object = None
     since = time.monotonic()
     while True:
         found = workflow_of(lp, campaign_id)
-        free = {"_id": found["_id"], "locked": {"$exists": False}}
-        if workflow := lp.workflows.find_one_and_update(free, {"$set": {"locked": mine}}):
-            return dict(workflow)
+        if workflow := _take(lp, found["_id"]):
+            return workflow
         mark = (found["updated_on"], found.get("locked"))
         if mark != seen:
             seen, since = mark, time.monotonic()

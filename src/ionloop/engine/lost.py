@@ -19,10 +19,10 @@ from typing import Any
 from fireworks import LaunchPad
 
 from ionloop.engine.giving_back import LIVE, Returned, give_back, settle
-from ionloop.engine.identity import user
 from ionloop.engine.launchpad import LOCAL_WORKER
 from ionloop.engine.slurm import Queue, look
-from ionloop.processes import is_alive
+from ionloop.processes import is_alive, user_name
+from ionloop.store.times import as_utc
 
 logger = logging.getLogger(__name__)
 
@@ -122,10 +122,8 @@ def silence_s(launch: dict[str, Any]) -> float:
     if launch.get("silence_s") is not None:
         return float(launch["silence_s"])
     said = launch["state_history"][-1]
-    last = said.get("updated_on") or said["created_on"]
-    last = datetime.fromisoformat(last) if isinstance(last, str) else last
-    now = datetime.now(UTC)
-    return (now - (last if last.tzinfo else last.replace(tzinfo=UTC))).total_seconds()
+    last = as_utc(said.get("updated_on") or said["created_on"])
+    return (datetime.now(UTC) - last).total_seconds()
 
 
 def limit_s(launch: dict[str, Any]) -> float:
@@ -150,7 +148,11 @@ def verdict(launch: dict[str, Any], queue: Queue | None) -> Verdict | None:
     env = _env(launch)
     job = env.get("slurm_job_id")
     # Some sites hide other users' jobs.
-    if queue and job and (env.get("slurm_cluster"), env.get("user")) == (queue.cluster, user()):
+    if (
+        queue
+        and job
+        and (env.get("slurm_cluster"), env.get("user")) == (queue.cluster, user_name())
+    ):
         if queue.is_gone(job):
             return Verdict(f"its SLURM job {job} has ended", certain=True)
         if queue.stands_still(job):

@@ -31,6 +31,7 @@ from fireworks import FWAction, LaunchPad
 from ionloop.engine.compact import compact
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
+from ionloop.store.times import as_utc
 
 logger = logging.getLogger(__name__)
 
@@ -134,10 +135,7 @@ def _just_ended(launch: dict[str, Any]) -> bool:
     """Whether a launch ended so lately that its worker may still be writing what it adds."""
     if not launch.get("time_end"):
         return False
-    ended = launch["time_end"]
-    ended = datetime.fromisoformat(ended) if isinstance(ended, str) else ended
-    ended = ended if ended.tzinfo else ended.replace(tzinfo=UTC)
-    return (datetime.now(UTC) - ended).total_seconds() < _LOCK_PATIENCE_S
+    return (datetime.now(UTC) - as_utc(launch["time_end"])).total_seconds() < _LOCK_PATIENCE_S
 
 
 def _unlock(lp: LaunchPad, campaign_id: str, *, patient: bool) -> None:

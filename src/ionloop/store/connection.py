@@ -27,7 +27,7 @@ BLOBS = "outputs_blobs"
 #: No acknowledged write may be lost: a server that is killed keeps what it journalled. And
 #: nothing may be decided on what a new primary could roll back: which job to check out, which
 #: output is there, what a recovery finds. All clients read so, since FireWorks' and jobflow's
-#: own queries decide too; on a replica set of one it costs nothing that could be measured.
+#: own queries decide too; on a replica set of one there is nobody to wait for.
 _DURABLE = {"w": "majority", "journal": "true", "readConcernLevel": "majority"}
 #: Whose a blob is: without these keys on its file, jobflow's removal of a job finds none.
 _OWNER = ["job_uuid", "job_index"]

@@ -15,6 +15,7 @@ from pymongo.errors import OperationFailure
 
 from ionloop.store.connection import OUTPUTS
 from ionloop.store.queries import campaign_ids
+from ionloop.store.times import as_utc
 
 #: When MongoDB's support of a release ends: mongodb.com/legal/support-policy/lifecycles.
 END_OF_LIFE = {
@@ -153,8 +154,7 @@ def _seen(launch: Mapping[str, Any]) -> datetime | None:
     """Return when a launch's worker last said something."""
     said = [launch.get(name) for name in ("heartbeat", "time_start", "time_end")]
     said += [entry.get("updated_on") for entry in launch.get("state_history", [])]
-    times = [datetime.fromisoformat(t) if isinstance(t, str) else t for t in said if t]
-    return max((t if t.tzinfo else t.replace(tzinfo=UTC) for t in times), default=None)
+    return max((as_utc(t) for t in said if t), default=None)
 
 
 def campaign_versions(db: Database[dict[str, Any]]) -> tuple[str, dict[str, str]] | None:

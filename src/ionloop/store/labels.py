@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from ionloop.errors import LabelError
 from ionloop.label.decisions import decisions_uuid, objection, readmit
 from ionloop.label.schema import Decisions, Label, LabelShard, Readmission, ShareChange
 from ionloop.label.shards import may_go_on, share_of
+from ionloop.processes import user_name
 from ionloop.store.connection import OUTPUTS, database, job_store
 from ionloop.store.jfremote import JOBS
 from ionloop.store.records import LOADED, parse
@@ -69,7 +68,7 @@ def change_share(
 ) -> ShareChange:
     """Let this and later batches of a campaign go on with another share of labels."""
     db = database() if db is None else db
-    change = ShareChange(min_success_fraction=share, by=_who(), at=_now())
+    change = ShareChange(min_success_fraction=share, by=user_name(), at=_now())
     _decide(campaign_id, "shares", [change.model_dump()], db)
     return change
 
@@ -114,7 +113,7 @@ def readmit_labels(
             frame_hash=label.frame_hash,
             generation=generation,
             reason=reason,
-            by=_who(),
+            by=user_name(),
             at=_now(),
             overruled=label.reasons,
         )
@@ -250,14 +249,6 @@ def _replace(one: StoredShard, shard: LabelShard, store: Any) -> None:  # noqa: 
     staged = staging.docs_store.query_one(place)
     staged.pop("_id", None)
     store.docs_store.update(staged, key=["uuid", "index"])
-
-
-def _who() -> str:
-    """Return the name of the user who decides; a container may know a number only."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _now() -> str:

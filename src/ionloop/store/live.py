@@ -12,6 +12,7 @@ from ionloop.store.connection import OUTPUTS, database
 from ionloop.store.eta import TimedJob, estimate
 from ionloop.store.queries import status
 from ionloop.store.schema import Eta, LiveStatus, RunningJob
+from ionloop.store.times import as_utc
 
 _LEFT = frozenset({"READY", "RESERVED", "RUNNING", "WAITING", "PAUSED"})
 
@@ -122,9 +123,7 @@ def _timed(fw: dict[str, Any], launch: dict[str, Any]) -> TimedJob:
 
 
 def _time(value: datetime | str | None) -> datetime | None:
-    """Read one of FireWorks' times: UTC, as a date or a string."""
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
+    return as_utc(value) if value else None
 
 
 def turns(campaign_id: str, db: Database[dict[str, Any]]) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from pymongo.database import Database
@@ -16,6 +15,7 @@ from ionloop.store.progress import failures
 from ionloop.store.records import campaign_record, mark_outdated, parse, stored_output
 from ionloop.store.remote_progress import is_remote, remote_status
 from ionloop.store.schema import CampaignStatus
+from ionloop.store.times import as_utc
 
 __all__ = [
     "campaign_ids",
@@ -37,16 +37,9 @@ def campaign_ids(db: Database[dict[str, Any]] | None = None) -> list[str]:
     fields = {"metadata.campaign_id": 1, "created_on": 1, "_id": 0}
     found = list(db.workflows.find({}, fields).sort("created_on", -1))
     if remote := list(db[FLOWS].find({}, fields)):
-        found = sorted([*found, *remote], key=_created, reverse=True)
+        found = sorted([*found, *remote], key=lambda doc: as_utc(doc["created_on"]), reverse=True)
     ids = (doc.get("metadata", {}).get("campaign_id") for doc in found)
     return list(dict.fromkeys(one for one in ids if one))
-
-
-def _created(doc: dict[str, Any]) -> datetime:
-    """Return when a workflow was made, UTC: FireWorks writes text, jobflow-remote a date."""
-    created = doc["created_on"]
-    created = datetime.fromisoformat(created) if isinstance(created, str) else created
-    return created if created.tzinfo else created.replace(tzinfo=UTC)
 
 
 def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
