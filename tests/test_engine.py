@@ -15,8 +15,9 @@ from crash import CRASHES
 from jobflow import Flow, JobConfig, OnMissing
 
 from ionloop.engine import campaign_id_of, load_flow, parse_parameters, resume, run_local, submit
+from ionloop.engine.final import FINAL_OUTPUTS, is_final
 from ionloop.engine.launchpad import is_active, launchpad
-from ionloop.engine.recover import FINAL_OUTPUTS, is_final, recover
+from ionloop.engine.local.recover import recover
 from ionloop.engine.worker import Worker
 from ionloop.errors import EngineError
 from ionloop.processes import RUN_MARK, is_alive, kill_marked
@@ -246,7 +247,7 @@ def test_a_job_whose_folder_was_on_a_lost_machine_starts_anew(jobs, folder, tmp_
 
 
 def test_a_job_that_kills_each_worker_ends_the_run(folder):
-    from ionloop.engine.local import MAX_RESTARTS, Crew, _count
+    from ionloop.engine.local.launcher import MAX_RESTARTS, Crew, _count
 
     crew, deaths = Crew("c", 1, folder, get_settings()), Counter()
     for _ in range(10):  # of others each time: a bad night, not a bad job

@@ -13,7 +13,7 @@ import pytest
 
 from ionloop.engine import submit
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.recover import Recovery, recover
+from ionloop.engine.local.recover import Recovery, recover
 from ionloop.engine.worker import Worker
 from ionloop.errors import LabelError
 from ionloop.settings import get_settings

@@ -15,7 +15,7 @@ from rich.console import Console
 from ionloop import cli
 from ionloop.cli.status import duration, eta_line, view
 from ionloop.engine import submit
-from ionloop.engine.control import hold, release
+from ionloop.engine.control.hold import hold, release
 from ionloop.engine.launchpad import launchpad
 from ionloop.store.live import live_status
 from ionloop.store.schema import Eta, Span

@@ -11,7 +11,7 @@ from ionloop.engine import compact as compact_module
 from ionloop.engine import resume, submit
 from ionloop.engine.compact import Compactor, archived_nodes, compact, n_live
 from ionloop.engine.launchpad import launchpad, workflow_of
-from ionloop.engine.recover import recover
+from ionloop.engine.local.recover import recover
 from ionloop.engine.worker import Worker
 from ionloop.store.connection import database
 from ionloop.store.queries import campaign_ids, campaign_record, status

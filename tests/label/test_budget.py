@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ionloop.errors import LabelError
 from ionloop.frame import Frame
-from ionloop.label.budget import affordable, evenly, fair_shares, within_budget
+from ionloop.label.budget import affordable, evenly, fair_shares, require_size, within_budget
 from ionloop.profile import Budget
 
 
@@ -30,6 +31,16 @@ def test_all_frames_that_fit_are_kept_in_their_order() -> None:
     batch = [*frames("aimd", 3), *frames("neb", 2), *frames("aimd", 2, "h")]
     assert within_budget(batch, 7) == within_budget(batch, 99) == batch
     assert within_budget(batch, 0) == within_budget([], 5) == []
+
+
+def test_a_batch_too_large_for_a_document_is_refused_with_what_fits() -> None:
+    crystal = frames("aimd", 1)[0].model_copy(
+        update={"symbols": ["Li"] * 200, "positions": [[0.123456789] * 3] * 200}
+    )
+    n_fit = 14_000_000 // len(crystal.model_dump_json())
+    require_size([crystal] * n_fit)
+    with pytest.raises(LabelError, match=rf"about {n_fit} of them fit: lower Budget"):
+        require_size([crystal] * (n_fit + 1))
 
 
 def test_scarce_origins_are_kept_whole_and_plentiful_ones_thinned() -> None:

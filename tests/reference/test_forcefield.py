@@ -16,7 +16,7 @@ from monty.json import MontyDecoder, jsanitize
 
 from ionloop.engine import submit
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.recover import recover
+from ionloop.engine.local.recover import recover
 from ionloop.engine.worker import Worker
 from ionloop.frame import Frame, Origin
 from ionloop.reference import buckingham_md, forcefield

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 
 from ionloop import cli
 from ionloop.engine import run_local, submit
-from ionloop.engine.identity import ready_query
+from ionloop.engine.cluster.identity import ready_query
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.recover import recover
+from ionloop.engine.local.recover import recover
 from ionloop.engine.worker import Worker
 from ionloop.routing import WorkerKind
 from ionloop.settings import get_settings

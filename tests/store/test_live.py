@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ionloop.engine import submit
-from ionloop.engine.control import hold
+from ionloop.engine.control.hold import hold
 from ionloop.engine.launchpad import launchpad
 from ionloop.store import live
 from ionloop.store.connection import database

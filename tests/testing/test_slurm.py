@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ionloop.engine import slurm as asked
+from ionloop.engine.cluster import slurm as asked
 from ionloop.errors import IonloopError
 from ionloop.processes import is_alive, marked_processes
 from ionloop.testing import slurm as testing

@@ -14,7 +14,7 @@ from composed import composed
 from fireworks import FWorker, LaunchPad
 from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
-from ionloop.engine.identity import ready_query
+from ionloop.engine.cluster.identity import ready_query
 from ionloop.errors import EngineError
 from ionloop.routing import WorkerKind
 from ionloop.store.initialise import initialise

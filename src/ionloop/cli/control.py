@@ -15,7 +15,7 @@ CampaignArgument = Annotated[
 
 def pause(campaign: CampaignArgument = None) -> None:
     """Start nothing of a campaign any more; running jobs end, and their results are kept."""
-    from ionloop.engine.control import hold
+    from ionloop.engine.control.hold import hold
     from ionloop.engine.launchpad import launchpad
     from ionloop.store.queries import resolve_campaign, status
 
@@ -31,7 +31,7 @@ def cancel(campaign: CampaignArgument = None) -> None:
 
     Exit status 1 if jobs are left that can't be ended from here.
     """
-    from ionloop.engine.cancel import cancel as end
+    from ionloop.engine.control.cancel import cancel as end
     from ionloop.engine.launchpad import launchpad
     from ionloop.store.queries import resolve_campaign
 
@@ -60,8 +60,8 @@ def rerun(
 
     Labels that are good are found in their folders, and never computed again.
     """
+    from ionloop.engine.control.rerun import finish_rerun, plan_rerun, rerun_stage
     from ionloop.engine.launchpad import launchpad
-    from ionloop.engine.rerun import finish_rerun, plan_rerun, rerun_stage
     from ionloop.store.queries import resolve_campaign
 
     campaign_id = resolve_campaign(campaign)

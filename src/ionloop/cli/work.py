@@ -26,8 +26,8 @@ def work(
     ] = 300.0,
 ) -> None:
     """Run ready jobs here, until none is left or the wall time is over; for batch scripts."""
-    from ionloop.engine.cluster import Plan, talk
-    from ionloop.engine.guard import work as run_worker
+    from ionloop.engine.cluster.guard import work as run_worker
+    from ionloop.engine.cluster.worker import Plan, talk
     from ionloop.store.connection import hide_password
 
     hide_password()

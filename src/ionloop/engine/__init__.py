@@ -13,7 +13,7 @@ from ionloop.errors import EngineError
 
 if TYPE_CHECKING:
     from ionloop.engine.flows import campaign_id_of, load_flow, parse_parameters, submit
-    from ionloop.engine.local import prepare, resume, run_local
+    from ionloop.engine.local.launcher import prepare, resume, run_local
 
 __all__ = [
     "campaign_id_of",
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    module = f"ionloop.engine.{'local' if name in _LOCAL else 'flows'}"
+    module = f"ionloop.engine.{'local.launcher' if name in _LOCAL else 'flows'}"
     try:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:

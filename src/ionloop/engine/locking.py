@@ -99,3 +99,28 @@ def _is_dead(lock: object) -> bool:
     if not isinstance(lock, dict) or lock.get("host") != socket.gethostname():
         return False
     return not is_alive(int(lock["pid"]))
+
+
+def apply_launch(lp: LaunchPad, fw_id: int) -> None:
+    """Apply what a job's launch says of its end; the caller holds the workflow's lock."""
+    # RUNNING makes the refresh see a change of state, and so apply the action.
+    lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "RUNNING"}})
+    workflow = lp.get_wf_by_fw_id_lzyfw(fw_id)
+    lp._update_wf(workflow, workflow.refresh(fw_id))  # noqa: SLF001
+
+
+def free_nameless(lp: LaunchPad, campaign_id: str, patience_s: float) -> None:
+    """Free FireWorks' own lock, which doesn't name its holder, if it still stands after so long, s.
+
+    For a caller who knows that the workers that take such locks are dead. Locks of
+    :func:`locked_workflow` are left alone: who waits for one finds out whether it is stale.
+    """
+    number = workflow_of(lp, campaign_id)["_id"]
+    # FireWorks' lock is ``True``; comparing types tells it from a document with a name.
+    nameless = {"_id": number, "locked": {"$exists": True, "$not": {"$type": "object"}}}
+    end = time.monotonic() + patience_s
+    while lp.workflows.find_one(nameless, {"_id": 1}):
+        if time.monotonic() >= end:
+            lp.workflows.update_one(nameless, {"$unset": {"locked": ""}})
+            return
+        time.sleep(_POLL_S)

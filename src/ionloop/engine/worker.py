@@ -20,7 +20,7 @@ from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.rocket import Rocket
 
 from ionloop.engine.compact import Compactor
-from ionloop.engine.control import hold_additions
+from ionloop.engine.control.hold import hold_additions
 from ionloop.engine.disk import DISK_FULL, failed_for_room, lack_of_room
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, is_active, launchpad
 from ionloop.processes import die_with_parent

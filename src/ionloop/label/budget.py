@@ -6,10 +6,33 @@ import logging
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
+from ionloop.errors import LabelError
 from ionloop.frame import Frame
 from ionloop.profile import Budget
 
 logger = logging.getLogger(__name__)
+
+#: A batch's frames stand in documents of MongoDB, which holds 16 MB each, beside other inputs.
+BATCH_MAX_BYTES = 14_000_000
+
+
+def require_size(frames: Sequence[Frame]) -> None:
+    """Check that a batch fits into one document of MongoDB.
+
+    Raises
+    ------
+    LabelError
+        If it doesn't: FireWorks would refuse it with a message about BSON.
+    """
+    size = sum(len(frame.model_dump_json()) for frame in frames)
+    if size > BATCH_MAX_BYTES:
+        fits = int(len(frames) * BATCH_MAX_BYTES / size)
+        msg = (
+            f"expected a batch of at most {BATCH_MAX_BYTES / 1e6:.0f} MB, got {len(frames)} frames "
+            f"of {size / 1e6:.0f} MB; about {fits} of them fit: lower "
+            "Budget.labels_per_generation, or of the seeds SeedMaker.stride or displacements"
+        )
+        raise LabelError(msg)
 
 
 def affordable(

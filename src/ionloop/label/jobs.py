@@ -11,7 +11,7 @@ from jobflow import Flow, JobConfig, OnMissing, OutputReference, Response, job
 from ionloop.document import DATA_FIELDS, fetch_fields, fetch_if_stored, fetch_outputs
 from ionloop.errors import LabelError
 from ionloop.frame import Frame
-from ionloop.label.budget import affordable
+from ionloop.label.budget import affordable, require_size
 from ionloop.label.decisions import decisions_uuid, readmit
 from ionloop.label.imports import adopt
 from ionloop.label.schema import Batch, Decisions, Label, LabelShard, cost_of
@@ -57,7 +57,8 @@ def label_frames(  # noqa: PLR0913
     Raises
     ------
     LabelError
-        If the reference has other settings here than the earlier batches.
+        If the reference has other settings here than the earlier batches, or the batch is
+        too large for a document of MongoDB.
     """
     check_same_settings(reference, shards)
     asked: list[Frame] = fetch_outputs([frames], "frames")[0] if isinstance(frames, str) else frames
@@ -66,6 +67,7 @@ def label_frames(  # noqa: PLR0913
     spent = sum(cost_of(one["purpose"], one["frame_hashes"]) for one in earlier)
     logger.info("%d frames known, %d of them imported", len(known), n_imported)
     fresh, left_out = affordable(new_frames(asked, known), profile.budget, spent, reserve)
+    require_size(fresh)
     size = reference.frames_per_job
     chunks = [fresh[i : i + size] for i in range(0, len(fresh), size)]
     statics = []

@@ -259,7 +259,7 @@ def _finish_late(trial: Trial, worker: subprocess.Popen, launch: dict) -> bool:
     """Run a suspended worker's job again, then let it end the job as well."""
     lp = launchpad()
     trial.may_pay_twice = True
-    # As ionloop.engine.giving_back has it where a worker may live: in a copy of its folder.
+    # As ionloop.engine.cluster.giving_back has it where a worker may live: in a copy of its folder.
     lp.rerun_fw(launch["fw_id"], recover_launch="last", recover_mode="cp")
     done = {"fw_id": launch["fw_id"], "state": "COMPLETED"}
     trial.wait_until(lambda: lp.fireworks.find_one(done) is not None)

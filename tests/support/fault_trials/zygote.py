@@ -107,7 +107,7 @@ def _ionloop() -> None:
 def main() -> None:
     """Fork launchers until the input ends, then kill those that are left."""
     import ionloop.cli.commands
-    import ionloop.engine.local
+    import ionloop.engine.local.launcher
     import ionloop.report.html  # noqa: F401
 
     alive: set[int] = set()

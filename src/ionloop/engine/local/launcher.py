@@ -16,12 +16,12 @@ from pathlib import Path
 
 from fireworks import LaunchPad
 
-from ionloop.engine.control import held, release
+from ionloop.engine.cluster.lost import return_lost
+from ionloop.engine.control.hold import held, release
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
-from ionloop.engine.lease import Lease, hold_lease
-from ionloop.engine.lost import return_lost
-from ionloop.engine.recover import Recovery, recover
+from ionloop.engine.local.lease import Lease, hold_lease
+from ionloop.engine.local.recover import Recovery, recover
 from ionloop.errors import EngineError
 from ionloop.paths import inside
 from ionloop.processes import RUN_MARK, kill_marked
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 WATCH_S = 0.1
 #: Seconds between two counts of the jobs.
 STATUS_S = 0.5
+#: Seconds between two looks for jobs of lost workers elsewhere.
+LOOK_S = 60.0
 #: What workers get to end by themselves when nothing is left to run, s.
 LAST_S = 5.0
 #: How often a job's workers may die before the run gives up.
@@ -125,6 +127,7 @@ def _drive(
         crew.kill()  # what a killed run left behind
         if rerun_failed:
             _take_up(lp, campaign_id, settings)
+            return_lost(lp, campaign_id)
         _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:
             _keep_running(lp, crew, lease, watch)
@@ -146,7 +149,7 @@ def _take_up(lp: LaunchPad, campaign_id: str, settings: Settings) -> None:
 def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None) -> None:
     """Replace dead workers, report, and return when the campaign has nothing left to run."""
     deaths: Counter[int | None] = Counter()
-    next_status = 0.0
+    next_status, next_look = 0.0, time.monotonic() + LOOK_S
     while is_active(lp, crew.campaign_id) or _still_ending(lp, crew):
         lease.check()
         if not crew.processes:
@@ -165,6 +168,9 @@ def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None
         if watch and time.monotonic() >= next_status:
             watch(status(crew.campaign_id, lp.db))
             next_status = time.monotonic() + STATUS_S
+        if time.monotonic() >= next_look:  # a cluster's workers may share the campaign
+            return_lost(lp, crew.campaign_id)
+            next_look = time.monotonic() + LOOK_S
         time.sleep(WATCH_S)
     crew.stop(LAST_S)  # a job that found no room says so by its worker's status
     if crew.without_room():

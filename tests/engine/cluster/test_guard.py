@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from ionloop.engine import submit
+from ionloop.engine.cluster.lost import return_lost
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.lost import return_lost
 from ionloop.processes import die_with_parent
 from ionloop.store.connection import database
 from ionloop.store.queries import status
 
-SUPPORT = Path(__file__).parents[1] / "support"
+SUPPORT = Path(__file__).parents[2] / "support"
 PATIENCE_S = 240.0
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 from fireworks import FWAction, LaunchPad
 
+from ionloop.engine.final import has_final_output
 from ionloop.engine.launchpad import LOCAL_WORKER, remove_unlisted
-from ionloop.engine.locking import locked_workflow
-from ionloop.engine.recover import has_final_output
+from ionloop.engine.locking import apply_launch, locked_workflow
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _end(lp: LaunchPad, fw_id: int, launch_id: int, state: str, action: FWAction
     launch = lp.get_launch_by_id(launch_id)
     launch.state, launch.action = state, action
     lp.launches.find_one_and_replace({"launch_id": launch_id}, launch.to_db_dict())
-    _refresh(lp, fw_id)
+    apply_launch(lp, fw_id)
 
 
 def _again(lp: LaunchPad, launch: dict[str, Any], n_lost: int, *, certain: bool) -> None:
@@ -129,14 +129,6 @@ def _again(lp: LaunchPad, launch: dict[str, Any], n_lost: int, *, certain: bool)
     lp._update_wf(workflow, workflow.rerun_fw(fw_id))  # noqa: SLF001
 
 
-def _refresh(lp: LaunchPad, fw_id: int) -> None:
-    """Apply what a job's launch says; the workflow is locked."""
-    # RUNNING makes the refresh see a change of state, and so apply the action.
-    lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "RUNNING"}})
-    workflow = lp.get_wf_by_fw_id_lzyfw(fw_id)
-    lp._update_wf(workflow, workflow.refresh(fw_id))  # noqa: SLF001
-
-
 def settle(lp: LaunchPad, campaign_id: str | None, returned: Returned) -> None:
     """Finish what workers left half-done that died while they changed a workflow.
 
@@ -155,7 +147,7 @@ def settle(lp: LaunchPad, campaign_id: str | None, returned: Returned) -> None:
                 if launch["state"] == "ARCHIVED":
                     continue
                 remove_unlisted(lp, name)
-                _refresh(lp, fw["fw_id"])
+                apply_launch(lp, fw["fw_id"])
                 returned.completed.append(fw["fw_id"])
         for fw, launch in _half_done(lp, name).get(name, []):
             described = {**launch, "fw_id": fw["fw_id"], "campaign_id": name}

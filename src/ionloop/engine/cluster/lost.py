@@ -18,9 +18,9 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from ionloop.engine.giving_back import LIVE, Returned, give_back, settle
+from ionloop.engine.cluster.giving_back import LIVE, Returned, give_back, settle
+from ionloop.engine.cluster.slurm import Queue, look
 from ionloop.engine.launchpad import LOCAL_WORKER
-from ionloop.engine.slurm import Queue, look
 from ionloop.processes import is_alive, user_name
 from ionloop.store.times import as_utc
 

@@ -23,13 +23,13 @@ from pathlib import Path
 from threading import Thread
 from types import FrameType
 
-from ionloop.engine.cluster import Plan
+from ionloop.engine.cluster.identity import identify
+from ionloop.engine.cluster.lost import return_lost, return_own
+from ionloop.engine.cluster.owned import TOLD_TO_END, beat
+from ionloop.engine.cluster.slurm import note_end_time
+from ionloop.engine.cluster.worker import Plan
 from ionloop.engine.disk import DISK_FULL
-from ionloop.engine.identity import identify
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.lost import return_lost, return_own
-from ionloop.engine.owned import TOLD_TO_END, beat
-from ionloop.engine.slurm import note_end_time
 from ionloop.processes import RUN_MARK, die_with_parent, kill_marked
 from ionloop.reference.runs import seconds_left
 from ionloop.settings import Settings
@@ -129,7 +129,7 @@ class Guard:
         options = {"--kind": plan.kind, "--campaign": plan.campaign_id, "--jobs": plan.n_jobs}
         fworker = self.fworker.to_format("json")
         command = [
-            sys.executable, "-m", "ionloop.engine.cluster",
+            sys.executable, "-m", "ionloop.engine.cluster.worker",
             *(f"{name}={value}" for name, value in options.items() if value is not None),
             f"--idle={plan.idle_s}", f"--fworker={fworker}", f"--pipe={writing}",
             f"--parent={os.getpid()}",

@@ -29,36 +29,18 @@ from typing import Any
 from fireworks import FWAction, LaunchPad
 
 from ionloop.engine.compact import compact
+from ionloop.engine.final import has_final_output
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
-from ionloop.store.queries import failures, jobs_to_retry, mark_outdated, stored_output
+from ionloop.engine.locking import apply_launch, free_nameless, locked_workflow
+from ionloop.store.queries import failures, jobs_to_retry, mark_outdated
 from ionloop.store.times import as_utc
 
 logger = logging.getLogger(__name__)
 
-#: Documents that a job returns without adding jobs: such an output is the whole answer.
-#: Other jobs (CampaignStart, Advance, and those that replace themselves) run again.
-FINAL_OUTPUTS = frozenset(
-    {
-        "Accuracy",
-        "Band",
-        "BandSet",
-        "Calibration",
-        "Cost",
-        "Evaluation",
-        "Exploration",
-        "Judgement",
-        "LabelShard",
-        "Member",
-        "SeedFrames",
-        "Selection",
-        "SinglePoint",
-        "TestFrames",
-        "Trajectory",
-        "Transport",
-    }
-)
 _SETTLED = frozenset({"COMPLETED", "DEFUSED", "ARCHIVED", "PAUSED"})
 _LOCK_PATIENCE_S = 30.0
+#: A worker takes some ten ms from choosing a job to its launch; so long for a slow one.
+_CHOICE_S = 2.0
 
 
 @dataclass
@@ -99,13 +81,16 @@ def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
         for launch in launches.values()
         if not _is_local(launch) and (launch["state"] == "RUNNING" or _just_ended(launch))
     ]
-    _unlock(lp, campaign_id, patient=bool(foreign))
+    free_nameless(lp, campaign_id, _LOCK_PATIENCE_S if foreign else 0.0)
+    with locked_workflow(lp, campaign_id):
+        pass  # a living command ends its change; a dead one's lock is freed
+    _free_reserved(lp, campaign_id)
     if not foreign:
         report.deleted = remove_unlisted(lp, campaign_id)
     for fw in fws:
         if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
             own = [launches[i] for i in fw["launches"] if i in launches]
-            _mend(lp, fw, own, report)
+            _mend(lp, campaign_id, fw, own, report)
     if rerun_failed:
         _rerun_failed(lp, campaign_id, report)
     compact(lp, campaign_id)
@@ -138,31 +123,34 @@ def _just_ended(launch: dict[str, Any]) -> bool:
     return (datetime.now(UTC) - as_utc(launch["time_end"])).total_seconds() < _LOCK_PATIENCE_S
 
 
-def _unlock(lp: LaunchPad, campaign_id: str, *, patient: bool) -> None:
-    """Free a lock that a dead worker holds; give living ones elsewhere time to free theirs."""
-    query = {"metadata.campaign_id": campaign_id}
-    end = time.monotonic() + (_LOCK_PATIENCE_S if patient else 0.0)
-    while lp.workflows.find_one({**query, "locked": {"$exists": True}}, {"_id": 1}):
-        if time.monotonic() >= end:
-            lp.workflows.update_one(query, {"$unset": {"locked": ""}})
-            return
-        time.sleep(0.2)
+def _free_reserved(lp: LaunchPad, campaign_id: str) -> None:
+    """Make jobs ready again whose workers were killed between their choice and a launch.
+
+    A living worker elsewhere takes some ten ms for that, and isn't disturbed.
+    """
+    chosen = {**campaign_query(campaign_id), "state": "RESERVED", "launches": []}
+    end = time.monotonic() + _CHOICE_S
+    while lp.fireworks.find_one(chosen, {"_id": 1}) and time.monotonic() < end:
+        time.sleep(_CHOICE_S / 20)
+    lp.fireworks.update_many(chosen, {"$set": {"state": "READY"}})
 
 
 def _mend(
     lp: LaunchPad,
+    campaign_id: str,
     fw: dict[str, Any],
     launches: list[dict[str, Any]],
     report: Recovery,
 ) -> None:
     """Bring one firework that isn't settled to a state from which work goes on."""
     fw_id = fw["fw_id"]
-    ended = [launch for launch in launches if launch["state"] in ("COMPLETED", "FIZZLED")]
     running = [launch for launch in launches if launch["state"] == "RUNNING"]
-    if ended:
-        # RUNNING makes the refresh see a change of state, and so apply the action.
-        lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "RUNNING"}})
-        lp._refresh_wf(fw_id)  # noqa: SLF001
+    if any(launch["state"] in ("COMPLETED", "FIZZLED") for launch in launches):
+        with locked_workflow(lp, campaign_id) as workflow:
+            # A cluster's worker may have looked after it since.
+            if workflow["fw_states"][str(fw_id)] in _SETTLED:
+                return
+            apply_launch(lp, fw_id)
         report.replayed.append(fw_id)
     elif running and _is_local(running[-1]):
         if has_final_output(lp, fw):
@@ -171,27 +159,8 @@ def _mend(
         else:
             _rerun(lp, fw_id, running[-1]["launch_id"])
             report.rerun.append(fw_id)
-    elif not launches:  # killed between reservation and launch
-        lp.fireworks.update_one({"fw_id": fw_id}, {"$set": {"state": "READY"}})
+    elif not launches:  # so that the workflow knows it as ready, too
         lp._refresh_wf(fw_id)  # noqa: SLF001
-
-
-def has_final_output(lp: LaunchPad, fw: dict[str, Any]) -> bool:
-    """Whether the output that a job stored is its whole answer."""
-    tasks = fw["spec"].get("_tasks") or [{}]
-    job = tasks[0].get("job")
-    if not job:
-        return False
-    doc = stored_output(job["uuid"], job["index"], lp.db)
-    return doc is not None and is_final(doc["output"])
-
-
-def is_final(output: object) -> bool:
-    """Whether a stored output, or each part of a list, is of a job that adds no jobs."""
-    parts = output if isinstance(output, list) else [output]
-    return bool(parts) and all(
-        isinstance(part, dict) and part.get("@class") in FINAL_OUTPUTS for part in parts
-    )
 
 
 def _rerun(lp: LaunchPad, fw_id: int, launch_id: int | None) -> None:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from ionloop import cli
 from ionloop.engine import resume, submit
-from ionloop.engine.cancel import cancel
-from ionloop.engine.control import release
+from ionloop.engine.control.cancel import cancel
+from ionloop.engine.control.hold import release
 from ionloop.engine.launchpad import launchpad
 from ionloop.processes import is_alive
 from ionloop.store.queries import status

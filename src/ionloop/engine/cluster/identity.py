@@ -9,7 +9,7 @@ from typing import Any
 
 from fireworks import FWorker
 
-from ionloop.engine.slurm import cluster_name
+from ionloop.engine.cluster.slurm import cluster_name
 from ionloop.processes import user_name
 from ionloop.routing import KEY, WorkerKind
 from ionloop.settings import Settings

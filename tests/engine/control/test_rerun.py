@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from ionloop.engine import submit
-from ionloop.engine.control import held, hold, release
+from ionloop.engine.control.hold import held, hold, release
+from ionloop.engine.control.rerun import finish_rerun, plan_rerun, rerun_stage
 from ionloop.engine.launchpad import launchpad, workflow_of
-from ionloop.engine.rerun import finish_rerun, plan_rerun, rerun_stage
 from ionloop.errors import EngineError
 from ionloop.store.connection import database
 from ionloop.store.queries import campaign_record, status

@@ -17,9 +17,9 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from ionloop.engine.control.rerun_plan import carry_out
 from ionloop.engine.launchpad import campaign_query, remove_unlisted, workflow_of
 from ionloop.engine.locking import locked_workflow
-from ionloop.engine.rerun_plan import carry_out
 from ionloop.errors import EngineError
 from ionloop.processes import user_name
 from ionloop.store.schema import Held
@@ -94,8 +94,8 @@ def hold_additions(lp: LaunchPad, campaign_id: str) -> int:
     Workers call it after each job: a job whose worker reported it running while the campaign
     was being paused may have added others.
     """
-    workflow = workflow_of(lp, campaign_id)
-    if _held(workflow) is None:
+    query = {"metadata.campaign_id": campaign_id, "metadata.held": {"$exists": True}}
+    if lp.workflows.find_one(query, {"_id": 1}) is None:
         return 0
     states = ["WAITING", "READY", "RESERVED", "RUNNING"]
     loose = {**campaign_query(campaign_id), "state": {"$in": states}}

@@ -22,10 +22,10 @@ from fireworks import FWorker
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core import rocket as fireworks_rocket
 
+from ionloop.engine.cluster.identity import ready_query
+from ionloop.engine.cluster.owned import OwnedLaunchPad, own_store, owned_launchpad
 from ionloop.engine.disk import DISK_FULL
-from ionloop.engine.identity import ready_query
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.owned import OwnedLaunchPad, own_store, owned_launchpad
 from ionloop.engine.worker import Worker
 from ionloop.processes import die_with_parent
 from ionloop.reference.runs import RESERVE_S, seconds_left
@@ -139,7 +139,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Entry point of ``python -m ionloop.engine.cluster``, which the guard starts."""
+    """Entry point of ``python -m ionloop.engine.cluster.worker``, which the guard starts."""
     args = read_arguments()
     die_with_parent()
     if os.getppid() != args.parent:  # the guard ended before the line above

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ionloop.engine import resume, submit
-from ionloop.engine.control import held, hold, hold_additions, release
+from ionloop.engine.control.hold import held, hold, hold_additions, release
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
-from ionloop.engine.recover import recover
+from ionloop.engine.local.recover import recover
 from ionloop.errors import EngineError
 from ionloop.store.connection import database
 from ionloop.store.queries import status

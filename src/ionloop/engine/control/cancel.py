@@ -16,9 +16,9 @@ from typing import Any
 import psutil  # custodian needs it too
 from fireworks import LaunchPad
 
-from ionloop.engine.control import hold
+from ionloop.engine.control.hold import hold
+from ionloop.engine.control.rerun_plan import reset
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query
-from ionloop.engine.rerun_plan import reset
 from ionloop.processes import kill_marked
 from ionloop.settings import Settings, get_settings
 from ionloop.store.schema import Held

@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from ionloop.engine import submit
-from ionloop.engine.cancel import cancel
-from ionloop.engine.control import release
+from ionloop.engine.control.cancel import cancel
+from ionloop.engine.control.hold import release
 from ionloop.engine.doctor import queue
 from ionloop.engine.doctor.check import Scene
 from ionloop.engine.launchpad import launchpad

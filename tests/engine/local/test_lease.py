@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from ionloop.engine import lease as module
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.lease import hold_lease
+from ionloop.engine.local import lease as module
+from ionloop.engine.local.lease import hold_lease
 from ionloop.errors import EngineError
 from ionloop.settings import get_settings
 from ionloop.store.leases import LEASES, Holder, take

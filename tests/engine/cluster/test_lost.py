@@ -19,19 +19,19 @@ from crash import CRASHES
 from fireworks import FWAction, FWorker
 
 from ionloop.engine import locking, submit
-from ionloop.engine.cluster import ClusterWorker, Plan
-from ionloop.engine.giving_back import MAX_LOST
-from ionloop.engine.identity import identify
+from ionloop.engine.cluster.giving_back import MAX_LOST
+from ionloop.engine.cluster.identity import identify
+from ionloop.engine.cluster.lost import Verdict, described, return_lost, return_own, verdict
+from ionloop.engine.cluster.owned import OwnedLaunchPad, beat, own_store, owned_launchpad
+from ionloop.engine.cluster.slurm import Queue
+from ionloop.engine.cluster.worker import ClusterWorker, Plan
 from ionloop.engine.launchpad import launchpad
-from ionloop.engine.lost import Verdict, described, return_lost, return_own, verdict
-from ionloop.engine.owned import OwnedLaunchPad, beat, own_store, owned_launchpad
-from ionloop.engine.slurm import Queue
 from ionloop.errors import EngineError
 from ionloop.settings import get_settings
 from ionloop.store.connection import database, job_store
 from ionloop.store.queries import campaign_record, status
 
-SUPPORT = Path(__file__).parents[1] / "support"
+SUPPORT = Path(__file__).parents[2] / "support"
 HERE = socket.gethostname()
 #: A worker that was silent for so long counts as gone, s.
 LOST_S = 60
@@ -190,7 +190,7 @@ def test_a_worker_that_was_told_to_end_is_not_to_blame(jobs, tmp_path):
 
 
 def test_a_heartbeat_after_the_look_saves_a_launch(jobs, dead, tmp_path):
-    from ionloop.engine.lost import claim
+    from ionloop.engine.cluster.lost import claim
 
     submit_label(jobs, tmp_path)
     lp = check_out(tmp_path / "old", worker_of(dead), silent_s=2 * LOST_S)

@@ -1,0 +1,1 @@
+"""Commands that change a campaign while it lives: pause, cancel, rerun."""

@@ -1,0 +1,1 @@
+"""A campaign on this machine: one launcher, its workers, and its recovery."""
