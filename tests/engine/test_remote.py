@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -283,11 +284,11 @@ def test_the_stores_never_show_the_address(ionloop_db, monkeypatch):
         assert CANARY not in repr((store, store.name, store.as_dict()))
 
 
-def test_the_template_is_a_project_and_holds_no_address(remote):
+def test_the_template_is_a_project_and_holds_no_password(remote):
     from jobflow_remote.config.base import Project
 
     text = jfremote_project.TEMPLATE.read_text()
-    assert "mongodb" not in text
+    assert set(re.findall(r"mongodb://([^@]*)@", text)) == {"runner"}
     project = Project(**yaml.safe_load(text))
     check_project(project)
     for worker in project.workers.values():
