@@ -39,6 +39,8 @@ class OwnedLaunchPad(QuietLaunchPad):
 
     #: The launch that this process runs.
     current: int | None = None
+    #: The campaign of the job that it ran last: not always the one that it saw ready.
+    campaign_id: str | None = None
     #: Called with the number of each launch that begins.
     on_launch: Callable[[int], None] = staticmethod(lambda _: None)
     #: How many changes of the database are under way, one within another.
@@ -69,7 +71,8 @@ class OwnedLaunchPad(QuietLaunchPad):
         with self._changing():
             fw, launch_id = super().checkout_fw(*args, **kwargs)
             self.current = launch_id
-            if launch_id is not None:
+            if fw is not None and launch_id is not None:
+                self.campaign_id = fw.spec.get("campaign_id")
                 beat(self, launch_id)
                 self.on_launch(launch_id)
         return fw, launch_id
