@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from ionloop.engine import submit
+from ionloop.engine.cluster.lost import verdict
+from ionloop.engine.cluster.slurm import look
 from ionloop.processes import die_with_parent
 from ionloop.routing import KEY
 from ionloop.store.connection import database
@@ -191,6 +193,39 @@ def check_launches(gone: list[int], spread: dict[str, Any]) -> None:
     workers = {ended[launch["fw_id"]]["fworker"]["name"] for launch in spread.values()}
     assert len(workers) >= 2  # labels were computed by several
     assert all("versions" in launch["fworker"]["env"] for launch in done)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_that_slurm_starts_anew_is_told_from_its_old_worker(jobs, tmp_path, monkeypatch):
+    """As after a node's end: the old worker says nothing more, and its job's number runs on."""
+    monkeypatch.setenv("IONLOOP_LOST_AFTER_S", "3600")
+    book = tmp_path / "book"
+    book.mkdir()
+    with cluster(tmp_path) as here:
+        here.make()
+        submit(jobs.generation_flow(0, last=0, n=1, folder=str(book)), "c")
+        for kind in KINDS:
+            here.launch(kind, 1)
+        (old,) = here.until(lambda: here.running("dft")).values()
+        job = old["fworker"]["env"]["slurm_job_id"]
+        before = database().launches.find_one({"launch_id": old["launch_id"]})
+        here.slurm.run("scontrol", "requeue", job)
+        here.until(lambda: here.slurm.jobs()[int(job)] == "PENDING")
+        here.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # not in 2 minutes
+        here.until(lambda: here.slurm.jobs()[int(job)] == "RUNNING")
+        # SLURM has told this worker, which gave its job back; a dead node's worker couldn't have.
+        env = {**before["fworker"]["env"], "host": "dead-node"}
+        silent = {**before, "fworker": {**before["fworker"], "env": env}, "silence_s": 100.0}
+        found = verdict(silent, look())
+        assert found is not None
+        assert (found.certain, job in found.why) == (True, True)
+        (book / "go0").touch()
+        here.finish()
+    (done,) = database().launches.find({"state": "COMPLETED", "fworker.name": {"$regex": "^dft"}})
+    env = done["fworker"]["env"]
+    assert (env["slurm_job_id"], env["slurm_restarts"]) == (job, 1)
+    assert (book / "ledger").read_text().split() == ["0.0"]
 
 
 @pytest.mark.slow
