@@ -43,39 +43,41 @@ class Cluster:
 
     def make(self, *options: str) -> None:
         command = [
-            sys.executable, "workflows/make_cluster.py", str(self.config), "--dft-partition", "cpu",
-            "--gpu-partition", "gpu", "--dft-cores", "1", "--gpu-cores", "1", "--dft-memory", "500",
-            "--gpu-memory", "500", "--light-memory", "500", "--device", "cpu", "--idle", "900",
+            sys.executable, "workflows/make_cluster.py", str(self.config),
+            "--work-dir", str(self.folder), "--dft-partition", "cpu", "--gpu-partition", "gpu",
+            "--dft-cores", "1", "--gpu-cores", "1", "--dft-memory", "500", "--gpu-memory", "500",
+            "--light-memory", "500", "--device", "cpu", "--idle", "900", "--dft-idle", "900",
             *options,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def launch(self, kind: str, n: int | None = None) -> None:
-        """Let FireWorks submit n workers of a kind as jobs get ready; None: always one or two."""
+        """Let FireWorks submit n workers of a kind as jobs get ready; None: always up to three."""
         where = self.folder / kind
         where.mkdir()
-        how = ["-m", "3", "--nlaunches", "infinite"] if n is None else ["--nlaunches", str(n)]
+        # What submit.sh runs, but for an end after n workers.
+        command = [
+            Path(sys.executable).with_name("qlaunch"), "--launch_dir", where,
+            "-l", self.config / "my_launchpad.yaml", "-c", self.config / kind,
+            "rapidfire", "--sleep", "2", "--nlaunches", str(n),
+        ]  # fmt: skip
         environment = os.environ | {"FW_CONFIG_FILE": str(self.config / "FW_config.yaml")}
         with (self.folder / f"qlaunch-{kind}.log").open("wb") as log:
             self.launchers.append(
                 subprocess.Popen(
-                    [
-                        Path(sys.executable).with_name("qlaunch"), "--launch_dir", where,
-                        "-l", self.config / "my_launchpad.yaml", "-c", self.config / kind,
-                        "rapidfire", "--sleep", "2", *how,
-                    ],
+                    command if n else ["bash", self.config / "submit.sh", kind, "3", "2"],
                     env=environment,
                     cwd=where,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     preexec_fn=die_with_parent,  # noqa: PLW1509
                 )
-            )  # fmt: skip
+            )
 
     def stop(self) -> None:
         for launcher in self.launchers:
-            launcher.kill()
+            launcher.terminate()  # submit.sh ends its qlaunch
             launcher.wait()
 
     def said(self) -> str:
@@ -236,7 +238,7 @@ def test_a_job_goes_on_after_the_end_of_its_workers_wall_time(jobs, tmp_path):
     book.mkdir()
     (book / "go0").touch()
     with cluster(tmp_path) as here:
-        here.make("--walltime", "00:01:00", "--idle", "20")
+        here.make("--walltime", "00:01:00", "--idle", "20", "--dft-idle", "20")
         submit(jobs.generation_flow(0, last=0, n=1, folder=str(book), seconds=60.0), "c")
         for kind in KINDS:
             here.launch(kind)
