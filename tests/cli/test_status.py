@@ -79,6 +79,10 @@ def test_all_campaigns_are_listed_the_latest_first(main, camp, tmp_path):
     assert [(one["campaign_id"], one["state"]) for one in found] == [
         ("second", "waiting"), ("first", "paused"),
     ]  # fmt: skip
+    assert "the latest 1; --limit shows more" not in out
+    code, out, _ = main("status", "--all", "--limit", "1")
+    assert ("second" in out, "first" in out) == (True, False)
+    assert "the latest 1; --limit shows more" in out
 
 
 def test_a_hold_is_told_from_a_batch_that_pauses(main, camp, tmp_path):

@@ -26,6 +26,8 @@ SHOWN = 12
 ENDS = ("finished", "failed", "cancelled")
 #: Between two writes of FireWorks, as a job's end and what it adds, a campaign looks ended, s.
 SETTLED_S = 1.5
+#: Campaigns that a list has unless told otherwise: each is asked for with several questions.
+LATEST = 20
 
 
 def status(
@@ -37,7 +39,8 @@ def status(
         bool, typer.Option("--watch", help="Show it live until it ends, or Ctrl-C.")
     ] = False,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
-    all_: Annotated[bool, typer.Option("--all", help="List all campaigns, latest first.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="List campaigns, latest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="With --all: so many at most.")] = LATEST,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; a line a look.")] = False,
 ) -> None:
     """Show how far a campaign is, who works on it, and how long it will take.
@@ -49,7 +52,7 @@ def status(
     from ionloop.store.live import live_status
 
     if all_:
-        _show_all(json=json)
+        _show_all(limit, json=json)
         return
     db = database()
     campaign_id = queries.resolve_campaign(campaign, db)
@@ -179,13 +182,14 @@ def duration(seconds: float) -> str:
     return " ".join(shown)
 
 
-def _show_all(*, json: bool) -> None:
-    """List all campaigns, the latest first."""
+def _show_all(limit: int, *, json: bool) -> None:
+    """List the latest campaigns, the latest first."""
     from ionloop.store import queries
     from ionloop.store.connection import database
 
     db = database()
-    found = [queries.status(campaign_id, db) for campaign_id in queries.campaign_ids(db)]
+    known = queries.campaign_ids(db, limit + 1)
+    found = [queries.status(campaign_id, db) for campaign_id in known[:limit]]
     if json:
         from pydantic import TypeAdapter
 
@@ -206,3 +210,5 @@ def _show_all(*, json: bool) -> None:
             one.campaign_id, one.state, generation, done, failed, str(one.n_labels), changed
         )
     out.print(table)
+    if len(known) > limit:
+        out.print(f"the latest {limit}; --limit shows more", highlight=False)

@@ -70,8 +70,11 @@ def workflow_if_free(
 
 
 def _free(lp: LaunchPad, workflow: dict[str, Any]) -> None:
-    """Unlock a workflow, unless somebody took the lock from us."""
-    own = {"_id": workflow["_id"], "locked": workflow["locked"]}
+    """Unlock a workflow, unless somebody took the lock from us.
+
+    Where FireWorks replaced the document meanwhile, on our behalf, the lock has lost our name.
+    """
+    own = {"_id": workflow["_id"], "locked": {"$in": [workflow["locked"], True]}}
     if lp.workflows.update_one(own, {"$unset": {"locked": ""}}).matched_count == 0:
         logger.warning("workflow %s: its lock was taken from this process", workflow["_id"])
 
