@@ -133,7 +133,7 @@ def run_refused(main, home: Path) -> dict[str, tuple[int, bytes]]:
 #: Exit statuses: two jobs fail on purpose; a refused command is the user's to mend.
 ENDS = {
     "run": 1, "refused worker": 1, "refused doctor --json": 1,
-    "refused work": 1, "refused status": 2, "refused resume c": 2, "refused db status": 2,
+    "refused work": 2, "refused status": 2, "refused resume c": 2, "refused db status": 2,
 }  # fmt: skip
 
 

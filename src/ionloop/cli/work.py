@@ -28,8 +28,9 @@ def work(
     """Run ready jobs here, until none is left or the wall time is over; for batch scripts."""
     from ionloop.engine.cluster.guard import work as run_worker
     from ionloop.engine.cluster.worker import Plan, talk
-    from ionloop.store.connection import hide_password
+    from ionloop.store.connection import database, hide_password
 
     hide_password()
     talk()
+    database().client.close()  # an address or a password that is wrong is said in one line
     raise typer.Exit(run_worker(Plan(kind, campaign, jobs, idle), get_settings()))

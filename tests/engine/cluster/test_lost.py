@@ -23,7 +23,13 @@ from ionloop.engine import locking, submit
 from ionloop.engine.cluster.giving_back import MAX_LOST
 from ionloop.engine.cluster.identity import identify
 from ionloop.engine.cluster.lost import Verdict, described, return_lost, return_own, verdict
-from ionloop.engine.cluster.owned import OwnedLaunchPad, beat, own_store, owned_launchpad
+from ionloop.engine.cluster.owned import (
+    OwnedLaunchPad,
+    beat,
+    is_given_away,
+    own_store,
+    owned_launchpad,
+)
 from ionloop.engine.cluster.slurm import Queue
 from ionloop.engine.cluster.worker import ClusterWorker, Plan
 from ionloop.engine.launchpad import launchpad
@@ -95,6 +101,31 @@ def run_rest(folder: Path) -> int:
     jobflow.SETTINGS.JOB_STORE = own_store(job_store(), lp)
     fworker = identify(None, None, get_settings())
     return ClusterWorker(lp, Plan(idle_s=0.3), fworker, folder).run()
+
+
+def test_a_launch_that_ended_by_itself_was_not_given_away(jobs, dead, tmp_path):
+    """Its worker waits for the workflow's lock, and must not be ended."""
+    submit_label(jobs, tmp_path)
+    check_out(tmp_path / "old", worker_of(dead), silent_s=LOST_S / 2)
+    lp = launchpad()
+    number = only(lp, "launches")["launch_id"]
+    lp.launches.update_one({}, {"$set": {"state": "COMPLETED"}})
+    assert not beat(lp, number)
+    assert not is_given_away(lp, number)
+    lp.launches.update_one({}, {"$set": {"state": "RUNNING"}})
+    assert len(return_lost(lp, "c").rerun) == 1
+    assert is_given_away(lp, number)
+    assert is_given_away(lp, number + 1)
+
+
+def test_a_reservation_is_given_up_as_soon_as_its_worker_counts_as_gone(jobs, tmp_path):
+    submit_label(jobs, tmp_path)
+    lp = launchpad()
+    for silent_s, state in ((LOST_S / 2, "RESERVED"), (2 * LOST_S, "READY")):
+        then = datetime.now(UTC) - timedelta(seconds=silent_s)
+        lp.fireworks.update_one({}, {"$set": {"state": "RESERVED", "updated_on": then}})
+        return_lost(lp)
+        assert only(lp, "fireworks")["state"] == state
 
 
 def test_a_dead_workers_job_runs_again_in_its_folder(jobs, dead, tmp_path):

@@ -23,6 +23,7 @@ from fireworks import FWAction, LaunchPad
 from ionloop.engine.final import has_final_output
 from ionloop.engine.launchpad import LOCAL_WORKER, remove_unlisted
 from ionloop.engine.locking import apply_launch, locked_workflow
+from ionloop.settings import get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _OPEN = ["READY", "RESERVED", "RUNNING", "FIZZLED", "DEFUSED"]
 #: How often the workers of a job may be lost before it counts as failed.
 MAX_LOST = 5
 #: A worker takes some ten ms from a reservation to a launch; minutes where a lock is a dead one's.
+#: At most; where workers count as gone sooner, so does a reservation.
 _RESERVED_S = 600.0
 _JOB = ["fw_id", "state", "launches", "spec._lost", "spec._tasks.job.uuid", "spec._tasks.job.index"]
 
@@ -198,7 +200,8 @@ def _half_done(
 
 def _free_reserved(lp: LaunchPad, campaign_id: str | None) -> None:
     """Make jobs ready again whose workers died between their choice and a launch."""
-    long_ago = datetime.now(UTC) - timedelta(seconds=_RESERVED_S)
+    patience_s = min(_RESERVED_S, get_settings().lost_after_s)
+    long_ago = datetime.now(UTC) - timedelta(seconds=patience_s)
     query: dict[str, Any] = {
         "spec.campaign_id": campaign_id or {"$exists": True},
         "state": "RESERVED",

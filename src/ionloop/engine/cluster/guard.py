@@ -25,11 +25,12 @@ from types import FrameType
 
 from ionloop.engine.cluster.identity import identify
 from ionloop.engine.cluster.lost import return_lost, return_own
-from ionloop.engine.cluster.owned import TOLD_TO_END, beat
+from ionloop.engine.cluster.owned import TOLD_TO_END, beat, is_given_away
 from ionloop.engine.cluster.slurm import note_end_time
 from ionloop.engine.cluster.worker import Plan
 from ionloop.engine.disk import DISK_FULL
 from ionloop.engine.launchpad import launchpad
+from ionloop.engine.locking import PATIENCE_S
 from ionloop.processes import RUN_MARK, die_with_parent, kill_marked
 from ionloop.reference.runs import seconds_left
 from ionloop.settings import Settings
@@ -101,6 +102,8 @@ class Guard:
                 self._listen()
                 if self.child is not None and (status := self.child.poll()) is not None:
                     if status in (0, DISK_FULL):
+                        # It may be about to free a dead worker's lock, for which jobs wait.
+                        self.finder.join(PATIENCE_S + TICK_S)
                         return status
                     if status == TOLD_TO_END:  # SLURM tells all processes of a job
                         self.stopping = self.stopping or "told to end, as its worker was"
@@ -182,8 +185,10 @@ class Guard:
             self.last_beat = _now()
             return
         self._listen()  # it may have ended a moment ago
-        if self.current and not beat(self.lp, self.current):
+        if self.current and is_given_away(self.lp, self.current):
             self._replace("its job was given to another worker")
+        else:  # the worker ends it, and waits for the workflow's lock
+            self.last_beat = _now()
 
     def _look(self) -> None:
         """Look for jobs of lost workers, in a thread: it may wait for locks."""
@@ -196,6 +201,8 @@ class Guard:
     def _find(self) -> None:
         try:
             return_lost(self.lp, self.plan.campaign_id)
+        except DATABASE_ERRORS as error:
+            logger.warning("no look for lost jobs: %s", type(error).__name__)
         except Exception:  # what is wrong with other jobs must not end ours
             logger.exception("the look for lost jobs failed")
 

@@ -34,6 +34,12 @@ def beat(lp: LaunchPad, launch_id: int) -> bool:
     return bool(lp.launches.update_one(query, now).matched_count)
 
 
+def is_given_away(lp: LaunchPad, launch_id: int) -> bool:
+    """Whether a launch was taken from its worker; one that has ended by itself wasn't."""
+    launch = lp.launches.find_one({"launch_id": launch_id}, ["state", "lost"])
+    return launch is None or launch["state"] == "ARCHIVED" or "lost" in launch
+
+
 class OwnedLaunchPad(QuietLaunchPad):
     """FireWorks' launch pad for one worker that runs one job after another."""
 
