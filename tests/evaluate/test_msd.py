@@ -27,7 +27,9 @@ def test_msd_equals_the_double_loop():
 
 def test_ballistic_motion_goes_as_t_squared():
     x = np.arange(50)[:, None, None] * np.array([0.3, -0.2, 0.1])
-    assert np.trace(msd_tensor(x), axis1=1, axis2=2)[1:] == pytest.approx(0.14 * np.arange(1, 50) ** 2, rel=1e-9, abs=0)
+    assert np.trace(msd_tensor(x), axis1=1, axis2=2)[1:] == pytest.approx(
+        0.14 * np.arange(1, 50) ** 2, rel=1e-9, abs=0
+    )
 
 
 def test_drift_is_the_plain_mean_of_the_framework():

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.bounds import bound_of, upper_bound
+from ionloop.evaluate.bounds import upper_bound
 from ionloop.evaluate.displacements import paths_of_array
 from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
 from ionloop.evaluate.schema import Diffusivity
@@ -63,7 +63,7 @@ def test_brownian_walk_gives_d_within_its_interval(seed):
     )
     assert found.d.unit == "cm²/s"
     assert found.d.admissible, found.d.reason
-    assert abs(found.d.value - 2e-4) < 2 * found.d.error
+    assert abs(found.d.value - 2e-4) < 3 * found.d.error
     assert found.d.value == pytest.approx(2e-4, rel=0.4, abs=0)
     assert 0.9 < found.alpha < 1.3
     # Ten times the first lag, which is below 70 % of the run here.
@@ -79,7 +79,7 @@ def test_lattice_walk_gives_a_squared_over_six_tau(seed):
         [lattice(a, p_hop, 1500, np.random.default_rng(seed))], hop_distance=a, **COMMON
     )
     assert found.d.admissible, found.d.reason
-    assert abs(found.d.value - exact) < 2 * found.d.error
+    assert abs(found.d.value - exact) < 3 * found.d.error
     # N_eff counts hops up to the last lag, 70 % of the run.
     assert found.n_eff == pytest.approx(N_MOBILE * p_hop * 0.7 * 1500, rel=0.35, abs=0)
     # He, Zhu & Mo's rule of thumb is for ordinary least squares; ours knows better.
@@ -150,14 +150,14 @@ def test_dilute_hops_in_a_cage_are_flagged_not_hidden():
     assert found.n_eff < N_MOBILE * max(found.msd) / a**2
 
 
-def test_subdiffusion_is_flagged():
+def test_motion_that_slows_down_is_flagged():
     rng = np.random.default_rng(7)
     t = np.arange(1, 2001)
     slow = with_host(np.cumsum(rng.normal(size=(2000, N_MOBILE, 3)), axis=0), rng)
     slow[:, MOBILE] *= (t**-0.3)[:, None, None]
     found = diffusivity([slow], hop_distance=1.0, **COMMON)
     assert not found.d.admissible
-    assert "α" in found.d.reason
+    assert "D drifts from block to block" in found.d.reason
 
 
 def test_a_moving_framework_is_flagged():
@@ -195,7 +195,7 @@ def test_replicas_that_differ_widen_the_error():
 
 def test_error_above_d_is_a_number_but_not_admissible():
     x = brownian(2e-3, 4000, np.random.default_rng(0))
-    found = diffusivity([x], hop_distance=2.5, rule=WindowRule(rsd_max=0.05), **COMMON)
+    found = diffusivity([x], hop_distance=2.5, rule=WindowRule(rsd_max=0.01), **COMMON)
     assert found.d.value is not None
     assert not found.d.admissible
     assert "the error is" in found.d.reason
@@ -208,7 +208,7 @@ def test_relative_error_is_he_zhu_mo():
 
 def test_no_hops_bound_is_three_events():
     # The Poisson upper limit at 95 % of nothing seen is -ln 0.05 = 3.00 events.
-    assert upper_bound(0.0, 10, 1e5, 3.0) == pytest.approx(
+    assert upper_bound(0.0, 10 * 1e5, 3.0) == pytest.approx(
         -np.log(0.05) * 9.0 / (6 * 10 * 1e5) * 0.1, rel=1e-9, abs=0
     )
 

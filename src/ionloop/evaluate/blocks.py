@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from ionloop.evaluate.displacements import Paths
 from ionloop.evaluate.regression import Fit, covariance, generalised, ordinary, window_lags
@@ -34,6 +35,9 @@ class Dispersion:
     mean, error
         Mean of the blocks' own slopes by ordinary least squares and its standard error,
         Å² a frame; None where blocks are too short for a line.
+    trend_p
+        Probability, were D the same all the time, of a stronger trend with the blocks' time
+        in their runs; 1 for too few blocks.
     """
 
     factor: float
@@ -41,6 +45,7 @@ class Dispersion:
     n_blocks: int
     mean: float | None
     error: float | None
+    trend_p: float
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,19 @@ class OriginSums:
         """Return the MSD of every block of ``length`` frames, shape [n_blocks, m, 3], Å²."""
         columns = [int(np.flatnonzero(self.lags == lag)[0]) for lag in lags]
         found = []
+        for run, i in self._places(length):
+            span = slice(i * length, (i + 1) * length)
+            found.append([run[c][span][: length - self.lags[c]].mean(axis=0) for c in columns])
+        return np.array(found).reshape(-1, len(lags), 3) / self.n_ions
+
+    def times(self, length: int) -> np.ndarray:
+        """Return how many blocks went before each in its run, shape [n_blocks]."""
+        return np.array([i for _, i in self._places(length)], float)
+
+    def _places(self, length: int) -> Iterator[tuple[list[np.ndarray], int]]:
         for run in self.runs:
             for i in range((len(run[0]) + int(self.lags[0])) // length):
-                span = slice(i * length, (i + 1) * length)
-                found.append([run[c][span][: length - self.lags[c]].mean(axis=0) for c in columns])
-        return np.array(found).reshape(-1, len(lags), 3) / self.n_ions
+                yield run, i
 
 
 def block_length(lengths: Sequence[int], start: int) -> tuple[int, bool]:
@@ -122,27 +135,29 @@ def dispersion(
     length, has_line = block_length(lengths, start)
     values = sums.blocks(length, sums.lags)[:, :, axes].sum(axis=2)
     cov = covariance(msd, sums.lags, [length])
+    times = sums.times(length)
     if not has_line:
-        return _spread(values[:, 0], cov[0, 0] / sums.n_ions, None, None)
+        return _spread(values[:, 0], cov[0, 0] / sums.n_ions, times)
     pooled = values.mean(axis=0)
     best, plain = (fit(pooled, sums.lags, cov) for fit in (generalised, ordinary))
     slopes = values @ plain.weights
     error = float(np.std(slopes, ddof=1) / np.sqrt(len(slopes)))
-    return _spread(values @ best.weights, best.variance / sums.n_ions, float(slopes.mean()), error)
+    spread = _spread(values @ best.weights, best.variance / sums.n_ions, times)
+    return replace(spread, mean=float(slopes.mean()), error=error)
 
 
-def _spread(
-    values: np.ndarray, expected: float, mean: float | None, error: float | None
-) -> Dispersion:
+def _spread(values: np.ndarray, expected: float, times: np.ndarray) -> Dispersion:
     n = len(values)
     if n < 2:
-        return Dispersion(1.0, 0.0, n, mean, error)
+        return Dispersion(1.0, 0.0, n, None, None, 1.0)
     variance = float(np.var(values, ddof=1))
     # Blocks of few independent moves are skewed as a gamma, whose excess kurtosis is six
     # times its relative variance: their own variance is known the worse.
     kurtosis = 6 * variance / values.mean() ** 2 if values.mean() else 0.0
     dof = 2 / (2 / (n - 1) + kurtosis / n)
-    return Dispersion(variance / expected, float(dof), n, mean, error)
+    varies = n > 2 and np.ptp(times) > 0 and variance > 0
+    trend = float(stats.spearmanr(times, values).pvalue) if varies else 1.0
+    return Dispersion(variance / expected, float(dof), n, None, None, trend)
 
 
 def second_estimate(

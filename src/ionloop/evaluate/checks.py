@@ -47,7 +47,15 @@ def verdicts(
             detail=f"{lines.spread.n_blocks} blocks for the error, expected {rule.blocks_min} or "
             "more",
         ),
+        Check(
+            name="steady state",
+            passed=lines.spread.trend_p >= rule.trend_p_min,
+            detail=f"D {'drifts' if lines.spread.trend_p < rule.trend_p_min else 'is steady'} from "
+            f"block to block (p = {lines.spread.trend_p:.2g} of a trend by chance, expected at "
+            f"least {rule.trend_p_min:g})",
+        ),
         _agreement(found, rule),
+        _long_lags(lines, rule),
         Check(
             name="framework",
             passed=host <= limit,
@@ -79,4 +87,22 @@ def _agreement(found: Diffusivity, rule: WindowRule) -> Check:
         passed=apart <= rule.sigmas_max,
         detail=f"the {other.estimator} is {other.value:.2e} {other.unit}, {apart:.1f} combined σ "
         f"away, expected at most {rule.sigmas_max:g}",
+    )
+
+
+def _long_lags(lines: Lines, rule: WindowRule) -> Check:
+    """Ask whether the MSD goes on as the line does, beyond the window."""
+    msd, spread = lines.measured.msd, lines.tracer()
+    last = int(rule.upper_fraction * (len(msd) - 1))
+    lags = np.unique(np.geomspace(min(1.5 * lines.window.stop, last), last, 4).round().astype(int))
+    line = lines.total.intercept + lines.total.slope * lags
+    combined = np.hypot(lines.msd_error(lags), spread.error * lags)
+    apart = np.abs(msd[lags] - line) / combined
+    worst = int(np.argmax(apart))
+    share = msd[lags[worst]] / line[worst] - 1
+    return Check(
+        name="long lags",
+        passed=bool(apart[worst] <= rule.sigmas_max),
+        detail=f"beyond the window the MSD is {share:+.0%} off the line, {apart[worst]:.1f} σ, "
+        f"expected at most {rule.sigmas_max:g}",
     )

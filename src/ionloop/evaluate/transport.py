@@ -95,7 +95,7 @@ def diffusivity(
     msd, last = measured.msd, int(rule.upper_fraction * (len(measured.msd) - 1))
     window = choose_window(msd, frame_interval_fs, hop_distance, rule)
     lines = Lines(measured, window) if window else None
-    n_eff = hopped_msd(msd, lines.total.slope, last) if lines else 0.0
+    n_eff = hopped_msd(msd, lines.total.slope, lines.window.start, last) if lines else 0.0
     n_eff *= len(runs) * measured.n_ions / hop_distance**2
     alpha = log_slope(msd, window) if window else None
     ends = (window.start, window.stop) if window else (1, last)

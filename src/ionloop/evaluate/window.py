@@ -21,6 +21,8 @@ class WindowRule:
     reach
         Fitted lags are below this multiple of the first: longer ones add next to nothing to
         the best estimate, and much noise to others.
+    delay
+        How many times later than the first lag above ``lower_hops`` a window may start.
     alpha_min
         Least d ln MSD / d ln t in the window: below it, motion isn't diffusive yet.
     span_min
@@ -36,6 +38,8 @@ class WindowRule:
         With the formula of ``transport.relative_error``, 1 means 13 effective hops.
     blocks_min
         Least number of blocks that an error is from: of fewer, their scatter says too little.
+    trend_p_min
+        Below this probability of its rank correlation, D drifts with time: not equilibrated.
     sigmas_max
         Most that two estimators may differ by, in combined standard errors.
     framework_hops
@@ -46,12 +50,14 @@ class WindowRule:
     lower_hops: float = 0.5
     upper_fraction: float = 0.7
     reach: float = 10.0
+    delay: float = 5.0
     alpha_min: float = 0.9
     span_min: float = 2.0
     cage_fs: float = 500.0
     n_eff_min: float = 5.0
     rsd_max: float = 1.0
     blocks_min: int = 4
+    trend_p_min: float = 0.001
     sigmas_max: float = 3.0
     framework_hops: float = 0.15
 
@@ -102,7 +108,8 @@ def choose_window(
 
 def _windows(start: int, last: int, rule: WindowRule) -> Iterator[Window]:
     """Give windows that start later and later."""
-    while _is_wide(start, last, rule):
+    latest = rule.delay * start
+    while _is_wide(start, last, rule) and start <= latest:
         yield Window(start, min(last, max(int(rule.reach * start), start + 3)), None)
         start = max(start + 1, round(1.25 * start))
 
@@ -120,9 +127,16 @@ def log_slope(msd: np.ndarray, window: Window) -> float | None:
     return float(np.polyfit(np.log(lags), np.log(msd[lags]), 1)[0])
 
 
-def hopped_msd(msd: np.ndarray, slope: float, last: int) -> float:
-    """Return the largest MSD up to lag ``last`` less the cage's part, Å²; 0 for a cage alone.
+def hopped_msd(msd: np.ndarray, slope: float, start: int, last: int) -> float:
+    """Return the MSD that hops made by lag ``last``, Å²; 0 for a cage alone.
 
-    ``slope`` is the fitted one, Å² a frame.
+    The least of three: the largest MSD, what the fitted ``slope``, Å² a frame, makes of
+    ``last``, and what the growth from ``start`` to the longest lags makes of it, since a cage
+    that swings has a slope somewhere but doesn't grow.
     """
-    return max(0.0, min(float(msd[1 : last + 1].max(initial=0.0)), slope * last))
+    late = np.arange(max(start + 1, (2 * last) // 3), last + 1)
+    if len(late) == 0:
+        return 0.0
+    secant = (msd[late].mean() - msd[start]) / (late.mean() - start)
+    largest = float(msd[1 : last + 1].max())
+    return max(0.0, min(largest, slope * last, float(secant) * last))
