@@ -150,7 +150,7 @@ def _print_table(title: str, rows: Iterable[tuple[str, Estimate]]) -> None:
     """Print numbers; why they aren't admissible stands below, each reason once."""
     table = Table(title=title, title_justify="left")
     for name in ("quantity", "value", "90 % interval", "unit", "estimator", "admissible"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     reasons: list[str] = []
     for name, found in rows:
         verdict = "yes"

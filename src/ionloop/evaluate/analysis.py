@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,21 +94,15 @@ def analyse(
     points, inputs = [], []
     for (temperature, _), members in sorted(groups.items()):
         _require_replicas([streams[i] for i in members])
-        runs = []
-        for i in members:
-            tell(str(sources[i].path))
-            skip = round(sample.skip_fs / sample.frame_interval_fs)
-            runs.append(paths_of_stream(streams[i], sample.mobile_ion, skip))
-            inputs.append(_input(sources[i], runs[-1], skip))
-        _require_one_volume(runs, temperature)
-        point = diffusivity(
-            runs,
-            temperature=temperature,
-            frame_interval_fs=sample.frame_interval_fs,
-            hop_distance=distance,
-            charge=sample.charge,
-        )
-        points.append(point)
+        with ExitStack() as scratch:
+            runs = []
+            for i in members:
+                tell(str(sources[i].path))
+                skip = round(sample.skip_fs / sample.frame_interval_fs)
+                paths = paths_of_stream(streams[i], sample.mobile_ion, skip)
+                runs.append(scratch.enter_context(paths))
+                inputs.append(_input(sources[i], runs[-1], skip))
+            points.append(_point(runs, temperature, distance, sample))
     largest = {p.temperature: p for p in points}  # sorted by size, so that the last stays
     smaller = [p for p in points if p is not largest[p.temperature]]
     return TransportAnalysis(
@@ -120,6 +115,19 @@ def analyse(
         transport=arrhenius(list(largest.values()), "trajectories"),
         smaller_cells=smaller,
         finite_size=[compare_sizes(p, largest[p.temperature]) for p in smaller],
+    )
+
+
+def _point(
+    runs: Sequence[Paths], temperature: float, hop_distance: float, sample: Sample
+) -> Diffusivity:
+    _require_one_volume(runs, temperature)
+    return diffusivity(
+        runs,
+        temperature=temperature,
+        frame_interval_fs=sample.frame_interval_fs,
+        hop_distance=hop_distance,
+        charge=sample.charge,
     )
 
 

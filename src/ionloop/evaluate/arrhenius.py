@@ -29,7 +29,7 @@ def arrhenius(points: Sequence[Diffusivity], calculator: str) -> Transport:
     r"""Fit the activation energy, and say what D is at 300 K.
 
     .. math:: \ln D = \ln D_0 - E_a / kT, \quad
-              C = (X^T W X)^{-1}, \quad W = \mathrm{diag}(1 / s^2)
+              C = (X^T W X)^{-1} \max(1, \chi^2 / \nu), \quad W = \mathrm{diag}(1 / s^2)
 
     with the standard error s of ln D from each point's 90 % interval. Where two lines are
     needed (:func:`~ionloop.evaluate.segments.find_break`) there was a transition between

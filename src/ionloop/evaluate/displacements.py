@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -80,8 +81,9 @@ def paths_of_array(
     return Paths(len(positions), len(mobile), len(framework), box, read)
 
 
-def paths_of_stream(stream: TrajectoryStream, mobile_ion: str, skip: int = 0) -> Paths:
-    """Turn a stream round on the disk; the scratch file goes when the paths do.
+@contextmanager
+def paths_of_stream(stream: TrajectoryStream, mobile_ion: str, skip: int = 0) -> Iterator[Paths]:
+    """Turn a stream round on the disk; the scratch file is gone when the block ends.
 
     Where the cell varies, paths are those of fractional coordinates in the mean cell.
 
@@ -103,7 +105,20 @@ def paths_of_stream(stream: TrajectoryStream, mobile_ion: str, skip: int = 0) ->
     """
     mobile, framework = stream.of(mobile_ion), stream.others(mobile_ion)
     order = np.concatenate([mobile, framework])
-    scratch = tempfile.TemporaryFile(prefix="ionloop-paths-")  # noqa: SIM115 - lives as long as Paths
+    with tempfile.TemporaryFile(prefix="ionloop-paths-") as scratch:
+        lengths, cell = _write_slabs(stream, order, framework, skip, scratch)
+        slabs = _Slabs(scratch, lengths, len(order), np.linalg.solve(stream.cell, cell))
+        yield Paths(sum(lengths), len(mobile), len(framework), cell, slabs.read)
+
+
+def _write_slabs(
+    stream: TrajectoryStream,
+    order: np.ndarray,
+    framework: np.ndarray,
+    skip: int,
+    scratch: BinaryIO,
+) -> tuple[list[int], np.ndarray]:
+    """Write a slab a chunk; return the slabs' frames and the mean cell, shape [3, 3], Å."""
     lengths: list[int] = []
     cells, rest = np.zeros((3, 3)), np.zeros(0)
     for chunk in stream.chunks(framework=framework, skip=skip):
@@ -117,9 +132,7 @@ def paths_of_stream(stream: TrajectoryStream, mobile_ion: str, skip: int = 0) ->
     if not lengths:
         msg = f"{stream.name}: expected frames after {skip} of equilibration, got none; skip fewer"
         raise EvaluationError(msg)
-    cell = cells / sum(lengths)
-    slabs = _Slabs(scratch, lengths, len(order), np.linalg.solve(stream.cell, cell))
-    return Paths(sum(lengths), len(mobile), len(framework), cell, slabs.read)
+    return lengths, cells / sum(lengths)
 
 
 @dataclass(frozen=True)
