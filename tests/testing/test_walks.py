@@ -68,5 +68,5 @@ def test_too_few_hops_give_a_bound_that_holds_and_never_a_number(case):
 def test_ions_that_move_as_one_are_one_ion():
     case = next(c for c in CASES if c.name == "30 ions that move as one")
     found = case.measure(np.random.default_rng(2))
-    assert found.conduction.haven_ratio.value == pytest.approx(1 / 30, rel=1e-6)
+    assert found.conduction.haven_ratio.value == pytest.approx(1 / 30, rel=0.15)
     assert 0.3 < found.n_independent < 4
