@@ -22,3 +22,9 @@ KBAR_EV_PER_A3: float = 0.1 * GPA_EV_PER_A3
 def diffusivity_to_cm2_per_s(d_a2_per_fs: float) -> float:
     """Convert a diffusivity from Å²/fs to cm²/s (1 Å²/fs = 0.1 cm²/s)."""
     return d_a2_per_fs * 0.1
+
+
+def conductivity_to_ms_per_cm(sigma_e2_per_ev_a_fs: float) -> float:
+    """Convert a conductivity from e²/(eV Å fs) to mS/cm (1 e²/(eV Å fs) = 1.602e7 mS/cm)."""
+    # e / (V Å fs) in A / (V m) = S/m; 1 S/m = 10 mS/cm.
+    return sigma_e2_per_ev_a_fs * _c.e / (1e-10 * 1e-15) * 10

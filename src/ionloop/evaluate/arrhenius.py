@@ -1,29 +1,40 @@
-"""Activation energy from diffusivities at several temperatures."""
+"""Activation energy from diffusivities at several temperatures, never through a transition."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
 
-from ionloop.evaluate.schema import Diffusivity, Estimate, Transport
+from ionloop.evaluate.intervals import LEVEL
+from ionloop.evaluate.schema import Diffusivity, Estimate, Room, Transport
+from ionloop.evaluate.segments import (
+    P_VALUE_MIN,
+    TEMPERATURES_MIN,
+    Line,
+    find_break,
+    fit_line,
+)
 from ionloop.units import KB_EV_PER_K
 
-ESTIMATOR = "weighted least squares of ln D on 1/kT, var(ln D) = RSD²"
-TEMPERATURES_MIN = 3
-#: Below this probability of its χ², a straight line doesn't describe the points.
-P_VALUE_MIN = 0.01
+ESTIMATOR = "weighted least squares of ln D on 1/kT"
+ROOM = 300.0
+#: A temperature this near is 300 K itself, K.
+ROOM_WIDTH = 5.0
+_Z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
 def arrhenius(points: Sequence[Diffusivity], calculator: str) -> Transport:
-    r"""Fit the activation energy.
+    r"""Fit the activation energy, and say what D is at 300 K.
 
     .. math:: \ln D = \ln D_0 - E_a / kT, \quad
-              C = (X^T W X)^{-1}, \quad W = \mathrm{diag}(1 / RSD^2)
+              C = (X^T W X)^{-1} \max(1, \chi^2 / \nu), \quad W = \mathrm{diag}(1 / s^2)
 
-    Points that aren't admissible but have a number are used with their error, and E_a
-    then isn't admissible either and says why.
+    with the standard error s of ln D from each point's 90 % interval. Where two lines are
+    needed (:func:`~ionloop.evaluate.segments.find_break`) there was a transition between
+    two temperatures: only the points below it are fitted. Points that aren't admissible but
+    have a number are used with their error, and E_a then isn't admissible either and says why.
 
     Parameters
     ----------
@@ -35,59 +46,142 @@ def arrhenius(points: Sequence[Diffusivity], calculator: str) -> Transport:
     Returns
     -------
     Transport
-        E_a in eV with one standard error, ln(D0 / cm² s⁻¹), and their covariance;
-        None with a reason below three usable temperatures.
+        E_a in eV with one standard error, ln(D0 / cm² s⁻¹), their covariance, and 300 K;
+        no E_a but a reason below three usable temperatures on one line.
     """
     points = sorted(points, key=lambda p: p.temperature)
     usable = [p for p in points if p.d.value and p.d.error]
-    temperatures = {p.temperature for p in usable}
-    if len(temperatures) < TEMPERATURES_MIN:
+    below, transition = _below_transition(usable)
+    reason = _too_few(points, usable, below, transition)
+    if reason is not None:
+        none = Estimate(value=None, unit="eV", estimator=ESTIMATOR, admissible=False, reason=reason)
         return Transport(
-            calculator=calculator,
-            points=points,
-            activation_energy=Estimate(
-                value=None,
-                unit="eV",
-                estimator=ESTIMATOR,
-                admissible=False,
-                reason=(
-                    f"D has a number at {len(temperatures)} of "
-                    f"{len({p.temperature for p in points})} temperatures, expected "
-                    f"{TEMPERATURES_MIN} or more; run longer, hotter or at more temperatures"
-                ),
-            ),
-        )
-    solution, covariance, p_value = _fit(usable)
-    reason = _objections(usable, p_value)
+            calculator=calculator, points=points, activation_energy=none,
+            transition=transition, room=direct(points),
+        )  # fmt: skip
+    line = fit_line(*logarithms(below, lambda p: p.d))
+    reason = _objections(below, line.p_value)
+    error = float(np.sqrt(line.covariance[1, 1]))
+    value = float(line.solution[1])
+    energy = Estimate(
+        value=value,
+        error=error,
+        interval=(value - _Z * error, value + _Z * error),
+        unit="eV",
+        estimator=f"{ESTIMATOR}, {len({p.temperature for p in below})} temperatures"
+        + (" below the transition" if transition else ""),
+        admissible=reason is None,
+        reason=reason,
+    )
     return Transport(
         calculator=calculator,
         points=points,
-        activation_energy=Estimate(
-            value=float(solution[1]),
-            error=float(np.sqrt(covariance[1, 1])),
-            unit="eV",
-            estimator=f"{ESTIMATOR}, {len(temperatures)} temperatures",
-            admissible=reason is None,
-            reason=reason,
-        ),
-        ln_d0=float(solution[0]),
-        covariance=covariance.tolist(),
+        activation_energy=energy,
+        ln_d0=float(line.solution[0]),
+        covariance=line.covariance.tolist(),
+        transition=transition,
+        room=direct(points) or extrapolate(below, line, reason),
     )
 
 
-def _fit(points: Sequence[Diffusivity]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return (ln D0, E_a), their covariance, and the probability of a worse χ²."""
-    kt = KB_EV_PER_K * np.array([p.temperature for p in points])
-    values = np.array([p.d.value for p in points], float)
-    rsd = np.array([p.d.error for p in points], float) / values
-    design = np.column_stack([np.ones(len(points)), -1 / kt]) / rsd[:, None]
-    target = np.log(values) / rsd
-    # 1/kT is large and nearly constant: QR keeps digits that the normal equations lose.
-    q, r = np.linalg.qr(design)
-    solution = np.linalg.solve(r, q.T @ target)
-    inverse = np.linalg.inv(r)
-    chi2 = float(((target - design @ solution) ** 2).sum())
-    return solution, inverse @ inverse.T, float(stats.chi2.sf(chi2, len(points) - 2))
+def logarithms(
+    points: Sequence[Diffusivity], pick: Callable[[Diffusivity], Estimate]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return temperatures, K, ln of a positive estimate, and its standard error, each [n].
+
+    The middle of the interval in ln stands for the value: that of a skewed estimate is too
+    low on average. Documents from before intervals were kept give value and error.
+    """
+    rows = []
+    for point in points:
+        found = pick(point)
+        if found.interval is not None and found.interval[0] > 0:
+            low, high = np.log(found.interval)
+            rows.append((point.temperature, (low + high) / 2, (high - low) / (2 * _Z)))
+        elif found.value and found.error:
+            rows.append((point.temperature, np.log(found.value), found.error / found.value))
+    temperatures, middle, errors = np.array(rows, float).reshape(-1, 3).T
+    return temperatures, middle, errors
+
+
+def extrapolate(points: Sequence[Diffusivity], line: Line, reason: str | None) -> Room:
+    """Say what the line gives at 300 K; ``reason`` is what speaks against the line."""
+    ln_d, error = line.at(ROOM)
+    reach = f"extrapolated from {min(p.temperature for p in points):g} K"
+    return Room(
+        how="extrapolated",
+        d=exponential(ln_d, error, "cm²/s", f"Arrhenius line of D, {reach}", reason),
+        sigma=None if (factor := room_factor(points)) is None else exponential(
+            ln_d + np.log(factor), error, "mS/cm", f"Arrhenius line of D, {reach}", reason
+        ),
+        decades=2 * _Z * error / np.log(10),
+    )  # fmt: skip
+
+
+def exponential(ln_x: float, error: float, unit: str, how: str, reason: str | None) -> Estimate:
+    """Make an estimate of its logarithm and the standard error of that."""
+    value = float(np.exp(ln_x))
+    return Estimate(
+        value=value,
+        error=value * error,
+        interval=(float(np.exp(ln_x - _Z * error)), float(np.exp(ln_x + _Z * error))),
+        unit=unit,
+        estimator=how,
+        admissible=reason is None,
+        reason=reason,
+    )
+
+
+def room_factor(points: Sequence[Diffusivity]) -> float | None:
+    """Return σ/D at 300 K, mS/cm over cm²/s, with the coldest point's cell; None if unknown."""
+    for point in points:
+        sigma = point.conduction and point.conduction.sigma.value
+        if sigma and point.d.value:
+            return sigma / point.d.value * point.temperature / ROOM
+    return None
+
+
+def direct(points: Sequence[Diffusivity]) -> Room | None:
+    """Return what runs at 300 K themselves gave; None if there are none with a number."""
+    for point in points:
+        if abs(point.temperature - ROOM) <= ROOM_WIDTH and point.d.value and point.d.interval:
+            sigma = point.conduction.sigma if point.conduction else None
+            low, high = point.d.interval
+            return Room(how="direct", d=point.d, sigma=sigma, decades=float(np.log10(high / low)))
+    return None
+
+
+def _below_transition(usable: list[Diffusivity]) -> tuple[list[Diffusivity], str | None]:
+    """Return the points of the colder phase, and where it ends; all and None if it doesn't."""
+    if len(usable) <= TEMPERATURES_MIN:
+        return usable, None
+    temperatures, ln_d, errors = logarithms(usable, lambda p: p.d)
+    place = find_break(temperatures, ln_d, errors)
+    if place is None:
+        return usable, None
+    low, high = temperatures[place - 1], temperatures[place]
+    return usable[:place], f"between {low:g} and {high:g} K"
+
+
+def _too_few(
+    points: Sequence[Diffusivity],
+    usable: Sequence[Diffusivity],
+    below: Sequence[Diffusivity],
+    transition: str | None,
+) -> str | None:
+    temperatures = {p.temperature for p in usable}
+    if len(temperatures) < TEMPERATURES_MIN:
+        return (
+            f"D has a number at {len(temperatures)} of {len({p.temperature for p in points})} "
+            f"temperatures, expected {TEMPERATURES_MIN} or more; run longer, hotter or at more "
+            "temperatures"
+        )
+    if len({p.temperature for p in below}) < TEMPERATURES_MIN:
+        return (
+            f"the points don't lie on one line but break {transition}, as at a phase transition, "
+            f"with {len(below)} temperatures below, expected {TEMPERATURES_MIN} or more there"
+        )
+    return None
 
 
 def _objections(points: Sequence[Diffusivity], p_value: float) -> str | None:

@@ -72,8 +72,11 @@ def measure_transport(
     by_temperature: dict[float, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         by_temperature[trajectory.temperature].append(trajectory)
+    charge = profile.formal_charges[profile.mobile_ion]
     points = [
-        diffusivity_of_trajectories(same, profile.mobile_ion, hop_distance, skip_fs=skip_fs)
+        diffusivity_of_trajectories(
+            same, profile.mobile_ion, hop_distance, skip_fs=skip_fs, charge=charge
+        )
         for _, same in sorted(by_temperature.items())
     ]
     rates = count_hops(trajectories, start, host, profile, skip_fs)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.displacements import paths_of_array
 from ionloop.evaluate.endings import doubt, early_endings
 from ionloop.evaluate.schema import Diffusivity, Estimate
 from ionloop.evaluate.transport import D_UNIT, MIN_FRAMES, diffusivity
@@ -24,8 +25,11 @@ def diffusivity_of_trajectories(
     *,
     skip_fs: float = 0.0,
     rule: WindowRule | None = None,
+    charge: float = 1.0,
 ) -> Diffusivity:
     """Pool trajectories of one temperature; ``skip_fs`` of each is equilibration.
+
+    ``charge`` is the mobile ion's, e, for the conductivity.
 
     Where runs ended early (see :mod:`ionloop.evaluate.endings`), D isn't admissible, and
     the reason says how many and why. Of these, a run that leaves fewer than four frames is
@@ -45,8 +49,13 @@ def diffusivity_of_trajectories(
         raise EvaluationError(msg)
     temperature, interval, symbols = kinds.pop()
     is_mobile = np.array(symbols) == mobile_ion
-    runs = [t.positions[round(skip_fs / interval) :] for t in trajectories]
-    usable = [x for x in runs if len(x) >= MIN_FRAMES]
+    mobile, framework = np.flatnonzero(is_mobile), np.flatnonzero(~is_mobile)
+    runs = [(t.positions[round(skip_fs / interval) :], t) for t in trajectories]
+    usable = [
+        paths_of_array(x, mobile, framework, np.array(t.cell))
+        for x, t in runs
+        if len(x) >= MIN_FRAMES
+    ]
     if len(usable) < len(runs):
         logger.warning("%g K: %d of %d runs too short", temperature, len(runs) - len(usable),
                        len(runs))  # fmt: skip
@@ -57,11 +66,10 @@ def diffusivity_of_trajectories(
     found = diffusivity(
         usable,
         temperature=temperature,
-        mobile=np.flatnonzero(is_mobile),
-        framework=np.flatnonzero(~is_mobile),
         frame_interval_fs=interval,
         hop_distance=hop_distance,
         rule=rule,
+        charge=charge,
     )
     return found.model_copy(update={"d": doubt(found.d, early)})
 

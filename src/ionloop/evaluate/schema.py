@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ionloop.document import Document
@@ -13,6 +15,12 @@ class Estimate(Document):
 
     value: float | None = Field(description="None where it can't be given; see reason.")
     error: float | None = Field(None, description="One standard error, same unit.")
+    interval: tuple[float, float] | None = Field(
+        None, description="90 % interval, same unit; None where it isn't known."
+    )
+    upper_bound: float | None = Field(
+        None, description="95 % upper bound where there is no value, same unit."
+    )
     unit: str
     estimator: str = Field(description="How it was estimated.")
     admissible: bool = Field(description="Whether the rules for this estimate hold.")
@@ -60,6 +68,30 @@ class Accuracy(Document):
     )
 
 
+class Check(Document):
+    """One rule that a number must meet to be believed."""
+
+    name: str
+    passed: bool
+    detail: str = Field(description="What was found, and what was expected.")
+
+
+class Conduction(Document):
+    """What follows from a diffusivity: per axis, collective, conductivity, Haven ratio."""
+
+    tensor: list[list[float]] | None = Field(
+        None, description="Tracer diffusivity tensor, [3, 3], cm²/s, in the cell's own frame."
+    )
+    tensor_error: list[list[float]] | None = Field(
+        None, description="One standard error of each component, cm²/s."
+    )
+    axes: list[Estimate] = Field(default=[], description="Tracer D along x, y and z, cm²/s.")
+    collective: Estimate = Field(description="D of the ions' summed displacement, cm²/s.")
+    sigma: Estimate = Field(description="Nernst-Einstein conductivity of tracer D, mS/cm.")
+    sigma_collective: Estimate = Field(description="Conductivity of collective D, mS/cm.")
+    haven_ratio: Estimate = Field(description="Tracer over collective D.")
+
+
 class Diffusivity(Document):
     """Tracer diffusivity at one temperature."""
 
@@ -77,13 +109,33 @@ class Diffusivity(Document):
     msd: list[float] = Field(description="Drift-corrected MSD of mobile ions, Å².")
     msd_error: list[float] = Field(
         default=[],
-        description="Standard error of the MSD over ions, or over replicas where larger, Å²; "
-        "empty for one ion of one run, and in documents from before it was kept.",
+        description="Standard error of the MSD, Å²; empty in documents from before it was kept.",
     )
     framework_msd: float | None = Field(
         description="Framework MSD at the longest lag, Å²; None where nothing was measured."
     )
     time_ps: float = Field(description="Length of what was analysed, ps, all replicas.")
+    n_mobile: int | None = Field(None, description="Mobile ions of one run.")
+    n_atoms: int | None = Field(None, description="Atoms of one run.")
+    n_runs: int | None = Field(None, description="Runs that were pooled.")
+    n_blocks: int | None = Field(None, description="Blocks that the error's dispersion is from.")
+    n_independent: float | None = Field(
+        None,
+        description="Ions that would scatter as much as all of them do, were they independent.",
+    )
+    hop_distance: float | None = Field(None, description="a, Å.")
+    second: Estimate | None = Field(None, description="D by another estimator, cm²/s.")
+    checks: list[Check] = Field(default=[], description="The rules, one by one.")
+    conduction: Conduction | None = Field(None, description="None where nothing was measured.")
+
+
+class Room(Document):
+    """Diffusion at 300 K."""
+
+    how: str = Field(description="direct, from runs there, or extrapolated.")
+    d: Estimate = Field(description="D, cm²/s.")
+    sigma: Estimate | None = Field(None, description="Nernst-Einstein conductivity, mS/cm.")
+    decades: float = Field(description="Width of D's 90 % interval, powers of ten.")
 
 
 class Transport(Document):
@@ -98,6 +150,10 @@ class Transport(Document):
         None, description="Activation energy of the hop rate, eV; None where not counted."
     )
     covariance: list[list[float]] | None = Field(None, description="Of (ln D0, E_a); E_a in eV.")
+    transition: str | None = Field(
+        None, description="Where ln D breaks, as at a phase transition; the fit stays below."
+    )
+    room: Room | None = Field(None, description="300 K; None without runs there or a fit.")
 
 
 class Cost(Document):
@@ -140,3 +196,41 @@ class Evaluation(Document):
         None, description="None where the reference is too dear to run."
     )
     cost: list[Cost]
+
+
+class TransportInput(Document):
+    """One trajectory that was analysed."""
+
+    file: str
+    temperature: float = Field(description="K.")
+    n_frames: int = Field(description="Frames that were used.")
+    n_skipped: int = Field(description="Frames of equilibration left out.")
+    n_mobile: int
+    n_framework: int
+    volume: float = Field(description="Mean volume of the cell, Å³.")
+
+
+class FiniteSize(Document):
+    """D of two cells at one temperature."""
+
+    temperature: float = Field(description="K.")
+    n_atoms: tuple[int, int] = Field(description="Atoms of the smaller and of the larger cell.")
+    ratio: float | None = Field(description="D of the larger over D of the smaller cell.")
+    p_value: float | None = Field(description="Probability of a larger difference by chance.")
+    passed: bool | None = Field(description="Whether they agree; None where D is missing.")
+    detail: str
+
+
+class TransportAnalysis(Document):
+    """What ``ionloop transport --json`` prints."""
+
+    kind: Literal["ionloop transport"] = "ionloop transport"
+    mobile_ion: str
+    charge: float = Field(description="Of the mobile ion, e.")
+    frame_interval_fs: float = Field(description="Time between frames, fs.")
+    hop_distance: float = Field(description="a of the window's rule and of effective hops, Å.")
+    hop_distance_from: str = Field(description="Where a is from.")
+    inputs: list[TransportInput]
+    transport: Transport = Field(description="One point a temperature, of the largest cell.")
+    smaller_cells: list[Diffusivity] = Field(description="Points of smaller cells.")
+    finite_size: list[FiniteSize] = Field(description="Smaller cells against the largest.")

@@ -35,24 +35,30 @@ def msd(evaluation: Evaluation | None) -> go.Figure | str:
     named: set[float] = set()
     for col, (_, transport) in enumerate(panels, start=1):
         for point in transport.points:
-            _add_band(figure, point, colours[point.temperature], col)
-            for x, y, bold in _curve(point):
-                figure.add_scatter(
-                    x=x,
-                    y=y,
-                    mode="lines",
-                    line={"color": colours[point.temperature], "width": 4 if bold else 1.5},
-                    name=f"{point.temperature:g} K",
-                    legendgroup=f"{point.temperature:g}",
-                    showlegend=not bold and point.temperature not in named,
-                    row=1,
-                    col=col,
-                )
+            first = point.temperature not in named
+            add_msd(figure, point, colours[point.temperature], col, named=first)
             named.add(point.temperature)
     figure.update_xaxes(title="lag time / ps", type="log")
     figure.update_yaxes(type="log")
     figure.update_yaxes(title="MSD of mobile ions / Å²", row=1, col=1)
     return style(figure, 440)
+
+
+def add_msd(figure: go.Figure, point: Diffusivity, colour: str, col: int, *, named: bool) -> None:
+    """Draw one MSD into a column; the legend lists it if it's ``named``."""
+    _add_band(figure, point, colour, col)
+    for x, y, bold in curve_parts(point):
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": colour, "width": 4 if bold else 1.5},
+            name=f"{point.temperature:g} K",
+            legendgroup=f"{point.temperature:g}",
+            showlegend=not bold and named,
+            row=1,
+            col=col,
+        )
 
 
 def _add_band(figure: go.Figure, point: Diffusivity, colour: str, col: int) -> None:
@@ -80,7 +86,7 @@ def _add_band(figure: go.Figure, point: Diffusivity, colour: str, col: int) -> N
     )
 
 
-def _curve(point: Diffusivity) -> list[tuple[list[float], list[float], bool]]:
+def curve_parts(point: Diffusivity) -> list[tuple[list[float], list[float], bool]]:
     """Return the whole curve and, bold, its fitted part; lags in ps, zeros left out."""
     time, curve = np.array(point.msd_time_fs), np.array(point.msd)
     positive = (time > 0) & (curve > 0)
@@ -104,28 +110,33 @@ def arrhenius(evaluation: Evaluation | None) -> go.Figure | str:
     figure = go.Figure()
     for (name, transport), colour in zip(transports, (MODEL, REFERENCE), strict=False):
         _add_fit(figure, transport, name, colour)
-        points = [p for p in transport.points if p.d.value]
-        errors = [p.d.error or 0.0 for p in points]
-        # A bar that reaches D ≤ 0 has no logarithm: it's cut at a hundredth of D.
-        down = [min(e, 0.99 * (p.d.value or 0.0)) for p, e in zip(points, errors, strict=True)]
-        figure.add_scatter(
-            x=[1000 / p.temperature for p in points],
-            y=[p.d.value for p in points],
-            error_y={"array": errors, "arrayminus": down, "symmetric": False},
-            mode="markers",
-            name=f"{name}: {transport.calculator}",
-            marker={
-                "color": colour,
-                "size": 10,
-                "symbol": ["circle" if p.d.admissible else "circle-open" for p in points],
-                "line": {"color": colour, "width": 2},
-            },
-            customdata=[[p.temperature, p.n_eff] for p in points],
-            hovertemplate="%{y:.2e} cm²/s at %{customdata[0]:g} K, N_eff %{customdata[1]:.0f}",
-        )
+        figure.add_trace(points_of(transport, colour, f"{name}: {transport.calculator}"))
     figure.update_xaxes(title="1000 K / T")
     figure.update_yaxes(title="D / cm² s⁻¹", type="log", tickformat=".0e", dtick="D2")
     return style(figure, 440)
+
+
+def points_of(transport: Transport, colour: str, name: str) -> go.Scatter:
+    """Return D against 1000/T with its error; hollow points aren't admissible."""
+    points = [p for p in transport.points if p.d.value]
+    errors = [p.d.error or 0.0 for p in points]
+    # A bar that reaches D ≤ 0 has no logarithm: it's cut at a hundredth of D.
+    down = [min(e, 0.99 * (p.d.value or 0.0)) for p, e in zip(points, errors, strict=True)]
+    return go.Scatter(
+        x=[1000 / p.temperature for p in points],
+        y=[p.d.value for p in points],
+        error_y={"array": errors, "arrayminus": down, "symmetric": False},
+        mode="markers",
+        name=name,
+        marker={
+            "color": colour,
+            "size": 10,
+            "symbol": ["circle" if p.d.admissible else "circle-open" for p in points],
+            "line": {"color": colour, "width": 2},
+        },
+        customdata=[[p.temperature, p.n_eff] for p in points],
+        hovertemplate="%{y:.2e} cm²/s at %{customdata[0]:g} K, N_eff %{customdata[1]:.0f}",
+    )
 
 
 def _add_fit(figure: go.Figure, transport: Transport, name: str, colour: str) -> None:
