@@ -1,7 +1,8 @@
 """The import order of the design, checked on the source by ast, lazy imports included.
 
-``errors, units < settings, paths, document, frame, profile < schema modules < pure modules
-< jobs < makers < campaign < store < dashboard < engine, testing, cli < flows < workflows``
+``errors, units < settings, paths, document, frame, profile, trajectory < schema modules
+< pure modules < jobs < makers < campaign < store < dashboard < engine, testing, cli
+< flows < workflows``
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Modules directly under ionloop that come before every stage, in import order.
 BASE = [
     "errors", "units", "settings", "paths", "files", "processes", "randomness", "routing",
-    "document", "frame", "profile",
+    "document", "frame", "profile", "trajectory_files", "trajectory",
 ]  # fmt: skip
 #: Stage folders in the order of the loop; a stage sees those before it.
 STAGES = [

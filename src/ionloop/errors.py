@@ -41,6 +41,10 @@ class ExplorationError(IonloopError):
     """Molecular dynamics or a band on the committee can't start."""
 
 
+class TrajectoryError(IonloopError):
+    """A trajectory can't be read, or its atoms can't be followed from frame to frame."""
+
+
 class EvaluationError(IonloopError):
     """A property can't be estimated from the data given."""
 
