@@ -59,8 +59,8 @@ def test_runs_at_one_temperature_are_pooled():
     """Hops add up, and so do ions times time: a rate of the pool, not a mean of rates."""
     m = metrics([run(1200.0, 5, 2.0), run(900.0, 1, 2.0), run(1200.0, 2, 0.5)])
     assert m.hop_rates == [
-        HopRate(temperature=900.0, n_hops=1, ion_time_ps=46.0),
-        HopRate(temperature=1200.0, n_hops=7, ion_time_ps=57.5),
+        HopRate(temperature=900.0, n_hops=1, ion_time_ps=46.0, n_effective=1.0),
+        HopRate(temperature=1200.0, n_hops=7, ion_time_ps=57.5, n_effective=7.0),
     ]
 
 

@@ -18,6 +18,7 @@ from ionloop.errors import EvaluationError
 from ionloop.evaluate.endings import doubt
 from ionloop.evaluate.schema import Estimate
 from ionloop.explore.detector import hop_detector
+from ionloop.explore.rates import effective_count, event_sizes
 from ionloop.frame import Frame
 from ionloop.judge.schema import HopRate
 from ionloop.profile import Profile
@@ -72,21 +73,29 @@ def count_hops(
     skip_fs
         Equilibration, fs.
     """
-    hops: dict[float, int] = defaultdict(int)
+    sizes: dict[float, list[int]] = defaultdict(list)
     times: dict[float, float] = defaultdict(float)
     for run in trajectories:
         stride = max(1, round(INTERVAL_FS / run.frame_interval_fs))
         interval = stride * run.frame_interval_fs
         positions = run.positions[round(skip_fs / run.frame_interval_fs) :: stride]
-        hops[run.temperature] += 0
+        sizes[run.temperature] += []
         if len(positions) < 2:
             times[run.temperature] += 0.0
             continue
         detector = hop_detector(start, host, profile, interval)
-        hops[run.temperature] += len(detector.detect(positions))
+        sizes[run.temperature] += event_sizes(detector.detect(positions))
         time_ps = (len(positions) - 1) * interval / 1000.0
         times[run.temperature] += time_ps * len(detector.mobile)
-    return [HopRate(temperature=t, n_hops=hops[t], ion_time_ps=times[t]) for t in sorted(hops)]
+    return [
+        HopRate(
+            temperature=t,
+            n_hops=sum(sizes[t]),
+            ion_time_ps=times[t],
+            n_effective=effective_count(sizes[t]),
+        )
+        for t in sorted(sizes)
+    ]
 
 
 def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estimate:
@@ -96,8 +105,9 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
 
     by maximum likelihood (Newton); the error is from Fisher's information (McCullagh &
     Nelder, *Generalized Linear Models*, 2nd ed., 1989). Temperatures without hops count:
-    their zero is data. Where the counts scatter more than Poisson's, since hops come in
-    bursts, the error is multiplied by :math:`\sqrt{X^2 / (n - 2)}` (quasi-Poisson, § 4.5 of
+    their zero is data. Hops of one event aren't independent: n and τ are those of as many
+    independent hops as they are worth (:mod:`ionloop.explore.rates`). Where the counts still
+    scatter more than Poisson's, since hops come in bursts, the error is multiplied by :math:`\sqrt{X^2 / (n - 2)}` (quasi-Poisson, § 4.5 of
     the same book), and the estimator says so. Whether there is one line at all is asked
     of the deviance, see :func:`misfit`.
 
@@ -122,7 +132,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
         If the fit doesn't converge.
     """
     used = [r for r in rates if r.ion_time_ps > 0]
-    total = sum(r.n_hops for r in used)
+    total = sum(r.independent[0] for r in used)
     with_hops = sum(r.n_hops > 0 for r in used)
     if total < HOPS_MIN or with_hops < TEMPERATURES_MIN:
         none = Estimate(
@@ -131,7 +141,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
             estimator=ESTIMATOR,
             admissible=False,
             reason=(
-                f"{total} hops at {with_hops} temperatures, expected {HOPS_MIN} or more at "
+                f"{total:.3g} hops at {with_hops} temperatures, expected {HOPS_MIN} or more at "
                 f"{TEMPERATURES_MIN} or more; run longer"
             ),
         )
@@ -144,7 +154,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
         value=float(solution[1]),
         error=float(np.sqrt(covariance[1, 1])) * scale,
         unit="eV",
-        estimator=f"{ESTIMATOR}, {total} hops{widened}",
+        estimator=f"{ESTIMATOR}, {_hops(used)}{widened}",
         admissible=True,
     )
     return doubt(doubt(estimate, _objection(found)), doubts)
@@ -172,14 +182,24 @@ def misfit(rates: Sequence[HopRate], solution: np.ndarray) -> Misfit:
         (a, E) of the fit, rate in 1/ps, E in eV.
     """
     kt = KB_EV_PER_K * np.array([r.temperature for r in rates])
-    n = np.array([r.n_hops for r in rates], float)
-    tau = np.array([r.ion_time_ps for r in rates])
+    n, tau = _counts(rates)
     mean = tau * np.exp(solution[0] - solution[1] / kt)
     return Misfit(
         deviance=float(2 * (special.xlogy(n, n / mean) - (n - mean)).sum()),
         pearson=float(((n - mean) ** 2 / mean).sum()),
         freedom=len(n) - 2,
     )
+
+
+def _hops(rates: Sequence[HopRate]) -> str:
+    n, worth = sum(r.n_hops for r in rates), sum(r.independent[0] for r in rates)
+    return f"{n} hops" if worth > n - 0.5 else f"{n} hops worth {worth:.0f} independent ones"
+
+
+def _counts(rates: Sequence[HopRate]) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts and ion-times of independent hops, each shape [n]."""
+    counts, times = np.array([r.independent for r in rates], float).T
+    return counts, times
 
 
 def _objection(found: Misfit) -> str | None:
@@ -195,8 +215,7 @@ def _objection(found: Misfit) -> str | None:
 def _poisson(rates: Sequence[HopRate]) -> tuple[np.ndarray, np.ndarray]:
     """Return (a, E) and their covariance; 1/kT is centred for the iteration."""
     x = -1.0 / (KB_EV_PER_K * np.array([r.temperature for r in rates]))
-    n = np.array([r.n_hops for r in rates], float)
-    tau = np.array([r.ion_time_ps for r in rates])
+    n, tau = _counts(rates)
     centre = x.mean()
     design = np.column_stack([np.ones(len(x)), x - centre])
     beta = np.array([np.log(n.sum() / tau.sum()), 0.0])
