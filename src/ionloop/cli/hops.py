@@ -92,11 +92,11 @@ def _lines(found: HopSurvey) -> list[str]:
         lines.append(f"warning: {interval}: recrossings within the residence time aren't seen")
     if found.concerted_share is not None and found.returned_share is not None:
         chance = f"{found.chance_share:.1%} ± {found.chance_error:.1%} by chance"
+        within = f"window {found.window_fs:g} fs, {found.reach:g} Å"
         worth = f"{total.n_events} events, worth {total.n_effective:.1f} independent hops"
         lines += [
             f"concerted: {found.concerted_share:.1%} of hops ({chance})",
-            f"  in events of up to {found.largest_event} ions; window {found.window_fs:g} fs, "
-             f"{found.reach:g} Å",
+            f"  in events of up to {found.largest_event} ions; {within}",
             f"returns: {found.returned_share:.1%} of hops undo the ion's hop before",
             f"errors: {total.n_hops} hops in {worth}",
         ]

@@ -8,8 +8,8 @@ correlated: model and reference are compared by the same count.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
@@ -17,7 +17,7 @@ from scipy import special, stats
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.endings import doubt
 from ionloop.evaluate.schema import Estimate
-from ionloop.explore.detector import hop_detector
+from ionloop.explore.detector import hop_detector, settle_sites
 from ionloop.explore.rates import effective_count, event_sizes
 from ionloop.frame import Frame
 from ionloop.judge.schema import HopRate
@@ -73,25 +73,35 @@ def count_hops(
     skip_fs
         Equilibration, fs.
     """
-    sizes: dict[float, list[int]] = defaultdict(list)
+    sizes: dict[float, list[int]] = {run.temperature: [] for run in trajectories}
     times: dict[float, float] = defaultdict(float)
-    for run in trajectories:
-        stride = max(1, round(INTERVAL_FS / run.frame_interval_fs))
-        interval = stride * run.frame_interval_fs
-        positions = run.positions[round(skip_fs / run.frame_interval_fs) :: stride]
-        sizes[run.temperature] += []
-        if len(positions) < 2:
-            times[run.temperature] += 0.0
-            continue
-        detector = hop_detector(start, host, profile, interval)
+    read = [(run, *_positions(run, skip_fs)) for run in trajectories]
+    seen = [one for one in read if len(one[1]) > 1]
+    shared = hop_detector(start, host, profile, INTERVAL_FS)
+    if seen and profile.sites != "crystal":
+        # All temperatures share their sites: rates must be of the same hops.
+        shared, _ = settle_sites(shared, [x for _, x, _ in seen], host, profile)
+    for run, positions, interval in seen:
+        detector = replace(shared, frame_interval_fs=interval)
         sizes[run.temperature] += event_sizes(detector.detect(positions))
         time_ps = (len(positions) - 1) * interval / 1000.0
         times[run.temperature] += time_ps * len(detector.mobile)
+    return _rates(sizes, times)
+
+
+def _positions(run: Trajectory, skip_fs: float) -> tuple[np.ndarray, float]:
+    """Return the positions that hops are counted on, and the time between them, fs."""
+    stride = max(1, round(INTERVAL_FS / run.frame_interval_fs))
+    used = run.positions[round(skip_fs / run.frame_interval_fs) :: stride]
+    return used, stride * run.frame_interval_fs
+
+
+def _rates(sizes: Mapping[float, list[int]], times: Mapping[float, float]) -> list[HopRate]:
     return [
         HopRate(
             temperature=t,
             n_hops=sum(sizes[t]),
-            ion_time_ps=times[t],
+            ion_time_ps=times.get(t, 0.0),
             n_effective=effective_count(sizes[t]),
         )
         for t in sorted(sizes)
@@ -103,13 +113,13 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
 
     .. math:: n_i \sim \mathrm{Poisson}\left(\tau_i e^{a - E / kT_i}\right)
 
-    by maximum likelihood (Newton); the error is from Fisher's information (McCullagh &
-    Nelder, *Generalized Linear Models*, 2nd ed., 1989). Temperatures without hops count:
-    their zero is data. Hops of one event aren't independent: n and τ are those of as many
-    independent hops as they are worth (:mod:`ionloop.explore.rates`). Where the counts still
-    scatter more than Poisson's, since hops come in bursts, the error is multiplied by :math:`\sqrt{X^2 / (n - 2)}` (quasi-Poisson, § 4.5 of
-    the same book), and the estimator says so. Whether there is one line at all is asked
-    of the deviance, see :func:`misfit`.
+    by maximum likelihood (Newton); the error is from Fisher's information (McCullagh & Nelder,
+    *Generalized Linear Models*, 2nd ed., 1989). Temperatures without hops count: their zero is
+    data. Hops of one event aren't independent: n and τ are those of as many independent hops as
+    they are worth (:mod:`ionloop.explore.rates`). Where the counts still scatter more than
+    Poisson's, since hops come in bursts, the error is multiplied by :math:`\sqrt{X^2 / (n - 2)}`
+    (quasi-Poisson, § 4.5 of the same book), and the estimator says so. Whether there is one line
+    at all is asked of the deviance, see :func:`misfit`.
 
     Parameters
     ----------

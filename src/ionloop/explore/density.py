@@ -182,7 +182,7 @@ def _joined(
 
 
 def centre_peaks(
-    found: Density, peaks: np.ndarray, radius: float = 1.25, n_steps: int = 5
+    found: Density, peaks: np.ndarray, radius: float = 1.5, n_steps: int = 15
 ) -> np.ndarray:
     """Move each peak to the centre of the density that is nearest to it.
 

@@ -129,14 +129,14 @@ def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Cri
         p = \frac{k_2 t_2}{k_1 t_1 + k_2 t_2}, \qquad
         \ln\frac{k_2}{k_1} = \ln\frac{p}{1 - p} - \ln\frac{t_2}{t_1}
 
-    and n₂ of n₁ + n₂ is binomial with p (Przyborowski & Wilenski, Biometrika 31, 313
-    (1940)). Hops of one event aren't independent: n and t are those of as many independent
-    hops as they are worth, see :mod:`ionloop.explore.rates`. Interval: Jeffreys',
-    p ~ Beta(n₂ + ½, n₁ + ½) (Brown, Cai & DasGupta, Stat. Sci. 16, 101 (2001)). A change passes if the interval of ln(k₂/k₁) reaches 0, or if
-    it's at most ln ``rate_factor``, at each temperature. Since an interval of a few hops
-    reaches 0 whatever the rates are, each generation must also have ``min_hops`` hops,
-    pooled over the temperatures that both generations simulated. Temperatures with no hop
-    in either generation can't be judged and are named.
+    and n₂ of n₁ + n₂ is binomial with p (Przyborowski & Wilenski, Biometrika 31, 313 (1940)).
+    Hops of one event aren't independent: n and t are those of as many independent hops as they
+    are worth, see :mod:`ionloop.explore.rates`. Interval: Jeffreys', p ~ Beta(n₂ + ½, n₁ + ½)
+    (Brown, Cai & DasGupta, Stat. Sci. 16, 101 (2001)). A change passes if the interval of
+    ln(k₂/k₁) reaches 0, or if it's at most ln ``rate_factor``, at each temperature. Since an
+    interval of a few hops reaches 0 whatever the rates are, each generation must also have
+    ``min_hops`` hops, pooled over the temperatures that both generations simulated. Temperatures
+    with no hop in either generation can't be judged and are named.
     """
     log_factor = math.log(limits.rate_factor)
     if before is None:

@@ -23,9 +23,9 @@ def gather(
 ) -> Metrics:
     """Sum up a generation.
 
-    Runs at one temperature are pooled; hops of one event count together towards errors.
-    Barriers of unconverged bands are left out, and their path classes named. Runs and bands that ended early are counted together, whatever ended
-    them: a run also ends at the uncertainty ceiling.
+    Runs at one temperature are pooled; hops of one event count together towards errors. Barriers
+    of unconverged bands are left out, and their path classes named. Runs and bands that ended
+    early are counted together, whatever ended them: a run also ends at the uncertainty ceiling.
     """
     sizes: dict[float, list[int]] = defaultdict(list)
     times: dict[float, float] = defaultdict(float)
