@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from ase import Atoms
@@ -99,6 +99,11 @@ class Profile(Document):
         default=[900.0, 1050.0, 1200.0], description="Temperatures of D, K; three or more."
     )
     hop_distance_max: float = Field(4.0, gt=0, description="Longest hop that is looked for, Å.")
+    sites: Literal["crystal", "density", "auto"] = Field(
+        "crystal",
+        description="Sites that hops in molecular dynamics lead between: the host's, peaks of the "
+        "mobile ions' density, or whichever describes the ions better.",
+    )
     min_distance_fraction: float = Field(
         0.6, gt=0, lt=1, description="Closest contact, as a fraction of covalent radii's sum."
     )

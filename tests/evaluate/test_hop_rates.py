@@ -184,3 +184,19 @@ def test_a_run_that_ended_early_is_named_at_d_and_at_the_hop_rate(stopped):
     found = measure_transport.original([run], "x", start, host, profile, 2.0, 1000.0)
     for estimate in (found.points[0].d, found.hop_activation_energy):
         assert ("ended early (at 1000 K: too hot)" in estimate.reason) == (stopped is not None)
+
+
+def test_hops_in_events_give_the_same_energy_with_a_larger_error():
+    single = rates([20, 45, 90])
+    events = [r.model_copy(update={"n_effective": r.n_hops / 4}) for r in single]
+    alone, together = hop_activation(single), hop_activation(events)
+    assert together.value == pytest.approx(alone.value)
+    assert together.error == pytest.approx(2 * alone.error)
+    assert "worth 39 independent ones" in together.estimator
+
+
+def test_hops_may_be_counted_between_density_peaks():
+    run, start, host, profile = run_on_a_line(50.0)
+    density = profile.model_copy(update={"sites": "density"})
+    (found,) = count_hops([run], start, host, density, skip_fs=0.0)
+    assert (found.n_hops, found.n_effective) == (2, 2.0)

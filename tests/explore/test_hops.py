@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ionloop.errors import ExplorationError
-from ionloop.explore.hops import HopDetector, find_hops
+from ionloop.explore.hops import HopDetector
 from ionloop.explore.positions import assign_sites, progress, remove_drift, unwrap
+from ionloop.explore.residence import find_hops
 
 A = 3.0
 N_SITES = 4

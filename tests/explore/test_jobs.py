@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from ionloop.explore.candidates import Pick
+from ionloop.explore.detector import settle_sites
 from ionloop.explore.hops import HopAnalysis
 from ionloop.explore.jobs import guards_of, hop_detector, judged, summarise
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.replicas import MDRun
-from ionloop.explore.schema import Exploration, ExploreSettings
+from ionloop.explore.schema import Exploration, ExploreSettings, HopEvent
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.profile import Profile
@@ -112,6 +113,35 @@ def test_the_detector_knows_the_host_s_sites_and_the_framework(start, cell):
     assert {start.symbols[i] for i in detector.mobile} == {"Li"}
     assert detector.frame_interval_fs == 10.0
     assert detector.analyse(np.array([cell.positions] * 30)).events == []
+
+
+@pytest.mark.parametrize(
+    ("sites", "source"), [("crystal", "crystal"), ("density", "density"), ("auto", "crystal")]
+)
+def test_sites_are_the_profile_s_choice(start, cell, sites, source):
+    host = cell.copy()
+    host.append("Li")
+    host.positions[-1] = [0.0, 1.95, 1.95]
+    crystal = Frame.from_atoms(host, origin=Origin.AIMD, group="host")
+    rng = np.random.default_rng(0)
+    runs = [cell.positions + rng.normal(scale=0.15, size=(40, len(cell), 3)) for _ in range(2)]
+    detector = hop_detector(start, crystal, PROFILE, 10.0)
+    profile = PROFILE.model_copy(update={"sites": sites})
+    settled, choice = settle_sites(detector, runs, crystal, profile)
+    assert (choice.source, choice.n_ions) == (source, 23)
+    assert choice.share_within > 0.99
+    assert len(settled.sites) == choice.n_sites >= 23
+    assert settled.analyse(runs[0], 900.0).events == []
+    assert (settled is detector) == (sites == "crystal")
+
+
+def test_hops_of_old_documents_still_read():
+    old = {
+        "schema_version": 1, "ion": 3, "site_from": 0, "site_to": 1, "t_leave_fs": 10.0,
+        "t_arrive_fs": 30.0, "distance": 2.8, "path_class": "Li-Li 2.76 A #0",
+    }  # fmt: skip
+    hop = HopEvent.model_validate(old)
+    assert (hop.event, hop.n_ions, hop.progress, hop.temperature) == (None, 1, [], None)
 
 
 def test_runs_are_made_hottest_first_with_seeds_of_their_own(start):

@@ -254,3 +254,15 @@ def test_rate_change_is_antisymmetric() -> None:
 def test_bad_history_is_refused(generations: list[int]) -> None:
     with pytest.raises(EvaluationError, match="in order"):
         judge([metrics(g) for g in generations], BUDGET, LIMITS)
+
+
+def test_hops_in_events_move_a_rate_less_surely_than_single_ones() -> None:
+    """Twice the rate on 40 and 80 hops is sure; not if they came in events of ten."""
+    single = [HopRate(temperature=900, n_hops=n, ion_time_ps=400.0) for n in (40, 80)]
+    events = [one.model_copy(update={"n_effective": one.n_hops / 10}) for one in single]
+    change, allowed = log_rate_change(*single, 0.9)
+    assert change > allowed
+    change, allowed = log_rate_change(*events, 0.9)
+    assert change < allowed
+    assert events[0].independent == pytest.approx((4.0, 40.0))
+    assert HopRate(temperature=900, n_hops=0, ion_time_ps=7.0, n_effective=0).independent == (0, 7)

@@ -59,8 +59,8 @@ def test_runs_at_one_temperature_are_pooled():
     """Hops add up, and so do ions times time: a rate of the pool, not a mean of rates."""
     m = metrics([run(1200.0, 5, 2.0), run(900.0, 1, 2.0), run(1200.0, 2, 0.5)])
     assert m.hop_rates == [
-        HopRate(temperature=900.0, n_hops=1, ion_time_ps=46.0),
-        HopRate(temperature=1200.0, n_hops=7, ion_time_ps=57.5),
+        HopRate(temperature=900.0, n_hops=1, ion_time_ps=46.0, n_effective=1.0),
+        HopRate(temperature=1200.0, n_hops=7, ion_time_ps=57.5, n_effective=7.0),
     ]
 
 
@@ -93,3 +93,10 @@ def test_broken_runs_and_bands_count_together():
     broken = run(900.0, 0, 1.0, unphysical=True, stopped="hot")
     assert metrics([broken, run(900.0, 0, 1.0), broken], n_unphysical=1).unphysical_events == 3
     assert metrics([run(900.0, 0, 1.0)]).unphysical_events == 0
+
+
+def test_hops_of_one_event_count_together_towards_errors() -> None:
+    one = run(900.0, 6, 2.0)
+    events = [hop.model_copy(update={"event": k // 3}) for k, hop in enumerate(one.hops)]
+    (rate,) = metrics([one.model_copy(update={"hops": events})]).hop_rates
+    assert (rate.n_hops, rate.n_effective) == (6, pytest.approx(2.0))

@@ -13,9 +13,11 @@ from ionloop.cli.dashboard import dashboard
 from ionloop.cli.database import db_app
 from ionloop.cli.doctor import doctor
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
+from ionloop.cli.hops import hops
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
 from ionloop.cli.status import status
+from ionloop.cli.training import train
 from ionloop.cli.transport import transport
 from ionloop.cli.work import work
 
@@ -29,7 +31,8 @@ app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 for command in (
-    status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport,
+    status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport, hops,
+    train,
 ):  # fmt: skip
     app.command()(command)
 

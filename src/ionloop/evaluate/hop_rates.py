@@ -8,8 +8,8 @@ correlated: model and reference are compared by the same count.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
@@ -17,7 +17,8 @@ from scipy import special, stats
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.endings import doubt
 from ionloop.evaluate.schema import Estimate
-from ionloop.explore.detector import hop_detector
+from ionloop.explore.detector import hop_detector, settle_sites
+from ionloop.explore.rates import effective_count, event_sizes
 from ionloop.frame import Frame
 from ionloop.judge.schema import HopRate
 from ionloop.profile import Profile
@@ -72,21 +73,39 @@ def count_hops(
     skip_fs
         Equilibration, fs.
     """
-    hops: dict[float, int] = defaultdict(int)
+    sizes: dict[float, list[int]] = {run.temperature: [] for run in trajectories}
     times: dict[float, float] = defaultdict(float)
-    for run in trajectories:
-        stride = max(1, round(INTERVAL_FS / run.frame_interval_fs))
-        interval = stride * run.frame_interval_fs
-        positions = run.positions[round(skip_fs / run.frame_interval_fs) :: stride]
-        hops[run.temperature] += 0
-        if len(positions) < 2:
-            times[run.temperature] += 0.0
-            continue
-        detector = hop_detector(start, host, profile, interval)
-        hops[run.temperature] += len(detector.detect(positions))
+    read = [(run, *_positions(run, skip_fs)) for run in trajectories]
+    seen = [one for one in read if len(one[1]) > 1]
+    shared = hop_detector(start, host, profile, INTERVAL_FS)
+    if seen and profile.sites != "crystal":
+        # All temperatures share their sites: rates must be of the same hops.
+        shared, _ = settle_sites(shared, [x for _, x, _ in seen], host, profile)
+    for run, positions, interval in seen:
+        detector = replace(shared, frame_interval_fs=interval)
+        sizes[run.temperature] += event_sizes(detector.detect(positions))
         time_ps = (len(positions) - 1) * interval / 1000.0
         times[run.temperature] += time_ps * len(detector.mobile)
-    return [HopRate(temperature=t, n_hops=hops[t], ion_time_ps=times[t]) for t in sorted(hops)]
+    return _rates(sizes, times)
+
+
+def _positions(run: Trajectory, skip_fs: float) -> tuple[np.ndarray, float]:
+    """Return the positions that hops are counted on, and the time between them, fs."""
+    stride = max(1, round(INTERVAL_FS / run.frame_interval_fs))
+    used = run.positions[round(skip_fs / run.frame_interval_fs) :: stride]
+    return used, stride * run.frame_interval_fs
+
+
+def _rates(sizes: Mapping[float, list[int]], times: Mapping[float, float]) -> list[HopRate]:
+    return [
+        HopRate(
+            temperature=t,
+            n_hops=sum(sizes[t]),
+            ion_time_ps=times.get(t, 0.0),
+            n_effective=effective_count(sizes[t]),
+        )
+        for t in sorted(sizes)
+    ]
 
 
 def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estimate:
@@ -94,12 +113,13 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
 
     .. math:: n_i \sim \mathrm{Poisson}\left(\tau_i e^{a - E / kT_i}\right)
 
-    by maximum likelihood (Newton); the error is from Fisher's information (McCullagh &
-    Nelder, *Generalized Linear Models*, 2nd ed., 1989). Temperatures without hops count:
-    their zero is data. Where the counts scatter more than Poisson's, since hops come in
-    bursts, the error is multiplied by :math:`\sqrt{X^2 / (n - 2)}` (quasi-Poisson, § 4.5 of
-    the same book), and the estimator says so. Whether there is one line at all is asked
-    of the deviance, see :func:`misfit`.
+    by maximum likelihood (Newton); the error is from Fisher's information (McCullagh & Nelder,
+    *Generalized Linear Models*, 2nd ed., 1989). Temperatures without hops count: their zero is
+    data. Hops of one event aren't independent: n and τ are those of as many independent hops as
+    they are worth (:mod:`ionloop.explore.rates`). Where the counts still scatter more than
+    Poisson's, since hops come in bursts, the error is multiplied by :math:`\sqrt{X^2 / (n - 2)}`
+    (quasi-Poisson, § 4.5 of the same book), and the estimator says so. Whether there is one line
+    at all is asked of the deviance, see :func:`misfit`.
 
     Parameters
     ----------
@@ -122,7 +142,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
         If the fit doesn't converge.
     """
     used = [r for r in rates if r.ion_time_ps > 0]
-    total = sum(r.n_hops for r in used)
+    total = sum(r.independent[0] for r in used)
     with_hops = sum(r.n_hops > 0 for r in used)
     if total < HOPS_MIN or with_hops < TEMPERATURES_MIN:
         none = Estimate(
@@ -131,7 +151,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
             estimator=ESTIMATOR,
             admissible=False,
             reason=(
-                f"{total} hops at {with_hops} temperatures, expected {HOPS_MIN} or more at "
+                f"{total:.3g} hops at {with_hops} temperatures, expected {HOPS_MIN} or more at "
                 f"{TEMPERATURES_MIN} or more; run longer"
             ),
         )
@@ -144,7 +164,7 @@ def hop_activation(rates: Sequence[HopRate], doubts: str | None = None) -> Estim
         value=float(solution[1]),
         error=float(np.sqrt(covariance[1, 1])) * scale,
         unit="eV",
-        estimator=f"{ESTIMATOR}, {total} hops{widened}",
+        estimator=f"{ESTIMATOR}, {_hops(used)}{widened}",
         admissible=True,
     )
     return doubt(doubt(estimate, _objection(found)), doubts)
@@ -172,14 +192,24 @@ def misfit(rates: Sequence[HopRate], solution: np.ndarray) -> Misfit:
         (a, E) of the fit, rate in 1/ps, E in eV.
     """
     kt = KB_EV_PER_K * np.array([r.temperature for r in rates])
-    n = np.array([r.n_hops for r in rates], float)
-    tau = np.array([r.ion_time_ps for r in rates])
+    n, tau = _counts(rates)
     mean = tau * np.exp(solution[0] - solution[1] / kt)
     return Misfit(
         deviance=float(2 * (special.xlogy(n, n / mean) - (n - mean)).sum()),
         pearson=float(((n - mean) ** 2 / mean).sum()),
         freedom=len(n) - 2,
     )
+
+
+def _hops(rates: Sequence[HopRate]) -> str:
+    n, worth = sum(r.n_hops for r in rates), sum(r.independent[0] for r in rates)
+    return f"{n} hops" if worth > n - 0.5 else f"{n} hops worth {worth:.0f} independent ones"
+
+
+def _counts(rates: Sequence[HopRate]) -> tuple[np.ndarray, np.ndarray]:
+    """Return counts and ion-times of independent hops, each shape [n]."""
+    counts, times = np.array([r.independent for r in rates], float).T
+    return counts, times
 
 
 def _objection(found: Misfit) -> str | None:
@@ -195,8 +225,7 @@ def _objection(found: Misfit) -> str | None:
 def _poisson(rates: Sequence[HopRate]) -> tuple[np.ndarray, np.ndarray]:
     """Return (a, E) and their covariance; 1/kT is centred for the iteration."""
     x = -1.0 / (KB_EV_PER_K * np.array([r.temperature for r in rates]))
-    n = np.array([r.n_hops for r in rates], float)
-    tau = np.array([r.ion_time_ps for r in rates])
+    n, tau = _counts(rates)
     centre = x.mean()
     design = np.column_stack([np.ones(len(x)), x - centre])
     beta = np.array([np.log(n.sum() / tau.sum()), 0.0])

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ionloop.errors import ExplorationError
-from ionloop.explore.positions import assign_sites, progress, remove_drift, unwrap
+from ionloop.explore.concerted import REACH, WINDOW_FS, Hops, group_hops, ions_of_events
+from ionloop.explore.positions import (
+    assign_moving_sites,
+    assign_sites,
+    follow_framework,
+    progress,
+    remove_drift,
+    unwrap,
+)
+from ionloop.explore.residence import find_hops
 from ionloop.explore.schema import HopEvent
 
 #: Class of a hop between sites that no enumerated path joins.
 OTHER = "other"
 #: Progress at which frames are taken around a hop.
 TARGETS = (0.0, 0.25, 0.5, 0.75, 1.0)
+#: Values of s that an event's document keeps at most.
+PROGRESS_MAX = 21
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,12 @@ class HopAnalysis:
     events: list[HopEvent]  #: Residence-filtered hops in order of arrival.
     ends: list[tuple[np.ndarray, np.ndarray]]  #: Old and new site of each event, [3], Å.
     frame_interval_fs: float  #: Time between frames, fs.
+
+    def as_arrays(self) -> Hops:
+        """Return the hops as :mod:`ionloop.explore.concerted` takes them."""
+        times = np.array([(e.t_leave_fs, e.t_arrive_fs) for e in self.events]).reshape(-1, 2)
+        ions = np.array([e.ion for e in self.events], int)
+        return Hops(ions, times, np.array(self.ends).reshape(-1, 2, 3))
 
     def progress(self, n: int) -> np.ndarray:
         """Return the progress s of event ``n`` at every frame, shape [n_frames]."""
@@ -99,6 +115,12 @@ class HopDetector:
     framework_sites
         Rest positions of the framework atoms, shape [n_framework, 3], Å; None takes
         the first frame.
+    window_fs, reach
+        Time, fs, and distance, Å, within which hops belong to one event, see
+        :func:`ionloop.explore.concerted.group_hops`.
+    follow
+        Framework atoms nearest to each site whose mean displacement the site follows
+        (dynamic Voronoi cells); 0: sites stand still.
 
     Raises
     ------
@@ -114,6 +136,9 @@ class HopDetector:
     residence_fs: float = 200.0
     path_classes: Mapping[tuple[int, int], str] = field(default_factory=dict)
     framework_sites: np.ndarray | None = None
+    window_fs: float = WINDOW_FS
+    reach: float = REACH
+    follow: int = 0
 
     def __post_init__(self) -> None:
         _check_shape("cell", self.cell, (3, 3))
@@ -123,6 +148,12 @@ class HopDetector:
         if len(self.mobile) == 0 or len(self.sites) == 0:
             msg = "expected mobile ions and sites, got none; check Profile.mobile_ion"
             raise ExplorationError(msg)
+        if self.follow > len(self.framework):
+            msg = (
+                f"expected at least {self.follow} framework atoms for sites to follow, got "
+                f"{len(self.framework)}; lower HopDetector.follow"
+            )
+            raise ExplorationError(msg)
         if self.frame_interval_fs <= 0 or self.residence_fs <= 0:
             msg = (
                 "expected frame interval and residence time above 0 fs, got "
@@ -130,7 +161,7 @@ class HopDetector:
             )
             raise ExplorationError(msg)
 
-    def analyse(self, positions: np.ndarray) -> HopAnalysis:
+    def analyse(self, positions: np.ndarray, temperature: float | None = None) -> HopAnalysis:
         """Find the hops of a trajectory.
 
         Parameters
@@ -138,6 +169,8 @@ class HopDetector:
         positions
             Wrapped or unwrapped, shape [n_frames, n_atoms, 3], Å. Between two frames no
             atom may move by half a cell.
+        temperature
+            Temperature of the run, K, which the events are to name.
 
         Returns
         -------
@@ -149,26 +182,52 @@ class HopDetector:
         ExplorationError
             If the positions have the wrong shape.
         """
-        _check_shape("positions", positions, (len(positions), positions.shape[1], 3))
-        corrected = remove_drift(
-            unwrap(positions, self.cell), self.framework, self.framework_sites, self.cell
-        )
-        nearest, copies = assign_sites(corrected[:, self.mobile], self.sites, self.cell)
+        corrected = self.in_rest_frame(positions)
+        nearest, copies = self._assign(corrected)
         n_residence = max(1, math.ceil(self.residence_fs / self.frame_interval_fs - 1e-9))
-        found = []
-        for column, ion in enumerate(self.mobile):
-            for leave, arrive in find_hops(nearest[:, column], n_residence):
-                ends = copies[leave, column], copies[arrive, column]
-                pair = int(nearest[leave, column]), int(nearest[arrive, column])
-                found.append((self._event(int(ion), pair, (leave, arrive), ends), ends))
-        found.sort(key=lambda item: (item[0].t_arrive_fs, item[0].ion))
-        return HopAnalysis(
-            positions=corrected,
-            site_trajectory=nearest,
-            events=[event for event, _ in found],
-            ends=[ends for _, ends in found],
-            frame_interval_fs=self.frame_interval_fs,
+        found = [
+            (arrive, int(ion), leave, column)
+            for column, ion in enumerate(self.mobile)
+            for leave, arrive in find_hops(nearest[:, column], n_residence)
+        ]
+        found.sort()
+        events, ends = [], []
+        for arrive, ion, leave, column in found:
+            pair = int(nearest[leave, column]), int(nearest[arrive, column])
+            ends.append((copies[leave, column], copies[arrive, column]))
+            s = progress(corrected[leave : arrive + 1, ion], *ends[-1])
+            events.append(self._event(ion, pair, (leave, arrive), ends[-1], s))
+        analysis = HopAnalysis(corrected, nearest, events, ends, self.frame_interval_fs)
+        return replace(analysis, events=self._together(analysis, temperature))
+
+    def in_rest_frame(self, positions: np.ndarray) -> np.ndarray:
+        """Make positions continuous and free of the framework's drift, same shape, Å."""
+        _check_shape("positions", positions, (len(positions), positions.shape[1], 3))
+        continuous = unwrap(positions, self.cell)
+        return remove_drift(continuous, self.framework, self.framework_sites, self.cell)
+
+    def _assign(self, corrected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the site of each mobile ion at each frame, and where its copy is."""
+        ions = corrected[:, self.mobile]
+        if self.follow == 0:
+            return assign_sites(ions, self.sites, self.cell)
+        framework = corrected[:, self.framework]
+        moving = follow_framework(
+            self.sites, framework, self.cell, self.follow, self.framework_sites
         )
+        return assign_moving_sites(ions, moving, self.cell)
+
+    def _together(self, analysis: HopAnalysis, temperature: float | None) -> list[HopEvent]:
+        """Give each hop the number of its event."""
+        hops = analysis.as_arrays()
+        numbers = group_hops(hops, self.cell, self.window_fs, self.reach)
+        n_ions = ions_of_events(hops.ions, numbers)
+        return [
+            hop.model_copy(
+                update={"event": int(k), "n_ions": int(n_ions[k]), "temperature": temperature}
+            )
+            for hop, k in zip(analysis.events, numbers, strict=True)
+        ]
 
     def detect(self, positions: np.ndarray) -> list[HopEvent]:
         """Return the events of :meth:`analyse` alone."""
@@ -180,7 +239,9 @@ class HopDetector:
         pair: tuple[int, int],
         frames: tuple[int, int],
         ends: tuple[np.ndarray, np.ndarray],
+        s: np.ndarray,
     ) -> HopEvent:
+        kept = np.unique(np.linspace(0, len(s) - 1, min(len(s), PROGRESS_MAX)).round().astype(int))
         return HopEvent(
             ion=ion,
             site_from=pair[0],
@@ -189,53 +250,8 @@ class HopDetector:
             t_arrive_fs=frames[1] * self.frame_interval_fs,
             distance=float(np.linalg.norm(ends[1] - ends[0])),
             path_class=self.path_classes.get(pair, OTHER),
+            progress=np.round(s[kept], 4).tolist(),
         )
-
-
-def find_hops(sites: np.ndarray, n_residence: int) -> list[tuple[int, int]]:
-    """Find lasting changes in one ion's sequence of sites.
-
-    Stays shorter than ``n_residence`` that end where they began are excursions and
-    join the stay around them, the shortest first. What is still too short is transit.
-    A hop leads from one long stay to the next on another site.
-
-    Parameters
-    ----------
-    sites
-        Site at each frame, shape [n_frames].
-    n_residence
-        Frames that make a stay.
-
-    Returns
-    -------
-    list[tuple[int, int]]
-        Last frame on the old site and first frame on the new one, of each hop.
-    """
-    cuts = np.flatnonzero(np.diff(sites)) + 1
-    edges = [0, *cuts.tolist(), len(sites)]
-    runs = [(int(sites[a]), a, b) for a, b in pairwise(edges)]
-    while (short := _shortest_excursion(runs, n_residence)) is not None:
-        before, after = runs[short - 1], runs[short + 1]
-        runs[short - 1 : short + 2] = [(before[0], before[1], after[2])]
-    stays: list[tuple[int, int, int]] = []
-    for run in runs:
-        if run[2] - run[1] < n_residence:
-            continue
-        if stays and stays[-1][0] == run[0]:
-            stays[-1] = (run[0], stays[-1][1], run[2])
-        else:
-            stays.append(run)
-    return [(a[2] - 1, b[1]) for a, b in pairwise(stays)]
-
-
-def _shortest_excursion(runs: list[tuple[int, int, int]], n_residence: int) -> int | None:
-    """Return the shortest run below ``n_residence`` between two runs on one site."""
-    found = [
-        (runs[k][2] - runs[k][1], k)
-        for k in range(1, len(runs) - 1)
-        if runs[k - 1][0] == runs[k + 1][0] and runs[k][2] - runs[k][1] < n_residence
-    ]
-    return min(found)[1] if found else None
 
 
 def _check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

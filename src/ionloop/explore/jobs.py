@@ -13,7 +13,7 @@ from jobflow import job
 
 from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
 from ionloop.explore.candidates import Pick, pick_candidates
-from ionloop.explore.detector import hop_detector
+from ionloop.explore.detector import hop_detector, settle_sites
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.guards import Guards
 from ionloop.explore.hops import HopAnalysis
@@ -102,14 +102,17 @@ def explore_md(  # noqa: PLR0913
         checkpoint,
     )
     wall_s = checkpoint.wall_s / replicas
+    positions = [np.array(run.positions) for run in runs]
+    detector, sites = settle_sites(detector, positions, host, profile)
     engine = f"mace member {member} {committee.hashes[member][:12]}"
     found = []
     for k, run in enumerate(runs):
         tags = {"generation": generation, "group": f"{group}-r{k}", "temperature": temperature}
-        analysis = detector.analyse(np.array(run.positions))
+        analysis = detector.analyse(positions[k], temperature)
         frames = candidates(start, run, analysis, judge, settings, tags, rng)
         known = committee.calibration
-        found.append(summarise(start, run, analysis, frames, known, tags, settings, engine, wall_s))
+        made = summarise(start, run, analysis, frames, known, tags, settings, engine, wall_s)
+        found.append(made.model_copy(update={"sites": sites}))
     return found
 
 

@@ -85,14 +85,68 @@ def assign_sites(
         Nearest site, shape [n_frames, n_ions], and the position of its copy next to the
         ion, shape [n_frames, n_ions, 3], Å.
     """
-    inverse = np.linalg.inv(cell)
-    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    wrapped_sites = (sites @ inverse) % 1.0
-    copies = ((wrapped_sites[None] + shifts[:, None]) @ cell).reshape(-1, 3)
-    fractional = positions @ inverse
+    copies = periodic_copies(sites, cell)
+    fractional = positions @ np.linalg.inv(cell)
     home = np.floor(fractional)
     _, index = cKDTree(copies).query((fractional - home) @ cell)
     return index % len(sites), copies[index] + home @ cell
+
+
+def follow_framework(
+    sites: np.ndarray,
+    framework: np.ndarray,
+    cell: np.ndarray,
+    n: int,
+    reference: np.ndarray | None = None,
+) -> np.ndarray:
+    """Let each site follow the mean displacement of the framework atoms nearest to it.
+
+    This is the idea of dynamic Voronoi cells (site-analysis, Morgan et al.), with the
+    offset between site and neighbours kept.
+
+    Parameters
+    ----------
+    sites
+        Sites at rest, shape [M, 3], Å.
+    framework
+        Framework atoms, continuous and free of drift, shape [n_frames, n_framework, 3], Å.
+    cell
+        Lattice vectors as rows, shape [3, 3], Å.
+    n
+        Neighbours that a site follows.
+    reference
+        Rest positions of the framework, shape [n_framework, 3], Å; None takes the mean.
+
+    Returns
+    -------
+    np.ndarray
+        Sites at each frame, shape [n_frames, M, 3], Å.
+    """
+    rest = framework.mean(axis=0)
+    if reference is not None:
+        rest = rest - find_mic(rest - reference, cell, pbc=True)[0]  # the reference, unwrapped
+    home = (sites @ np.linalg.inv(cell) % 1.0) @ cell
+    _, near = cKDTree(periodic_copies(rest, cell)).query(home, k=n)
+    index = near.reshape(len(sites), n) % len(rest)
+    return sites + (framework - rest)[:, index].mean(axis=2)
+
+
+def assign_moving_sites(
+    positions: np.ndarray, sites: np.ndarray, cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest site where sites move: shape [n_frames, M, 3]; else as assign_sites."""
+    parts = [assign_sites(x[None], s, cell) for x, s in zip(positions, sites, strict=True)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def periodic_copies(sites: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Return sites in the cell and in the 26 around it, shape [27 M, 3], Å.
+
+    Copy k is one of site k % M.
+    """
+    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    wrapped = (sites @ np.linalg.inv(cell)) % 1.0
+    return ((wrapped[None] + shifts[:, None]) @ cell).reshape(-1, 3)
 
 
 def progress(positions: np.ndarray, site_from: np.ndarray, site_to: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,73 @@ class HopEvent(Document):
     t_arrive_fs: float = Field(description="First time on the new site, fs.")
     distance: float = Field(description="Distance between the sites, Å.")
     path_class: str = Field(description="Symmetry class of the hop.")
+    temperature: float | None = Field(None, description="Temperature of the run, K.")
+    event: int | None = Field(
+        None, description="Hops of one trajectory with one number belong together."
+    )
+    n_ions: int = Field(1, description="Ions of the event; two or more: concerted.")
+    progress: list[float] = Field(
+        default=[],
+        description="Progress s at evenly spaced times from leaving to arriving, both included.",
+    )
+
+
+class SiteChoice(Document):
+    """Where the sites of a hop analysis came from, and how well they describe the ions."""
+
+    source: Literal["crystal", "density"] = Field(description="What the sites are.")
+    reason: str = Field(description="Why these, in words.")
+    n_sites: int = Field(description="Sites in the cell.")
+    n_ions: int = Field(description="Mobile ions in the cell.")
+    radius: float = Field(description="An ion within this distance is at its site, Å.")
+    share_within: float = Field(description="Share of ions and time at a site.")
+    share_double: float = Field(
+        description="Share of ions and time at a site whose cell another ion is in, too."
+    )
+    symmetry: int = Field(1, description="Symmetry operations that the sites obey.")
+
+
+class ClassRate(Document):
+    """The rate of a class of hops at one temperature, with its error."""
+
+    path_class: str = Field(description="Class of the hops; 'all' for all together.")
+    distance: float | None = Field(description="Mean length of the hops, Å.")
+    n_hops: int = Field(description="Hops, residence-filtered.")
+    n_events: int = Field(description="Events that the hops belong to.")
+    n_effective: float = Field(description="Independent hops that the error corresponds to.")
+    ion_time_ps: float = Field(description="Mobile ions times simulated time, ps.")
+    rate: float = Field(description="Hops per mobile ion and time, 1/ps.")
+    low: float = Field(description="Lower end of the interval, 1/ps.")
+    high: float = Field(description="Upper end of the interval, 1/ps.")
+    confidence: float = Field(description="Confidence of the interval, two-sided.")
+
+
+class HopSurvey(Document):
+    """The hops of trajectories at one temperature, looked at without a campaign."""
+
+    temperature: float = Field(description="K.")
+    mobile_ion: str = Field(description="Element of the mobile ion.")
+    frame_interval_fs: float = Field(description="Time between frames, fs.")
+    residence_fs: float = Field(description="Shortest stay on a site that counts, fs.")
+    window_fs: float = Field(description="Longest time between hops of one event, fs.")
+    reach: float = Field(description="Longest distance between hops of one event, Å.")
+    ion_time_ps: float = Field(description="Mobile ions times simulated time, ps.")
+    sites: SiteChoice = Field(description="Where the sites came from.")
+    n_changes: int = Field(description="Changes of the nearest site, recrossings included.")
+    n_hops_longer: int = Field(description="Hops, were the residence time twice as long.")
+    concerted_share: float | None = Field(
+        description="Share of hops whose event has two ions or more; None without hops."
+    )
+    chance_share: float | None = Field(
+        description="The same, were the ions independent: each one's hops shifted in time."
+    )
+    chance_error: float | None = Field(description="Standard deviation over such shifts.")
+    largest_event: int = Field(description="Ions of the largest event.")
+    returned_share: float | None = Field(
+        description="Share of hops that undo the same ion's hop before; None without hops."
+    )
+    rates: list[ClassRate] = Field(description="All hops together, then class by class.")
+    hops: list[list[HopEvent]] = Field(description="Hops of each trajectory.")
 
 
 class Exploration(Document):
@@ -39,6 +106,9 @@ class Exploration(Document):
     n_trusted: int = Field(description="Of these, below sigma_lo.")
     sigma_quantiles: list[float] = Field(
         description="Calibrated uncertainty at 0, 25, 50, 75, 90, 100 %, eV/Å."
+    )
+    sites: SiteChoice | None = Field(
+        None, description="Where the hops' sites came from; None: the crystal, not asked."
     )
     frames: list[Frame] = Field(description="Candidates for labelling.")
     trajectory: Trajectory = Field(description="What was run.")

@@ -129,13 +129,14 @@ def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Cri
         p = \frac{k_2 t_2}{k_1 t_1 + k_2 t_2}, \qquad
         \ln\frac{k_2}{k_1} = \ln\frac{p}{1 - p} - \ln\frac{t_2}{t_1}
 
-    and n₂ of n₁ + n₂ is binomial with p (Przyborowski & Wilenski, Biometrika 31, 313
-    (1940)). Interval: Jeffreys', p ~ Beta(n₂ + ½, n₁ + ½) (Brown, Cai & DasGupta, Stat.
-    Sci. 16, 101 (2001)). A change passes if the interval of ln(k₂/k₁) reaches 0, or if
-    it's at most ln ``rate_factor``, at each temperature. Since an interval of a few hops
-    reaches 0 whatever the rates are, each generation must also have ``min_hops`` hops,
-    pooled over the temperatures that both generations simulated. Temperatures with no hop
-    in either generation can't be judged and are named.
+    and n₂ of n₁ + n₂ is binomial with p (Przyborowski & Wilenski, Biometrika 31, 313 (1940)).
+    Hops of one event aren't independent: n and t are those of as many independent hops as they
+    are worth, see :mod:`ionloop.explore.rates`. Interval: Jeffreys', p ~ Beta(n₂ + ½, n₁ + ½)
+    (Brown, Cai & DasGupta, Stat. Sci. 16, 101 (2001)). A change passes if the interval of
+    ln(k₂/k₁) reaches 0, or if it's at most ln ``rate_factor``, at each temperature. Since an
+    interval of a few hops reaches 0 whatever the rates are, each generation must also have
+    ``min_hops`` hops, pooled over the temperatures that both generations simulated. Temperatures
+    with no hop in either generation can't be judged and are named.
     """
     log_factor = math.log(limits.rate_factor)
     if before is None:
@@ -150,9 +151,9 @@ def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Cri
     judged = [(old, new) for old, new in pairs if old.n_hops + new.n_hops > 0]
     silent = [f"{new.temperature:g} K" for old, new in pairs if (old, new) not in judged]
     note = f"; no hops in either generation at {', '.join(silent)}" if silent else ""
-    n_old, n_new = (sum(pair[i].n_hops for pair in pairs) for i in (0, 1))
+    n_old, n_new = (sum(pair[i].independent[0] for pair in pairs) for i in (0, 1))
     too_few = (
-        f"change of hop rates: too few hops to tell ({n_old} and {n_new}, "
+        f"change of hop rates: too few hops to tell ({n_old:.3g} and {n_new:.3g}, "
         f"need {limits.min_hops} each){note}"
     )
     if not judged:
@@ -191,8 +192,9 @@ def log_rate_change(old: HopRate, new: HopRate, confidence: float) -> tuple[floa
         the end of the interval (see :func:`hop_rate_change`) that lies towards 0. The
         interval reaches 0 if the first's magnitude is at most the second.
     """
-    shape = new.n_hops + 0.5, old.n_hops + 0.5
-    offset = math.log(new.ion_time_ps / old.ion_time_ps)
+    (n_old, t_old), (n_new, t_new) = old.independent, new.independent
+    shape = n_new + 0.5, n_old + 0.5
+    offset = math.log(t_new / t_old)
     change = math.log(shape[0] / shape[1]) - offset
     tail = (1 - confidence) / 2
     p = float(beta.ppf(tail if change > 0 else 1 - tail, *shape))

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
+from ionloop.explore.rates import effective_count, event_sizes
 from ionloop.explore.schema import BandSet, Exploration
 from ionloop.judge.schema import HopRate, Metrics
 from ionloop.train.schema import Calibration
@@ -22,14 +23,14 @@ def gather(
 ) -> Metrics:
     """Sum up a generation.
 
-    Runs at one temperature are pooled. Barriers of unconverged bands are left out, and their
-    path classes named. Runs and bands that ended early are counted together, whatever ended
-    them: a run also ends at the uncertainty ceiling.
+    Runs at one temperature are pooled; hops of one event count together towards errors. Barriers
+    of unconverged bands are left out, and their path classes named. Runs and bands that ended
+    early are counted together, whatever ended them: a run also ends at the uncertainty ceiling.
     """
-    hops: dict[float, int] = defaultdict(int)
+    sizes: dict[float, list[int]] = defaultdict(list)
     times: dict[float, float] = defaultdict(float)
     for e in explorations:
-        hops[e.temperature] += len(e.hops)
+        sizes[e.temperature] += event_sizes(e.hops)
         times[e.temperature] += e.n_mobile * e.time_ps
     # Where nothing was checked, the share is unknown: the judge can't pass it.
     checked = sum(e.n_checked for e in explorations)
@@ -42,7 +43,13 @@ def gather(
         unconverged_bands=unconverged,
         barrier_spread=bands.barrier_spread,
         hop_rates=[
-            HopRate(temperature=t, n_hops=hops[t], ion_time_ps=times[t]) for t in sorted(times)
+            HopRate(
+                temperature=t,
+                n_hops=sum(sizes[t]),
+                ion_time_ps=times[t],
+                n_effective=effective_count(sizes[t]),
+            )
+            for t in sorted(times)
         ],
         trusted_share=sum(e.n_trusted for e in explorations) / checked if checked else math.nan,
         unphysical_events=sum(e.unphysical for e in explorations) + bands.n_unphysical,

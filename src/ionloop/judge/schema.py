@@ -11,6 +11,18 @@ class HopRate(Document):
     temperature: float = Field(description="K.")
     n_hops: int = Field(description="Hops, residence-filtered.")
     ion_time_ps: float = Field(description="Mobile ions times simulated time, ps.")
+    n_effective: float | None = Field(
+        None,
+        description="Independent hops that these are worth, since hops come in events; None "
+        "where that wasn't counted: all of them.",
+    )
+
+    @property
+    def independent(self) -> tuple[float, float]:
+        """Count and time, ps, of independent hops with this rate, known as well as it is."""
+        if self.n_effective is None or self.n_hops == 0:
+            return self.n_hops, self.ion_time_ps
+        return self.n_effective, self.ion_time_ps * self.n_effective / self.n_hops
 
 
 class Metrics(Document):

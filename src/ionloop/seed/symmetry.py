@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -13,6 +14,9 @@ from scipy.spatial import cKDTree
 
 from ionloop.errors import StructureError
 from ionloop.profile import check_periodic
+
+#: Rotation [3, 3] and translation [3] of a symmetry operation, fractional.
+Operation = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class PathClasses:
     def distances(self) -> np.ndarray:
         """Length of each pair, shape [n_pairs], Å."""
         return np.linalg.norm(self.vectors, axis=1)
+
+    def mapping(self) -> dict[tuple[int, int], str]:
+        """Return the label of each pair of sites, the shortest where images give several."""
+        labels: dict[tuple[int, int], str] = {}
+        for n in np.argsort(self.classes, kind="stable"):
+            i, j = (int(site) for site in self.pairs[n])
+            labels.setdefault((i, j), self.labels[self.classes[n]])
+        return labels
 
 
 def mobile_sites(host: Structure, mobile_ion: str) -> np.ndarray:
@@ -65,12 +77,7 @@ def site_classes(
     StructureError
         If the host has no mobile ion, or no pair is short enough.
     """
-    found = path_classes(host, mobile_ion, max_distance)
-    mapping: dict[tuple[int, int], str] = {}
-    for n in np.argsort(found.classes, kind="stable"):
-        i, j = (int(site) for site in found.pairs[n])
-        mapping.setdefault((i, j), found.labels[found.classes[n]])
-    return mapping
+    return path_classes(host, mobile_ion, max_distance).mapping()
 
 
 def path_classes(
@@ -104,10 +111,43 @@ def path_classes(
     """
     check_periodic(host)
     sites = _indices(host, mobile_ion)
-    i, j, images = _neighbours(host, sites, max_distance)
-    fractional = host.frac_coords[sites]
-    vectors = host.lattice.get_cartesian_coords(fractional[j] + images - fractional[i])
-    orbits = _orbits(host, sites, (i, j, images), symprec)
+    operations = SpacegroupAnalyzer(host, symprec=symprec).get_symmetry_operations()
+    turns = [(one.rotation_matrix, one.translation_vector) for one in operations]
+    found = pair_classes(host.lattice, host.frac_coords[sites], turns, mobile_ion, max_distance)
+    return replace(found, sites=sites)
+
+
+def pair_classes(
+    lattice: Lattice,
+    fractional: np.ndarray,
+    operations: Sequence[Operation],
+    mobile_ion: str,
+    max_distance: float,
+) -> PathClasses:
+    """Sort pairs of sites into classes that symmetry operations make equal.
+
+    Parameters
+    ----------
+    lattice
+        The cell.
+    fractional
+        Sites, shape [M, 3], fractional. An operation leads to the nearest site, so that
+        sites need not be symmetric to the last digit.
+    operations
+        The operations.
+    mobile_ion
+        Element that the labels name.
+    max_distance
+        Longest pair, Å.
+
+    Raises
+    ------
+    StructureError
+        If no pair is short enough.
+    """
+    i, j, images = _neighbours(lattice, fractional, mobile_ion, max_distance)
+    vectors = lattice.get_cartesian_coords(fractional[j] + images - fractional[i])
+    orbits = _orbits(fractional, (i, j, images), operations)
     lengths = np.linalg.norm(vectors, axis=1)
     first = np.array([np.flatnonzero(orbits == k)[0] for k in range(orbits.max() + 1)])
     order = np.lexsort((first, np.round(lengths[first], 3)))
@@ -115,6 +155,7 @@ def path_classes(
     labels = [
         f"{mobile_ion}-{mobile_ion} {lengths[first[k]]:.2f} A #{n}" for n, k in enumerate(order)
     ]
+    sites = np.arange(len(fractional))
     return PathClasses(sites, np.column_stack([i, j]), vectors, rank[orbits], labels)
 
 
@@ -130,16 +171,16 @@ def _indices(host: Structure, mobile_ion: str) -> np.ndarray:
 
 
 def _neighbours(
-    host: Structure, sites: np.ndarray, max_distance: float
+    lattice: Lattice, fractional: np.ndarray, mobile_ion: str, max_distance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return site i, site j and the image of j for all pairs of different sites."""
-    mobile = Structure.from_sites([host[int(n)] for n in sites])
+    mobile = Structure(lattice, [mobile_ion] * len(fractional), fractional)
     i, j, images, _ = mobile.get_neighbor_list(max_distance)
     different = i != j
     if not different.any():
         msg = (
-            f"expected mobile-ion sites within {max_distance:g} Å of each other in "
-            f"{host.composition.reduced_formula}, found none; raise Profile.hop_distance_max"
+            f"expected mobile-ion sites of {mobile_ion} within {max_distance:g} Å of each "
+            "other, found none; raise Profile.hop_distance_max"
         )
         raise StructureError(msg)
     keys = np.column_stack([i, j, images.astype(int)])[different]
@@ -148,28 +189,24 @@ def _neighbours(
 
 
 def _orbits(
-    host: Structure,
-    sites: np.ndarray,
+    fractional: np.ndarray,
     bonds: tuple[np.ndarray, np.ndarray, np.ndarray],
-    symprec: float,
+    operations: Sequence[Operation],
 ) -> np.ndarray:
     """Return the symmetry orbit of each bond, either direction, shape [n_pairs]."""
     i, j, images = bonds
-    fractional = host.frac_coords[sites]
     tree = cKDTree(_wrap(fractional), boxsize=1.0)
     between = fractional[j] + images - fractional[i]
-    span = 2 * int(np.abs(images).max()) + 5
-    codes = _encode(i, j, images, len(sites), span)
+    n_sites, span = len(fractional), 2 * int(np.abs(images).max()) + 5
+    codes = _encode(i, j, images, n_sites, span)
     order = np.argsort(codes)
     n = len(codes)
-    edges = [np.searchsorted(codes, _encode(j, i, -images, len(sites), span), sorter=order)]
-    analyzer = SpacegroupAnalyzer(host, symprec=symprec)
-    for operation in analyzer.get_symmetry_operations():
-        mapped = _wrap(operation.operate_multi(fractional))
-        _, to = tree.query(mapped)
-        turned = between @ operation.rotation_matrix.T
+    edges = [np.searchsorted(codes, _encode(j, i, -images, n_sites, span), sorter=order)]
+    for rotation, translation in operations:
+        _, to = tree.query(_wrap(fractional @ rotation.T + translation))
+        turned = between @ rotation.T
         shift = np.rint(turned - (fractional[to[j]] - fractional[to[i]])).astype(int)
-        wanted = _encode(to[i], to[j], shift, len(sites), span)
+        wanted = _encode(to[i], to[j], shift, n_sites, span)
         place = np.searchsorted(codes, wanted, sorter=order).clip(max=n - 1)
         # A bond at the very edge of max_distance may miss its partner by rounding.
         edges.append(np.where(codes[order[place]] == wanted, place, -1))
