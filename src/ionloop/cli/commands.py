@@ -16,6 +16,7 @@ from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, wr
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
 from ionloop.cli.status import status
+from ionloop.cli.training import train
 from ionloop.cli.work import work
 
 app = typer.Typer(
@@ -27,7 +28,16 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
-for command in (status, control.pause, control.cancel, control.rerun, doctor, work, dashboard):
+for command in (
+    status,
+    control.pause,
+    control.cancel,
+    control.rerun,
+    doctor,
+    work,
+    dashboard,
+    train,
+):
     app.command()(command)
 
 CampaignArgument = Annotated[
