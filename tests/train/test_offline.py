@@ -107,7 +107,8 @@ def test_the_committee_learns_and_its_spread_is_calibrated(trained):
         assert (folder / member.file).is_file()
     assert {member.sha256 for member in committee.members} != {committee.members[0].sha256}
     n_valid = committee.members[0].n_valid
-    assert (n_valid, committee.members[0].n_train) == (4, 20)
+    assert 4 <= n_valid <= 6  # 15 % of 24, by blocks of one or two
+    assert n_valid + committee.members[0].n_train == 24
     assert committee.calibration.n_ions == 11 * n_valid
     assert committee.calibration.scale > 0
     stored = TrainedCommittee.model_validate_json((folder / "committee.json").read_text())
