@@ -16,7 +16,7 @@ from ionloop.engine import run_local
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.worker import Worker
 from ionloop.errors import IonloopError, ReferenceSetupError, UnsafePathError
-from ionloop.paths import NAME_MAX, below, component, inside, is_below
+from ionloop.paths import JOB_MARK, NAME_MAX, below, component, inside, is_below
 from ionloop.reference.cp2k.settings import data_file
 from ionloop.reference.folders import first_folder
 from ionloop.reference.vasp.potcars import potcar
@@ -143,9 +143,12 @@ def test_labels_go_on_below_the_work_folder(tmp_path):
         for bad in (str(tmp_path), str(work), f"{work}/../away", "/"):
             with pytest.raises(UnsafePathError, match="folder of an earlier launch"):
                 first_folder(bad)
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / JOB_MARK).touch()
+        assert first_folder(str(tmp_path / "elsewhere")) == tmp_path / "elsewhere"
 
 
-def run_sent_to(folder: Path, tmp_path, monkeypatch):
+def run_sent_to(folder: Path, tmp_path, monkeypatch, key: str = "_launch_dir"):
     """Run a job that the database sends to a folder, as one that is run again; its status."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "support"))
     monkeypatch.chdir(tmp_path)
@@ -160,7 +163,12 @@ def run_sent_to(folder: Path, tmp_path, monkeypatch):
     runs = tmp_path / "runs" / "c"
     runs.mkdir(parents=True)
     submit(engine_jobs.empty(), "c")
-    database().fireworks.update_one({}, {"$set": {"spec._launch_dir": str(folder)}})
+    copied = {
+        "_prev_dir": str(folder), "_mode": "cp", "_task_n": 0, "_all_stored_data": {},
+        "_all_update_spec": {}, "_all_mod_spec": [],
+    }  # fmt: skip
+    sent = str(folder) if key == "_launch_dir" else copied
+    database().fireworks.update_one({}, {"$set": {f"spec.{key}": sent}})
     with environment({"IONLOOP_WORK_DIR": str(runs)}):
         Worker(launchpad(), "c", runs).run()
     return status("c")
@@ -181,11 +189,26 @@ def test_a_job_that_is_sent_elsewhere_fails_before_it_runs(
     assert issubclass(UnsafePathError, IonloopError)
 
 
-def test_a_job_that_began_elsewhere_goes_on_in_a_copy(ionloop_db, tmp_path, monkeypatch):
+def test_a_job_copies_no_folder_but_a_jobs(ionloop_db, tmp_path, monkeypatch):
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "id_rsa").write_text("secret")
+    (failure,) = run_sent_to(tmp_path / "away", tmp_path, monkeypatch, "_recovery").failures
+    assert "UnsafePathError" in failure.message
+    assert not list((tmp_path / "runs").rglob("id_rsa"))
+
+
+def test_a_job_whose_folder_isnt_seen_here_begins_anew(ionloop_db, tmp_path, monkeypatch):
+    found = run_sent_to(tmp_path / "gone", tmp_path, monkeypatch, "_recovery")
+    assert found.state == "finished"
+    assert list((tmp_path / "runs").rglob(JOB_MARK))
+
+
+@pytest.mark.parametrize("mark", [JOB_MARK, "FW.json"])
+def test_a_job_that_began_elsewhere_goes_on_in_a_copy(ionloop_db, tmp_path, monkeypatch, mark):
     """As of a machine that is lost, whose disk is at hand."""
     away = tmp_path / "away"
     away.mkdir()
-    (away / "FW.json").write_text("{}")
+    (away / mark).write_text("{}")
     (away / "checkpoint").write_text("half")
     before = {path.name: path.read_bytes() for path in away.iterdir()}
     assert run_sent_to(away, tmp_path, monkeypatch).state == "finished"

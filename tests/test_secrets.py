@@ -21,12 +21,13 @@ from ionloop.store.connection import database_uri, hide_password, job_store
 from ionloop.testing import environment
 
 SUPPORT = Path(__file__).parent / "support"
+ROOT = Path(__file__).parents[1]
 CORE = "Kanarienvogel17"
 #: The core stands between characters that a URI must encode.
 PASSWORD = f"a@/{CORE}:%b"
 WRONG = f"c@/{CORE}:%d"
-#: Files that must hold it.
-KEEPERS = {"jobflow.yaml", "db_password"}
+#: Files that must hold it; FireWorks reads the last one, where a cluster is made.
+KEEPERS = {"jobflow.yaml", "db_password", "my_launchpad.yaml"}
 
 
 def forms() -> list[bytes]:
@@ -56,9 +57,13 @@ def uri(port: int, password: str) -> str:
 
 
 def run_process(*command: str) -> tuple[int, bytes]:
-    """Run Python in a process of its own; return its status and all that it said."""
+    """Run a module in a process of its own; return its status and all that it said."""
+    return run_command(sys.executable, "-m", *command)
+
+
+def run_command(*command: str | Path, cwd: Path | None = None) -> tuple[int, bytes]:
     done = subprocess.run(
-        [sys.executable, "-m", *command],
+        command, cwd=cwd,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
@@ -93,18 +98,42 @@ def run_all(main, tmp_path: Path) -> dict[str, tuple[int, bytes]]:
     return {"run": run_process(*run)} | {name: main(*name.split()) for name in commands}
 
 
+def run_cluster(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Make a cluster's files, and run another campaign by the script that qlaunch would submit."""
+    from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
+
+    made, jobs, script = folder / "cluster", folder / "jobs", folder / "submit.script"
+    options = ["--dft-partition=cpu", "--gpu-partition=gpu", f"--work-dir={jobs}", "--idle=2"]
+    given = [f"--set={key}={folder / key}-w" for key in ("ledger", "flag")]
+    run = ["run", str(folder / "flow.py"), "--set=campaign=w", *given]
+    said = {
+        "make_cluster": run_command(
+            sys.executable, ROOT / "workflows" / "make_cluster.py", made, *options
+        ),
+        "submit": run_process("ionloop.cli", *run),
+    }
+    adapter = CommonAdapter.from_file(str(made / "light" / "my_qadapter.yaml"))
+    script.write_text(adapter.get_script_str(str(jobs)))
+    jobs.mkdir(exist_ok=True)
+    assert "ionloop work --kind light" in script.read_text()
+    return said | {"work": run_command("bash", script)}
+
+
 def run_refused(main, home: Path) -> dict[str, tuple[int, bytes]]:
     """Do the same with a password that the server refuses; a worker can't connect."""
     worker = ["c", "--folder", str(home / "runs" / "c"), "--parent", str(os.getpid())]
     commands = ["status", "resume c", "db status", "doctor --json"]
     said = {f"refused {name}": main(*name.split()) for name in commands}
-    return said | {"refused worker": run_process("ionloop.engine.worker", *worker)}
+    return said | {
+        "refused worker": run_process("ionloop.engine.worker", *worker),
+        "refused work": run_process("ionloop.cli", "work", "--idle=1"),
+    }
 
 
 #: Exit statuses: two jobs fail on purpose; a refused command is the user's to mend.
 ENDS = {
     "run": 1, "refused worker": 1, "refused doctor --json": 1,
-    "refused status": 2, "refused resume c": 2, "refused db status": 2,
+    "refused work": 1, "refused status": 2, "refused resume c": 2, "refused db status": 2,
 }  # fmt: skip
 
 
@@ -140,7 +169,7 @@ def test_a_password_is_left_nowhere(tmp_path, ionloop_home, main, monkeypatch):
 
     with mongod_with_users("d", "runner", PASSWORD) as (port, log):
         with environment({"IONLOOP_DB_URI": uri(port, PASSWORD), "IONLOOP_DB_NAME": "d"}):
-            said = run_all(main, tmp_path)
+            said = run_all(main, tmp_path) | run_cluster(tmp_path)
         with environment({"IONLOOP_DB_URI": uri(port, WRONG), "IONLOOP_DB_NAME": "d"}):
             said |= run_refused(main, ionloop_home)
         assert [name for name, (_, text) in said.items() if holds(text)] == []
@@ -151,8 +180,10 @@ def test_a_password_is_left_nowhere(tmp_path, ionloop_home, main, monkeypatch):
     assert b"not authorized on admin" in said["status c"][1]
     assert b"Authentication failed" in said["refused worker"][1]
     assert leaks_in_files(tmp_path) == []
-    for name in KEEPERS:
-        keeper = ionloop_home / name
+    told = {path.parent.parent for path in tmp_path.rglob("seen.json")}
+    assert told == {ionloop_home / "runs" / "c", tmp_path / "jobs"}
+    homes = [ionloop_home / name for name in KEEPERS - {"my_launchpad.yaml"}]
+    for keeper in [*homes, *(tmp_path / "cluster" / name for name in KEEPERS)]:
         assert stat.S_IMODE(keeper.stat().st_mode) == 0o600
         assert holds(keeper.read_bytes())
 

@@ -1,6 +1,7 @@
 """Fill in the FireWorks files of a cluster: once a cluster and user, on the login node.
 
-    python workflows/make_cluster.py ~/ionloop-cluster --dft-partition cpu --gpu-partition gpu
+    python workflows/make_cluster.py ~/ionloop-cluster --work-dir /scratch/me/ionloop
+        --dft-partition cpu --gpu-partition gpu
 
 It copies ``workflows/fireworks`` with your partitions, limits and database, and writes what
 else workers need. IONLOOP_DB_URI names the database. The files that hold its password are
@@ -26,6 +27,8 @@ from ionloop.store.indexes import create_indexes
 from ionloop.store.secret_files import split_password
 
 TEMPLATES = Path(__file__).parent / "fireworks"
+#: How many batch jobs of a kind are submitted at once, if nobody says otherwise.
+WORKERS = {"dft": 20, "gpu": 4, "light": 2}
 _PLACEHOLDER = re.compile(r"<([A-Z_]+)>")
 
 
@@ -59,6 +62,9 @@ def write_private(path: Path, text: str) -> None:
 def make(  # noqa: PLR0913
     folder: Annotated[Path, typer.Argument(help="Where to write them; all nodes must see it.")],
     *,
+    work_dir: Annotated[
+        Path, typer.Option(help="Folder below which all jobs run; all nodes must see it.")
+    ],
     dft_partition: Annotated[str, typer.Option(help="Partition of the DFT workers.")],
     gpu_partition: Annotated[str, typer.Option(help="Partition with GPUs.")],
     light_partition: Annotated[
@@ -72,10 +78,15 @@ def make(  # noqa: PLR0913
     light_memory: Annotated[str, typer.Option(help="Memory of a light worker.")] = "4G",
     walltime: Annotated[str, typer.Option(help="Wall time of all workers.")] = "24:00:00",
     device: Annotated[str, typer.Option(help="torch device of GPU workers.")] = "cuda",
-    idle: Annotated[int, typer.Option(min=1, help="A worker ends when idle for so long, s.")] = 300,
+    dft_idle: Annotated[
+        int, typer.Option(min=1, help="A DFT worker ends when idle for so long, s.")
+    ] = 60,
+    idle: Annotated[int, typer.Option(min=1, help="The same for others, s.")] = 300,
 ) -> None:
     """Write the folder; harmless to repeat."""
     folder = folder.expanduser().resolve()
+    work_dir = work_dir.expanduser().absolute()
+    work_dir.mkdir(parents=True, exist_ok=True)
     settings = get_settings()
     create_indexes(database(settings))
     bare, password = split_password(database_uri(settings))
@@ -83,6 +94,7 @@ def make(  # noqa: PLR0913
         write_private(folder / "db_password", password + "\n")
     values = {
         "FOLDER": str(folder),
+        "WORK_DIR": str(work_dir),
         "HOME": str(settings.home_dir),
         "BIN": str(Path(sys.executable).parent),
         "DB_NAME": settings.db_name,
@@ -99,6 +111,7 @@ def make(  # noqa: PLR0913
         "LIGHT_MEMORY": light_memory,
         "WALLTIME": walltime,
         "DEVICE": device,
+        "DFT_IDLE": str(dft_idle),
         "IDLE": str(idle),
     }
     for template in sorted(path for path in TEMPLATES.rglob("*") if path.is_file()):
@@ -106,9 +119,9 @@ def make(  # noqa: PLR0913
         write_private(target, fill(template.read_text(encoding="utf-8"), values))
     write_private(folder / "jobflow.yaml", write_jobflow_config(settings).read_text())
     write_private(folder / "my_launchpad.yaml", launchpad(settings).to_format("yaml"))
-    typer.echo(f"wrote {folder}; next: source {folder}/environment.sh, then for each kind")
-    options = f"-l {folder}/my_launchpad.yaml -c {folder}/dft"
-    typer.echo(f"qlaunch {options} rapidfire -m 10 --nlaunches infinite")
+    typer.echo(f"wrote {folder}; next, on the login node, each line in a window of tmux:")
+    for kind, n in WORKERS.items():
+        typer.echo(f"bash {folder}/submit.sh {kind} {n}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from ionloop.errors import UnsafePathError
 
 #: Longest name that Linux' file systems take, bytes.
 NAME_MAX = 255
+#: Files that tell a folder in which a job ran: ours, and FireWorks' own, which can be off.
+JOB_MARK = ".ionloop-job"
+_JOB_MARKS = (JOB_MARK, "FW.json")
 _MEND = "the document was changed by other hands or is damaged, look at it before going on"
 
 
@@ -95,6 +98,11 @@ def is_below(root: Path, path: str | Path) -> bool:
     except UnsafePathError:
         return False
     return True
+
+
+def is_job_folder(path: str | Path) -> bool:
+    """Whether a job ran in a folder."""
+    return any((Path(path) / mark).is_file() for mark in _JOB_MARKS)
 
 
 def _refuse(what: str, got: str) -> None:

@@ -6,6 +6,7 @@ tests/store/test_initialise.py.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,16 @@ def test_an_option_that_is_gone_is_noticed(compose) -> None:
 def test_ports_are_published_on_loopback_only(compose) -> None:
     ports = [port for one in compose["services"].values() for port in one.get("ports", [])]
     assert ports == ["127.0.0.1:27017:27017", "127.0.0.1:8050:8050"]
+
+
+def test_logs_are_bounded(compose) -> None:
+    bound = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+    assert [one["logging"] for one in compose["services"].values()] == [bound] * 4
+
+
+def test_the_address_of_the_database_alone_can_be_set() -> None:
+    set_by = re.findall(r'"\$\{(\w+):-127\.0\.0\.1\}:', COMPOSE.read_text())
+    assert set_by == ["IONLOOP_MONGO_BIND"]
 
 
 def test_nobody_starts_before_the_database_is_set_up(compose) -> None:

@@ -5,13 +5,14 @@ More of them: ``python -m fault_trials --help``, with tests/support on PYTHONPAT
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sys
 from pathlib import Path
 
 import pytest
-from fault_trials.plan import KINDS, SETUPS, plan_of
+from fault_trials.plan import CLUSTER_KINDS, KINDS, SETUPS, plan_of
 from fault_trials.run import Bench, trials
 from fault_trials.table import line, markdown, write
 
@@ -28,6 +29,8 @@ SHORT = [
     (9, ("machine_lost",), 1),
     (10, ("database_lost",), 1),
 ]
+#: The same on a cluster; the others of its kinds are done by the long run.
+SHORT_CLUSTER = [(11, ("cluster_worker_kill", "guard_kill"))]
 #: How long the connection is dropped or held, s.
 SHORT_DROP_S, LONG_DROP_S = 2.0, 30.0
 
@@ -42,6 +45,25 @@ def test_the_short_trials_have_every_kind_of_fault():
     kinds = [kind for _, some, _ in SHORT for kind in some]
     assert len(SHORT) >= 10
     assert sorted(kinds) == sorted(KINDS)
+
+
+def test_the_plans_of_local_trials_stay_as_they_were():
+    """The table in docs/reference/faults.md names their seeds."""
+    plans = [(p.seed, p.faults, p.generations, p.workers) for p in map(plan_of, range(112))]
+    digest = hashlib.sha256(repr(plans).encode()).hexdigest()
+    assert digest.startswith("41d199ffc0f23d7d")
+
+
+def test_a_cluster_has_kinds_of_its_own_and_two_workers():
+    plans = [plan_of(seed, setup="cluster") for seed in range(24)]
+    assert {kind for plan in plans for kind in plan.kinds} == set(CLUSTER_KINDS)
+    assert all(sum(kind in plan.kinds for plan in plans) >= 4 for kind in CLUSTER_KINDS)
+    assert {plan.workers for plan in plans} == {2}
+
+
+def test_a_kind_that_a_setup_does_not_know_is_refused():
+    with pytest.raises(ValueError, match="worker_kill"):
+        next(trials(Bench(0.0), 1, 0, ("worker_kill",), "cluster"))
 
 
 def test_the_seed_decides_the_plan_and_all_kinds_come_equally_often():
@@ -60,16 +82,25 @@ def test_a_campaign_survives(bench, seed, kinds, workers):
     assert sorted(outcome.done) == sorted(kinds)
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("seed", "kinds"), SHORT_CLUSTER, ids=str)
+def test_a_campaign_survives_on_a_cluster(bench, seed, kinds):
+    outcome = bench.run(plan_of(seed, kinds, generations=2, setup="cluster"))
+    assert outcome.violations == [], f"{line(outcome)}\n{outcome.notes}"
+    assert sorted(outcome.done) == sorted(kinds)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
-def test_a_hundred_trials(capsys):
+@pytest.mark.parametrize(("setup", "usual"), [("local", 112), ("cluster", 24)])
+def test_many_trials(capsys, setup, usual):
     """``IONLOOP_FAULT_TRIALS`` and ``IONLOOP_FAULT_SEED`` choose others."""
-    n = int(os.environ.get("IONLOOP_FAULT_TRIALS", "112"))
+    n = int(os.environ.get("IONLOOP_FAULT_TRIALS", usual))
     seed = int(os.environ.get("IONLOOP_FAULT_SEED", random.SystemRandom().randrange(10**6)))
-    out = Path(os.environ.get("IONLOOP_FAULT_OUT", "runs/fault-trials"))
+    out = Path(os.environ.get("IONLOOP_FAULT_OUT", "runs/fault-trials")) / setup
     outcomes = []
     with Bench(LONG_DROP_S) as bench:
-        for outcome in trials(bench, n, seed):
+        for outcome in trials(bench, n, seed, setup=setup):
             outcomes.append(outcome)
             with capsys.disabled():
                 sys.stdout.write(f"\n{len(outcomes)}/{n} {line(outcome)}")

@@ -6,31 +6,41 @@ The server's profiler sees all: FireWorks' and maggma's own questions, and those
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jobflow
 import pytest
 from fireworks import FWorker
+from jobflow import Flow
 from pymongo import MongoClient
 
 from ionloop import cli
+from ionloop.dashboard.source import Source
 from ionloop.engine import run_local, submit
-from ionloop.engine.cluster.identity import ready_query
+from ionloop.engine.cluster.identity import identify, ready_query
+from ionloop.engine.cluster.lost import return_lost, return_own
+from ionloop.engine.cluster.owned import owned_launchpad
 from ionloop.engine.launchpad import launchpad
 from ionloop.engine.local.recover import recover
+from ionloop.engine.remote import submit_remote
 from ionloop.engine.worker import Worker
 from ionloop.routing import WorkerKind
 from ionloop.settings import get_settings
 from ionloop.store.connection import database, job_store
 from ionloop.store.imports import store_shard
-from ionloop.store.indexes import INDEXES
-from ionloop.store.labels import change_share, readmit_labels, stored_shards
+from ionloop.store.indexes import INDEXES, create_indexes, missing_indexes
+from ionloop.store.labels import change_share, next_training, readmit_labels, stored_shards
 from ionloop.store.queries import campaign_record, status
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 #: Documents of each growing collection.
 N_DOCUMENTS = 2000
+#: Keys of an index beyond which a question goes through all campaigns' and not its own.
+MANY_KEYS = 500
 
 
 @pytest.fixture
@@ -42,6 +52,18 @@ def calculations(ionloop_db, tmp_path, monkeypatch):
     folder = tmp_path / "calculations"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def remote(calculations, tmp_path, monkeypatch):
+    """Return jobflow-remote's project, in a folder of its own."""
+    import jfremote_project
+    import jobflow_remote
+
+    for name, value in jfremote_project.write_project(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    # Read from the environment once, at import.
+    monkeypatch.setattr(jobflow_remote, "SETTINGS", jobflow_remote.JobflowRemoteSettings())
 
 
 @pytest.fixture
@@ -104,6 +126,74 @@ def control_all(main, folder: Path) -> None:
     main("doctor", "--for", "read")
 
 
+def lose_workers(folder: Path) -> None:
+    """Lose a worker at each place where one may die, and look for lost ones as all guards do."""
+    import engine_jobs
+
+    label = engine_jobs.dear_label("a", str(folder / "dear"), 0.0)
+    label.update_metadata({"campaign_id": "lost"})
+    submit(label, "lost")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    worker = identify(None, "lost", get_settings())
+    worker.env["pid"] = process.pid
+    lp, mine = launchpad(), {"metadata.campaign_id": "lost"}
+
+    def begin(**fields: object) -> None:
+        taken, number = owned_launchpad(lp).checkout_fw(worker, str(folder))
+        assert taken is not None
+        past = datetime.now(UTC) - timedelta(hours=1)
+        change = {"$set": {"heartbeat": past, **fields}}
+        assert lp.launches.update_one({"launch_id": number}, change).modified_count
+
+    begin()
+    assert return_own(lp, worker.name, process.pid, "a test", counts=False).rerun
+    for campaign_id in ("lost", None):
+        begin()
+        assert return_lost(lp, campaign_id).rerun
+        begin(state="ARCHIVED", lost={"certain": True})  # who gave it back died
+        assert return_lost(lp, campaign_id).rerun
+        old = {"state": "RESERVED", "updated_on": datetime(2026, 1, 1, tzinfo=UTC)}
+        lp.fireworks.update_one({"spec.campaign_id": "lost"}, {"$set": old})
+        dead = {"host": socket.gethostname(), "pid": process.pid}
+        lp.workflows.update_one(mine, {"$set": {"locked": dead}})
+        assert not return_lost(lp, campaign_id)
+        assert lp.fireworks.find_one({"spec.campaign_id": "lost"})["state"] == "READY"
+        assert "locked" not in lp.workflows.find_one(mine)
+
+
+def submit_to_jobflow_remote(campaign_id: str) -> None:
+    """Submit a campaign to jobflow-remote, and say that a job has failed that all could miss."""
+    import engine_jobs
+
+    first = engine_jobs.empty()
+    first.update_metadata({"generation": 0, "stage": "label"})
+    submit_remote(Flow([first, engine_jobs.empty(first.output)], order="linear"), campaign_id)
+    jobs = database()["jf_jobs"]
+    failed = {"$set": {"state": "FAILED", "error": "RuntimeError: no"}}
+    assert jobs.update_one({"uuid": first.uuid}, failed).modified_count
+
+
+def look_as_others_do(main) -> None:
+    """Ask for failed campaigns, for one of jobflow-remote, and for the dashboard's pages."""
+    from profiled import OTHER_STATES
+
+    for runner in ("other", "remote"):
+        main("status", f"{runner}-{OTHER_STATES.index('FIZZLED')}")
+    for command in ("status", "labels"):
+        main(command, "remote")
+    assert next_training("remote", database()) == 0
+    source = Source()
+    try:
+        rows, total = source.campaigns(0, 25)
+        assert (len(rows), total > N_DOCUMENTS / 100) == (25, True)
+        for campaign_id in ("c", "remote"):
+            assert source.campaign(campaign_id) is not None
+        assert source.report("c")
+    finally:
+        source.close()
+
+
 def ask_all(main, folder: Path) -> None:
     """Run a campaign with two workers and one that pauses, and ask all that can be asked.
 
@@ -126,6 +216,9 @@ def ask_all(main, folder: Path) -> None:
     main("status", "nothing", code=2)
     take_as_a_cluster_does()
     control_all(main, folder)
+    submit_to_jobflow_remote("remote")
+    look_as_others_do(main)
+    lose_workers(folder)
 
 
 #: Questions that may scan, read more than ten documents for one, or sort, with the reason.
@@ -134,6 +227,8 @@ EXCEPTIONS = {
     "outputs_blobs.chunks find {} limit 1": "pymongo's GridFS: is there any chunk? One is read",
     "fw_id_assigner find {} limit 1": "FireWorks' counters: one document",
     "fw_id_assigner findAndModify {}": "FireWorks' counters: one document",
+    "jf_auxiliary find {next_id $exists} limit 1": "jobflow-remote's counters: one document",
+    "jf_auxiliary findAndModify {next_id $exists}": "the same",
     "fireworks find {spec._tasks.job.uuid $in, spec.campaign_id} by ['spec._tasks.job.index']": (
         "sorts the launches of a batch's failed jobs: as many as are run again"
     ),
@@ -141,21 +236,21 @@ EXCEPTIONS = {
         "which jobs of the live workflow are in a state: it has as many as compaction leaves"
     ),
     "fireworks distinct {fw_id $in, state}": "the same",
-    "launches aggregate {fworker.name $ne, state}": (
-        "the launches that run, without the local ones: as many as there are workers"
-    ),
 }
-#: Indexes that no question of this campaign uses, with the reason.
-UNUSED = {
-    "launches.state_1": "for those who look for launches whose worker is gone",
+
+#: Questions that go through an index of all campaigns, with the reason.
+ALL_KEYS = {
+    "workflows find {} by ['created_on']": "the dashboard counts campaigns; no document is read",
+    "jf_flows find {} by ['created_on']": "the same",
 }
 
 
 @pytest.mark.timeout(900)  # 45 s of CPU, which others may want too
-def test_every_question_is_answered_by_an_index(calculations, mongod_uri, ionloop_db, main):
+def test_every_question_is_answered_by_an_index(remote, calculations, mongod_uri, ionloop_db, main):
     from profiled import Profiler, ask, multiply, table, undurable, used_indexes
 
     batches(calculations, "first")
+    submit_to_jobflow_remote("before")
     db = database()
     multiply(db, N_DOCUMENTS)
     with Profiler(mongod_uri, ionloop_db) as profiler:
@@ -166,8 +261,22 @@ def test_every_question_is_answered_by_an_index(calculations, mongod_uri, ionloo
     listed = "\n".join(f"{name} -> {cost}" for name, cost in sorted(found.items()))
     bad = {name for name, cost in found.items() if cost.scans or cost.wasteful or cost.sorts}
     assert bad == EXCEPTIONS.keys(), listed
+    walks = {name for name, cost in found.items() if cost.keys > MANY_KEYS}
+    assert walks == ALL_KEYS.keys(), listed
     made = {f"{name}.{m.document['name']}" for name, ms in INDEXES.items() for m in ms}
-    assert made - used_indexes(db, INDEXES) <= UNUSED.keys()
+    assert made - used_indexes(db, INDEXES) == set()
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_fireworks_may_make_its_own_indexes_too(ionloop_db, ours_first):
+    """``lpad tuneup``, and ``lpad reset``, which ends with it, in either order."""
+    lp, db = launchpad(), database()
+    if ours_first:
+        create_indexes(db)
+    lp.tuneup()
+    create_indexes(db)
+    lp.reset("", require_password=False)
+    assert missing_indexes(db) == []
 
 
 def test_a_question_without_index_is_noticed(mongod_uri, ionloop_db):

@@ -14,6 +14,7 @@ from ionloop.engine.launchpad import launchpad
 from ionloop.store import live
 from ionloop.store.connection import database
 from ionloop.store.live import live_status
+from ionloop.store.progress import label_counts
 
 
 @pytest.fixture
@@ -90,5 +91,29 @@ def test_refused_labels_are_counted_once_a_batch(ionloop_db):
     store("LabelShard", 1, **batch, frame_hashes=["a"])
     store("LabelShard", 2, **batch, frame_hashes=["a"])  # the same, stored by what replaced it
     store("LabelShard", 3, **{**batch, "generation": 1}, frame_hashes=["b"])
-    assert live.n_quarantined("c", database()) == 4
-    assert live.n_quarantined("other", database()) == 0
+    assert label_counts("c", database()) == (6, 4)
+    store("LabelShard", 3, **{**batch, "n_quarantined": 1}, frame_hashes=["a"])  # the latest
+    assert label_counts("c", database()) == (6, 3)
+    assert label_counts("other", database()) == (0, 0)
+
+
+def test_a_look_at_a_long_campaign_is_cheap(camp, ionloop_db, mongod_uri, tmp_path):
+    """It is taken twice a second: what it fetches doesn't grow with generations and labels."""
+    from profiled import Profiler
+
+    submit(camp.turn(0, 1, str(tmp_path)), "c")
+    n = 100
+    store("CampaignStart", 0, profile={"budget": {"generations_max": 8}})
+    for generation in range(n):
+        hashes = [f"{generation:032}{i:032}" for i in range(n)]
+        batch = {"purpose": "train", "n_admitted": n - 1, "n_quarantined": 1}
+        store("LabelShard", generation, generation=generation, frame_hashes=hashes, **batch)
+        store("Advance", generation, generation=generation, state={"history": "x" * 60_000})
+    with Profiler(mongod_uri, ionloop_db) as profiler:
+        found = live_status("c")
+    assert (found.n_labels, found.n_quarantined) == (n * (n - 1), n)
+    assert found.eta.campaign_max_s is not None
+    entries = list(profiler.entries())
+    read = [entry["docsExamined"] for entry in entries if entry["ns"].endswith(".outputs")]
+    assert sum(read) == n + 1  # each batch once, and the start
+    assert sum(entry["responseLength"] for entry in entries) < 50_000

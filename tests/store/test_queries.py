@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from monty.json import jsanitize
 
@@ -121,9 +123,13 @@ def test_an_output_without_its_parts_is_not_stored(store):
 def test_campaigns_are_found_the_latest_first(store):
     with pytest.raises(StoreError, match="holds no campaign"):
         resolve_campaign()
-    for day, name in enumerate(["old", "new"]):
-        database().workflows.insert_one({"metadata": {"campaign_id": name}, "created_on": day})
-    assert campaign_ids() == ["new", "old"]
+    for day, name in enumerate(["old", "new", "remote"], start=1):
+        flow = {"metadata": {"campaign_id": name}, "created_on": datetime(2026, 1, day, tzinfo=UTC)}
+        database()["jf_flows" if name == "remote" else "workflows"].insert_one(flow)
+    assert campaign_ids() == ["remote", "new", "old"]
+    assert campaign_ids(limit=2) == ["remote", "new"]
+    database().jf_flows.drop()
+    assert campaign_ids(limit=1) == ["new"]
     assert resolve_campaign() == "new"
     assert resolve_campaign("old") == "old"
     with pytest.raises(StoreError, match="unknown campaign 'x'; the latest are new, old"):

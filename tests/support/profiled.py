@@ -12,9 +12,10 @@ from pymongo.database import Database
 
 #: Collections that grow with campaigns, jobs or labels.
 GROWING = ("fireworks", "launches", "workflows", "outputs", "outputs_blobs.files",
-           "outputs_blobs.chunks")  # fmt: skip
+           "outputs_blobs.chunks", "jf_jobs", "jf_flows")  # fmt: skip
 #: States that the jobs of other campaigns are in: each a tenth of them, the rest has COMPLETED.
 OTHER_STATES = ("READY", "WAITING", "RUNNING", "FIZZLED", "PAUSED")
+REMOTE_STATES = ("READY", "WAITING", "RUNNING", "FAILED", "PAUSED")
 #: Kinds of workers that the copies' jobs want, in turn.
 KINDS = ("dft", "gpu", "light")
 #: Keys by which documents know one another, and those that no two may share.
@@ -37,6 +38,8 @@ def multiply(db: Database, n: int) -> None:
     for k, state in enumerate(OTHER_STATES):
         for name in ("fireworks", "launches"):
             db[name].update_many({"copy": {"$mod": [10, k]}}, {"$set": {"state": state}})
+        remote = {"$set": {"state": REMOTE_STATES[k]}}
+        db["jf_jobs"].update_many({"copy": {"$mod": [10, k]}}, remote)
     for k, kind in enumerate(KINDS):
         each = {"copy": {"$mod": [len(KINDS), k]}}
         db["fireworks"].update_many(each, {"$set": {"spec.worker": kind}})
@@ -59,15 +62,22 @@ def _renamed(doc: dict[str, Any], k: int) -> dict[str, Any]:
     if "links" in new:
         new["links"] = _shifted(new["links"], shift)
         new["fw_states"] = {str(int(i) + shift): s for i, s in new["fw_states"].items()}
-    parts = [new, new.get("spec", {}), new.get("metadata", {})]
+    job, remote = new.get("job", {}), "db_id" in new or "ids" in new
+    parts = [new, new.get("spec", {}), new.get("metadata", {}), job, job.get("metadata", {})]
     for part in parts:
         if "campaign_id" in part:
-            part["campaign_id"] = f"other-{k}"
-        for key in {"uuid", "files_id", "blob_uuid", "job_uuid"} & part.keys():
+            part["campaign_id"] = f"{'remote' if remote else 'other'}-{k}"
+        for key in {"uuid", "db_id", "files_id", "blob_uuid", "job_uuid"} & part.keys():
             part[key] = f"{part[key]}-{k}"
     for task in new.get("spec", {}).get("_tasks", []):
         task["job"]["uuid"] = f"{task['job']['uuid']}-{k}"
-    return new
+    return new | _flow_parts(new, k)
+
+
+def _flow_parts(doc: dict[str, Any], k: int) -> dict[str, Any]:
+    """Say which jobs a copied flow of jobflow-remote has; nothing of other documents."""
+    ids = [[f"{db_id}-{k}", f"{uuid}-{k}", index] for db_id, uuid, index in doc.get("ids", [])]
+    return {"ids": ids, "jobs": [uuid for _, uuid, _ in ids]} if ids else {}
 
 
 def _shifted(links: dict[str, list[int]], shift: int) -> dict[str, list[int]]:
@@ -118,6 +128,7 @@ class Cost:
     plans: set[str] = field(default_factory=set)
     examined: int = 0
     returned: int = 0
+    keys: int = 0
     sorts: bool = False
 
     def add(self, entry: dict[str, Any]) -> None:
@@ -128,6 +139,7 @@ class Cost:
         returned = max(entry.get(key, 0) for key in ("nreturned", "nMatched", "ndeleted"))
         if examined * max(self.returned, 1) >= self.examined * max(returned, 1):
             self.examined, self.returned = examined, returned
+        self.keys = max(self.keys, entry.get("keysExamined", 0))
         self.sorts = self.sorts or entry.get("hasSortStage", False)
 
     @property
@@ -143,7 +155,7 @@ class Cost:
     def __str__(self) -> str:
         return (
             f"{self.n} times, {' / '.join(sorted(self.plans))}, examined {self.examined} for "
-            f"{self.returned}{', sorted in memory' if self.sorts else ''}"
+            f"{self.returned}, at most {self.keys} keys{', sorted in memory' if self.sorts else ''}"
         )
 
 

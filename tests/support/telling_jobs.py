@@ -33,12 +33,12 @@ def fail_at_the_database(_: object) -> None:
     store.docs_store._collection.database.client.admin.command("shutdown")
 
 
-def build(ledger: str, flag: str) -> Flow:
+def build(ledger: str, flag: str, campaign: str = "c") -> Flow:
     """Two generations, beside them a job that tells, one that fails and one that is refused."""
     flow = engine_jobs.generation_flow(0, 1, 2, ledger, 0.0)
     telling, refused = tell(2), fail_at_the_database(1)
     for one in (telling, refused):
         one.config = JobConfig(expose_store=True)
     flow = Flow([flow, telling, refused, engine_jobs.fails_once(flag)], name="telling")
-    flow.update_metadata({"campaign_id": "c"})
+    flow.update_metadata({"campaign_id": campaign})
     return flow

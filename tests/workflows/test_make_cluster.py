@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,21 +22,23 @@ from ionloop.store.initialise import initialise
 from ionloop.testing import environment
 
 ROOT = Path(__file__).parents[2]
+#: As make_cluster.py prints.
+WORKERS = {"dft": 20, "gpu": 4, "light": 2}
 
 
 def make(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable, "workflows/make_cluster.py", str(folder),
+        sys.executable, "workflows/make_cluster.py", str(folder), "--work-dir", f"{folder}-jobs",
         "--dft-partition", "cpu", "--gpu-partition", "a100", *options,
     ]  # fmt: skip
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_all_is_filled_in_and_private(ionloop_db, ionloop_home, tmp_path):
-    done = make(tmp_path / "c", "--account", "mat-42", "--dft-cores", "8", "--idle", "77")
+    done = make(tmp_path / "c", "--account", "mat-42", "--dft-cores", "8", "--dft-idle", "77")
     assert done.returncode == 0, done.stderr
     files = [path for path in (tmp_path / "c").rglob("*") if path.is_file()]
-    assert len(files) == 10
+    assert len(files) == 12
     for file in files:
         assert file.stat().st_mode & 0o777 == 0o600
         assert not re.findall(r"<[A-Z_]+>", file.read_text()), file
@@ -49,9 +52,39 @@ def test_all_is_filled_in_and_private(ionloop_db, ionloop_home, tmp_path):
     pad = LaunchPad.from_file(str(tmp_path / "c" / "my_launchpad.yaml"))
     assert pad.name == ionloop_db
     assert pad.fireworks.count_documents({}) == 0
-    environment = (tmp_path / "c" / "environment.sh").read_text()
-    sourced = subprocess.run(["bash", "-n"], input=environment, text=True, check=False)
-    assert sourced.returncode == 0
+    for script in ("environment.sh", "submit.sh", "tunnel.sh"):
+        done = subprocess.run(["bash", "-n", tmp_path / "c" / script], check=False)
+        assert done.returncode == 0
+
+
+def test_it_says_how_workers_are_submitted_and_where_jobs_run(ionloop_db, ionloop_home, tmp_path):
+    done = make(tmp_path / "c")
+    lines = [f"bash {tmp_path}/c/submit.sh {kind} {n}" for kind, n in WORKERS.items()]
+    assert done.stdout.splitlines()[1:] == lines
+    said = source(tmp_path / "c", 'echo "$IONLOOP_WORK_DIR"')
+    assert said.stdout.strip() == f"{tmp_path}/c-jobs"
+    assert (tmp_path / "c-jobs").is_dir()
+    assert "PRINT_FW_JSON: true" in (tmp_path / "c/FW_config.yaml").read_text()
+    assert "work --kind dft --idle 60" in (tmp_path / "c/dft/my_qadapter.yaml").read_text()
+
+
+def test_the_work_folder_must_be_named(ionloop_db, ionloop_home, tmp_path):
+    command = [sys.executable, "workflows/make_cluster.py", str(tmp_path / "c")]
+    options = ["--dft-partition", "cpu", "--gpu-partition", "a100"]
+    done = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--work-dir" in done.stderr
+    assert not (tmp_path / "c").exists()
+
+
+def source(folder: Path, then: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    script = f"source {folder}/environment.sh && {then}"
+    env = {**os.environ, **variables}
+    return subprocess.run(
+        ["bash", "-c", script], env=env, capture_output=True, text=True, check=False
+    )
 
 
 def adapter(folder: Path, kind: str) -> CommonAdapter:
@@ -75,7 +108,7 @@ def test_the_launcher_asks_for_the_jobs_that_the_worker_runs(kind):
     file = ROOT / "workflows" / "fireworks" / kind / "my_fworker.yaml"
     asked = json.loads(FWorker.from_file(str(file)).to_dict()["query"])
     own = ready_query(kind, None)
-    assert own.pop("spec.campaign_id") == {"$exists": True}
+    assert own["spec.campaign_id"] == {"$exists": True}  # no worker runs others' jobs
     assert asked == own
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from ionloop.engine import submit
+from ionloop.engine.cluster.lost import verdict
+from ionloop.engine.cluster.slurm import look
 from ionloop.processes import die_with_parent
 from ionloop.routing import KEY
 from ionloop.store.connection import database
@@ -41,39 +43,41 @@ class Cluster:
 
     def make(self, *options: str) -> None:
         command = [
-            sys.executable, "workflows/make_cluster.py", str(self.config), "--dft-partition", "cpu",
-            "--gpu-partition", "gpu", "--dft-cores", "1", "--gpu-cores", "1", "--dft-memory", "500",
-            "--gpu-memory", "500", "--light-memory", "500", "--device", "cpu", "--idle", "900",
+            sys.executable, "workflows/make_cluster.py", str(self.config),
+            "--work-dir", str(self.folder), "--dft-partition", "cpu", "--gpu-partition", "gpu",
+            "--dft-cores", "1", "--gpu-cores", "1", "--dft-memory", "500", "--gpu-memory", "500",
+            "--light-memory", "500", "--device", "cpu", "--idle", "900", "--dft-idle", "900",
             *options,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def launch(self, kind: str, n: int | None = None) -> None:
-        """Let FireWorks submit n workers of a kind as jobs get ready; None: always one or two."""
+        """Let FireWorks submit n workers of a kind as jobs get ready; None: always up to three."""
         where = self.folder / kind
         where.mkdir()
-        how = ["-m", "3", "--nlaunches", "infinite"] if n is None else ["--nlaunches", str(n)]
+        # What submit.sh runs, but for an end after n workers.
+        command = [
+            Path(sys.executable).with_name("qlaunch"), "--launch_dir", where,
+            "-l", self.config / "my_launchpad.yaml", "-c", self.config / kind,
+            "rapidfire", "--sleep", "2", "--nlaunches", str(n),
+        ]  # fmt: skip
         environment = os.environ | {"FW_CONFIG_FILE": str(self.config / "FW_config.yaml")}
         with (self.folder / f"qlaunch-{kind}.log").open("wb") as log:
             self.launchers.append(
                 subprocess.Popen(
-                    [
-                        Path(sys.executable).with_name("qlaunch"), "--launch_dir", where,
-                        "-l", self.config / "my_launchpad.yaml", "-c", self.config / kind,
-                        "rapidfire", "--sleep", "2", *how,
-                    ],
+                    command if n else ["bash", self.config / "submit.sh", kind, "3", "2"],
                     env=environment,
                     cwd=where,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     preexec_fn=die_with_parent,  # noqa: PLW1509
                 )
-            )  # fmt: skip
+            )
 
     def stop(self) -> None:
         for launcher in self.launchers:
-            launcher.kill()
+            launcher.terminate()  # submit.sh ends its qlaunch
             launcher.wait()
 
     def said(self) -> str:
@@ -194,6 +198,39 @@ def check_launches(gone: list[int], spread: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_that_slurm_starts_anew_is_told_from_its_old_worker(jobs, tmp_path, monkeypatch):
+    """As after a node's end: the old worker says nothing more, and its job's number runs on."""
+    monkeypatch.setenv("IONLOOP_LOST_AFTER_S", "3600")
+    book = tmp_path / "book"
+    book.mkdir()
+    with cluster(tmp_path) as here:
+        here.make()
+        submit(jobs.generation_flow(0, last=0, n=1, folder=str(book)), "c")
+        for kind in KINDS:
+            here.launch(kind, 1)
+        (old,) = here.until(lambda: here.running("dft")).values()
+        job = old["fworker"]["env"]["slurm_job_id"]
+        before = database().launches.find_one({"launch_id": old["launch_id"]})
+        here.slurm.run("scontrol", "requeue", job)
+        here.until(lambda: here.slurm.jobs()[int(job)] == "PENDING")
+        here.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # not in 2 minutes
+        here.until(lambda: here.slurm.jobs()[int(job)] == "RUNNING")
+        # SLURM has told this worker, which gave its job back; a dead node's worker couldn't have.
+        env = {**before["fworker"]["env"], "host": "dead-node"}
+        silent = {**before, "fworker": {**before["fworker"], "env": env}, "silence_s": 100.0}
+        found = verdict(silent, look())
+        assert found is not None
+        assert (found.certain, job in found.why) == (True, True)
+        (book / "go0").touch()
+        here.finish()
+    (done,) = database().launches.find({"state": "COMPLETED", "fworker.name": {"$regex": "^dft"}})
+    env = done["fworker"]["env"]
+    assert (env["slurm_job_id"], env["slurm_restarts"]) == (job, 1)
+    assert (book / "ledger").read_text().split() == ["0.0"]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_job_goes_on_after_the_end_of_its_workers_wall_time(jobs, tmp_path):
     """A label takes longer than any worker may run; what was computed is kept."""
@@ -201,7 +238,7 @@ def test_a_job_goes_on_after_the_end_of_its_workers_wall_time(jobs, tmp_path):
     book.mkdir()
     (book / "go0").touch()
     with cluster(tmp_path) as here:
-        here.make("--walltime", "00:01:00", "--idle", "20")
+        here.make("--walltime", "00:01:00", "--idle", "20", "--dft-idle", "20")
         submit(jobs.generation_flow(0, last=0, n=1, folder=str(book), seconds=60.0), "c")
         for kind in KINDS:
             here.launch(kind)

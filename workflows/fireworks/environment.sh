@@ -9,8 +9,10 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # The database; the password stands in a file of its own, which only you may read.
 export IONLOOP_DB_URI="<DB_URI>"
 export IONLOOP_DB_PASSWORD_FILE="<DB_PASSWORD_FILE>"
-# FILL IN, if you like: jobs run nowhere but below this folder.
-# export IONLOOP_WORK_DIR="$SCRATCH/ionloop"
+# Jobs run and go on nowhere but below this folder; all nodes see it.
+export IONLOOP_WORK_DIR="<WORK_DIR>"
+# FILL IN where compute nodes reach the database by a tunnel only, one for each batch job:
+# source "<FOLDER>/tunnel.sh" USER@DATABASE_HOST
 # FILL IN what your site's DFT code needs, for example
 # module load vasp/6.4
 # export IONLOOP_VASP_CMD="srun vasp_std" PMG_VASP_PSP_DIR="$HOME/potcars"

@@ -15,12 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ionloop.cli.console import failure_lines, out, status_table
+from ionloop.cli.driving import exit_unless_finished
 
 if TYPE_CHECKING:
     from ionloop.store.schema import Eta, LiveStatus
 
 #: Jobs that a table names; the others are counted.
 SHOWN = 12
+#: States in which nothing happens by itself any more.
+ENDS = ("finished", "failed", "cancelled")
+#: Between two writes of FireWorks, as a job's end and what it adds, a campaign looks ended, s.
+SETTLED_S = 1.5
+#: Campaigns that a list has unless told otherwise: each is asked for with several questions.
+LATEST = 20
 
 
 def status(
@@ -28,18 +35,24 @@ def status(
         str | None, typer.Argument(help="Campaign id; the latest if left out.", show_default=False)
     ] = None,
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it live until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it live until it ends, or Ctrl-C.")
+    ] = False,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 2.0,
-    all_: Annotated[bool, typer.Option("--all", help="List all campaigns, latest first.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="List campaigns, latest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="With --all: so many at most.")] = LATEST,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; a line a look.")] = False,
 ) -> None:
-    """Show how far a campaign is, who works on it, and how long it will take."""
+    """Show how far a campaign is, who works on it, and how long it will take.
+
+    Exit status of --watch: 0 finished, 1 failed, 3 cancelled, as `ionloop resume` has it.
+    """
     from ionloop.store import queries
     from ionloop.store.connection import database
     from ionloop.store.live import live_status
 
     if all_:
-        _show_all(json=json)
+        _show_all(limit, json=json)
         return
     db = database()
     campaign_id = queries.resolve_campaign(campaign, db)
@@ -48,21 +61,20 @@ def status(
         return live_status(campaign_id, db)
 
     if watch:
-        _watch(look, every, json=json)
+        exit_unless_finished(_watch(look, every, json=json))
     elif json:
         sys.stdout.write(look().model_dump_json(indent=2) + "\n")
     else:
         out.print(view(look()))
 
 
-def _watch(look: Callable[[], LiveStatus], every: float, *, json: bool) -> None:
-    """Show a campaign until it is finished or Ctrl-C; a line at each change where no one looks."""
+def _watch(look: Callable[[], LiveStatus], every: float, *, json: bool) -> LiveStatus:
+    """Show a campaign until its end or Ctrl-C; a line at each change where no one looks."""
     if out.is_terminal and not json:
         with Live(console=out, auto_refresh=False) as live:
-            _until_finished(
+            return _until_ended(
                 look, every, lambda found: live.update(view(found, every), refresh=True)
             )
-        return
     shown = [""]
 
     def line(found: LiveStatus) -> None:
@@ -72,17 +84,21 @@ def _watch(look: Callable[[], LiveStatus], every: float, *, json: bool) -> None:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
-    _until_finished(look, every, line)
+    return _until_ended(look, every, line)
 
 
-def _until_finished(
+def _until_ended(
     look: Callable[[], LiveStatus], every: float, show: Callable[[LiveStatus], object]
-) -> None:
+) -> LiveStatus:
+    """Look until nothing will happen by itself any more; a paused campaign is waited for."""
+    since, last = time.monotonic(), ""
     while True:
         found = look()
         show(found)
-        if found.state == "finished":
-            return
+        if found.state not in ENDS or changing(found) != last:
+            since, last = time.monotonic(), changing(found)
+        elif time.monotonic() - since >= SETTLED_S:
+            return found
         time.sleep(every)
 
 
@@ -166,13 +182,14 @@ def duration(seconds: float) -> str:
     return " ".join(shown)
 
 
-def _show_all(*, json: bool) -> None:
-    """List all campaigns, the latest first."""
+def _show_all(limit: int, *, json: bool) -> None:
+    """List the latest campaigns, the latest first."""
     from ionloop.store import queries
     from ionloop.store.connection import database
 
     db = database()
-    found = [queries.status(campaign_id, db) for campaign_id in queries.campaign_ids(db)]
+    known = queries.campaign_ids(db, limit + 1)
+    found = [queries.status(campaign_id, db) for campaign_id in known[:limit]]
     if json:
         from pydantic import TypeAdapter
 
@@ -193,3 +210,5 @@ def _show_all(*, json: bool) -> None:
             one.campaign_id, one.state, generation, done, failed, str(one.n_labels), changed
         )
     out.print(table)
+    if len(known) > limit:
+        out.print(f"the latest {limit}; --limit shows more", highlight=False)

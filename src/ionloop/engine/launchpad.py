@@ -10,7 +10,7 @@ from typing import Any
 from fireworks import Firework, FWAction, FWorker, LaunchPad
 
 from ionloop.errors import EngineError, UnsafePathError
-from ionloop.paths import is_below
+from ionloop.paths import JOB_MARK, is_below, is_job_folder
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
 from ionloop.store.outage import patient
@@ -22,8 +22,6 @@ logger = logging.getLogger(__name__)
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 #: Name under which local workers check out jobs.
 LOCAL_WORKER = "ionloop-local"
-#: What FireWorks writes into the folder of each job.
-_MARK = "FW.json"
 
 
 class QuietLaunchPad(LaunchPad):
@@ -45,14 +43,29 @@ class QuietLaunchPad(LaunchPad):
         folder. One that the database sends to what is no folder of a job has failed.
         """
         fw, launch_id = super().checkout_fw(fworker, launch_dir, *args, **kwargs)
-        there, root = fw and fw.spec.get("_launch_dir"), get_settings().work_dir
-        if not there or root is None or is_below(root, there):
-            return fw, launch_id
-        if (Path(there) / _MARK).is_file():
+        if fw is None:
+            return None, launch_id
+        root = get_settings().work_dir
+        copied = (fw.spec.get("_recovery") or {}).get("_prev_dir")
+        if copied and not Path(copied).is_dir():
+            logger.warning("job %d begins anew: %s isn't seen here", fw.fw_id, copied)
+            del fw.spec["_recovery"]  # FireWorks would fail it
+        elif copied and root and not (is_below(root, copied) or is_job_folder(copied)):
+            return self._refuse(fw, launch_id, root, copied)
+        there = fw.spec.get("_launch_dir")
+        if there and root and not is_below(root, there):
+            if not is_job_folder(there):
+                return self._refuse(fw, launch_id, root, there)
             logger.warning("job %d goes on in %s, a copy of %s", fw.fw_id, launch_dir, there)
             shutil.copytree(there, launch_dir, symlinks=True, dirs_exist_ok=True)
             del fw.spec["_launch_dir"]
-            return fw, launch_id
+        here = Path(fw.spec.get("_launch_dir") or launch_dir)
+        here.mkdir(parents=True, exist_ok=True)
+        (here / JOB_MARK).write_text(f"{fw.fw_id} {launch_id}\n")
+        return fw, launch_id
+
+    def _refuse(self, fw: Firework, launch_id: int, root: Path, there: object) -> tuple[None, None]:
+        """End a job that the database sends to what is no folder of a job."""
         name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
         why = (
             f"{name}: job {fw.fw_id}: expected a folder below {root}, got {str(there)[:100]!r}; "

@@ -18,13 +18,16 @@ from typing import Any
 from fireworks import LaunchPad
 
 from ionloop.engine.launchpad import workflow_of
-from ionloop.processes import is_alive
+from ionloop.processes import birth, is_alive
 
 logger = logging.getLogger(__name__)
 
 #: A lock is a dead process's if the workflow hasn't changed for so long while it stood, s:
-#: FireWorks' changes take some ten ms, additions of thousands of jobs some seconds.
+#: FireWorks' changes take some ten ms, additions of thousands of jobs some seconds. Only time
+#: in which the database answers counts: while it's away the holder waits as we do.
 PATIENCE_S = 60.0
+#: What the time between two looks counts at most, s.
+_LOOK_MAX_S = 1.0
 _POLL_S, _SHORT_POLL_S = 0.05, 0.01
 
 
@@ -41,7 +44,7 @@ def locked_workflow(lp: LaunchPad, campaign_id: str) -> Iterator[dict[str, Any]]
     try:
         yield workflow
     finally:
-        lp.workflows.update_one({"_id": workflow["_id"]}, {"$unset": {"locked": ""}})
+        _free(lp, workflow)
 
 
 @contextmanager
@@ -63,30 +66,54 @@ def workflow_if_free(
         yield workflow
     finally:
         if workflow is not None:
-            lp.workflows.update_one({"_id": number}, {"$unset": {"locked": ""}})
+            _free(lp, workflow)
+
+
+def _free(lp: LaunchPad, workflow: dict[str, Any]) -> None:
+    """Unlock a workflow, unless somebody took the lock from us.
+
+    Where FireWorks replaced the document meanwhile, on our behalf, the lock has lost our name.
+    """
+    own = {"_id": workflow["_id"], "locked": {"$in": [workflow["locked"], True]}}
+    if lp.workflows.update_one(own, {"$unset": {"locked": ""}}).matched_count == 0:
+        logger.warning("workflow %s: its lock was taken from this process", workflow["_id"])
 
 
 def _take(lp: LaunchPad, number: object) -> dict[str, Any] | None:
-    """Lock a workflow document that isn't; return it, None if it is."""
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "at": datetime.now(UTC).isoformat()}
+    """Lock a workflow document that isn't; return it with its lock, None if it is."""
+    pid = os.getpid()
+    at = datetime.now(UTC).isoformat()
+    mine = {"host": socket.gethostname(), "pid": pid, "born": birth(pid), "at": at}
     free = {"_id": number, "locked": {"$exists": False}}
     found = lp.workflows.find_one_and_update(free, {"$set": {"locked": mine}})
-    return None if found is None else dict(found)
+    return None if found is None else {**found, "locked": mine}
+
+
+class _Patience:
+    """How long something has stood unchanged, in time during which the database answered."""
+
+    def __init__(self) -> None:
+        self.mark: object = None
+        self.last = time.monotonic()
+        self.waited_s = 0.0
+
+    def look(self, mark: object) -> float:
+        """Note how it stands now; return for how long it has, s."""
+        now = time.monotonic()
+        same = mark == self.mark
+        self.waited_s = self.waited_s + min(now - self.last, _LOOK_MAX_S) if same else 0.0
+        self.mark, self.last = mark, now
+        return self.waited_s
 
 
 def _acquire(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
-    seen: object = None
-    since = time.monotonic()
+    patience = _Patience()
     while True:
         found = workflow_of(lp, campaign_id)
         if workflow := _take(lp, found["_id"]):
             return workflow
-        mark = (found["updated_on"], found.get("locked"))
-        if mark != seen:
-            seen, since = mark, time.monotonic()
-        if "locked" in found and (
-            _is_dead(found["locked"]) or time.monotonic() - since > PATIENCE_S
-        ):
+        waited_s = patience.look((found["updated_on"], found.get("locked")))
+        if "locked" in found and _is_stale(found["locked"], waited_s):
             logger.warning("campaign %s: freeing the lock of a dead process", campaign_id)
             stale = {"_id": found["_id"], "locked": found["locked"]}
             lp.workflows.update_one(stale, {"$unset": {"locked": ""}})
@@ -94,11 +121,12 @@ def _acquire(lp: LaunchPad, campaign_id: str) -> dict[str, Any]:
             time.sleep(_POLL_S)
 
 
-def _is_dead(lock: object) -> bool:
-    """Whether a lock names a process of this machine that has ended."""
+def _is_stale(lock: object, waited_s: float) -> bool:
+    """Whether a lock's holder is dead: known to be on this machine, elsewhere by its silence."""
     if not isinstance(lock, dict) or lock.get("host") != socket.gethostname():
-        return False
-    return not is_alive(int(lock["pid"]))
+        return waited_s > PATIENCE_S
+    pid = int(lock["pid"])
+    return not is_alive(pid) or birth(pid) != lock.get("born", birth(pid))
 
 
 def apply_launch(lp: LaunchPad, fw_id: int) -> None:
@@ -118,9 +146,9 @@ def free_nameless(lp: LaunchPad, campaign_id: str, patience_s: float) -> None:
     number = workflow_of(lp, campaign_id)["_id"]
     # FireWorks' lock is ``True``; comparing types tells it from a document with a name.
     nameless = {"_id": number, "locked": {"$exists": True, "$not": {"$type": "object"}}}
-    end = time.monotonic() + patience_s
-    while lp.workflows.find_one(nameless, {"_id": 1}):
-        if time.monotonic() >= end:
+    patience = _Patience()
+    while found := lp.workflows.find_one(nameless, {"updated_on": 1}):
+        if patience.look(found["updated_on"]) >= patience_s:
             lp.workflows.update_one(nameless, {"$unset": {"locked": ""}})
             return
         time.sleep(_POLL_S)

@@ -23,7 +23,7 @@ from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database
 from ionloop.store.indexes import create_indexes
 from ionloop.store.jfremote import create_queue_indexes
-from ionloop.store.queries import campaign_ids
+from ionloop.store.queries import is_campaign
 
 if TYPE_CHECKING:
     from jobflow_remote.config.base import Project
@@ -75,7 +75,7 @@ def submit_remote(
     check_campaign_id(campaign_id)
     found = _project(jobflow_remote, project)
     db = database(settings)
-    if campaign_id in campaign_ids(db):
+    if is_campaign(campaign_id, db):
         msg = f"campaign {campaign_id} exists; `ionloop status {campaign_id}` shows how far it is"
         raise EngineError(msg)
     _initialise(found)

@@ -12,7 +12,7 @@ from monty.os.path import zpath
 
 from ionloop.files import whole
 from ionloop.frame import Frame
-from ionloop.paths import below
+from ionloop.paths import below, is_job_folder
 from ionloop.settings import get_settings
 
 #: What was asked for in a folder; a finished calculation of the same request is kept.
@@ -30,10 +30,11 @@ def first_folder(folder: str | None) -> Path:
     Raises
     ------
     UnsafePathError
-        If it isn't where this worker's jobs may work, ``IONLOOP_WORK_DIR``.
+        If it is neither where this worker's jobs work, ``IONLOOP_WORK_DIR``, nor a folder in
+        which a job ran.
     """
     root = get_settings().work_dir
-    if folder is None or root is None:
+    if folder is None or root is None or is_job_folder(folder):
         return Path(folder or Path.cwd())
     return below(root, folder, "folder of an earlier launch")
 

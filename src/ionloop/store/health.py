@@ -120,7 +120,7 @@ def waiting_jobs(db: Database[dict[str, Any]]) -> dict[str, int]:
         campaign_id: db.fireworks.count_documents(
             {"spec.campaign_id": campaign_id, "state": "READY"}
         )
-        for campaign_id in campaign_ids(db)[:_LATEST]
+        for campaign_id in campaign_ids(db, _LATEST)
     }
     return {campaign_id: n for campaign_id, n in counts.items() if n}
 
@@ -159,7 +159,7 @@ def _seen(launch: Mapping[str, Any]) -> datetime | None:
 
 def campaign_versions(db: Database[dict[str, Any]]) -> tuple[str, dict[str, str]] | None:
     """Return the latest campaign and the versions that it was launched with."""
-    for campaign_id in campaign_ids(db)[:_LATEST]:
+    for campaign_id in campaign_ids(db, _LATEST):
         query = {"metadata.campaign_id": campaign_id, "output.@class": "CampaignStart"}
         if found := db[OUTPUTS].find_one(query, {"output.versions": 1}):
             return campaign_id, found["output"]["versions"]

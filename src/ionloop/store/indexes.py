@@ -2,7 +2,11 @@
 
 Each serves a question that the code asks, and tests/store/test_indexes.py asks them all and
 reads the server's plans. One that serves none is left out, since every write pays for it:
-FireWorks' ``lpad tuneup`` would make 20 more, mostly for its web page.
+FireWorks' ``lpad tuneup`` would make 20 more, mostly for its web page. It may be run all the
+same: none of its indexes has the keys of one of ours and other options.
+
+Guards ask every two minutes about all campaigns at once. What they ask for is rare, so those
+indexes hold nothing else: a sparse or a partial one serves a question that implies its filter.
 """
 
 from __future__ import annotations
@@ -34,6 +38,17 @@ INDEXES: dict[str, list[IndexModel]] = {
         # Documents of one class, and all of them, in the order in which they were made.
         IndexModel([("metadata.campaign_id", _UP), ("output.@class", _UP), ("completed_at", _UP)]),
         IndexModel([("metadata.campaign_id", _UP), ("completed_at", _UP)]),
+        # When generations ended: no document is read, each of which has the judge's history.
+        # Not of all classes: outputs that are lists would keep this index from answering alone.
+        IndexModel(
+            [
+                ("metadata.campaign_id", _UP),
+                ("output.@class", _UP),
+                ("output.generation", _UP),
+                ("completed_at", _UP),
+            ],
+            partialFilterExpression={"output.@class": "Advance"},
+        ),
     ],
     f"{BLOBS}.files": [
         IndexModel([("metadata.blob_uuid", _UP), ("uploadDate", _DOWN)]),
@@ -48,15 +63,24 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel(COUNTED),
         IndexModel([("launches", _UP)]),
         IndexModel([("spec._tasks.job.uuid", _UP)]),
+        # Jobs whose workers died between their choice and a launch.
+        IndexModel(
+            [("spec.campaign_id", _UP), ("updated_on", _UP)],
+            partialFilterExpression={"state": "RESERVED"},
+        ),
     ],
     "launches": [
         IndexModel([("launch_id", _UP)], unique=True),
-        IndexModel([("state", _UP)]),
+        # What runs, and where.
+        IndexModel([("state", _UP), ("fworker.name", _UP)]),
     ],
     "workflows": [
         IndexModel([("nodes", _UP)]),
         IndexModel([("metadata.campaign_id", _UP)]),
         IndexModel([("metadata.archive_of", _UP)], sparse=True),
+        # Those that aren't done, and those that are locked just now.
+        IndexModel([("state", _UP), ("metadata.campaign_id", _UP)]),
+        IndexModel([("locked", _UP)], sparse=True),
         # Which campaigns there are, the latest first: no document is read.
         IndexModel([("created_on", _DOWN), ("metadata.campaign_id", _UP)]),
     ],

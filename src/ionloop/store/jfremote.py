@@ -11,7 +11,7 @@ from typing import Any
 
 from maggma.core import Store
 from maggma.stores import GridFSStore, MongoStore
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
 from ionloop.settings import get_settings
@@ -23,8 +23,21 @@ FLOWS = "jf_flows"
 
 #: What ionloop asks of them, beside what jobflow-remote does.
 _INDEXES = {
-    JOBS: [IndexModel([("job.metadata.campaign_id", ASCENDING), ("state", ASCENDING)])],
-    FLOWS: [IndexModel([("metadata.campaign_id", ASCENDING)])],
+    # As :data:`ionloop.store.indexes.COUNTED`: no document is read.
+    JOBS: [
+        IndexModel(
+            [
+                ("job.metadata.campaign_id", ASCENDING),
+                ("job.metadata.generation", ASCENDING),
+                ("job.metadata.stage", ASCENDING),
+                ("state", ASCENDING),
+            ]
+        )
+    ],
+    FLOWS: [
+        IndexModel([("metadata.campaign_id", ASCENDING)]),
+        IndexModel([("created_on", DESCENDING), ("metadata.campaign_id", ASCENDING)]),
+    ],
 }
 
 

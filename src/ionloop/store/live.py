@@ -31,7 +31,6 @@ def live_status(campaign_id: str, db: Database[dict[str, Any]] | None = None) ->
     return LiveStatus(
         **{name: getattr(now, name) for name in type(now).model_fields},
         running=running_jobs(campaign_id, db),
-        n_quarantined=n_quarantined(campaign_id, db),
         eta=None if over else eta(campaign_id, now.generation or 0, db),
     )
 
@@ -58,22 +57,6 @@ def running_jobs(campaign_id: str, db: Database[dict[str, Any]]) -> list[Running
         )
         for one in launches
     ]
-
-
-def n_quarantined(campaign_id: str, db: Database[dict[str, Any]]) -> int:
-    """Count the labels of a campaign that were refused."""
-    query = {"metadata.campaign_id": campaign_id, "output.@class": "LabelShard"}
-    groups = db[OUTPUTS].aggregate(
-        [
-            {"$match": query},
-            # A batch may be stored twice, by the job that collects it and by what replaced it.
-            {"$group": {"_id": {"generation": "$output.generation", "purpose": "$output.purpose",
-                                "frames": "$output.frame_hashes"},
-                        "n": {"$last": "$output.n_quarantined"}}},
-            {"$group": {"_id": None, "n": {"$sum": "$n"}}},
-        ]
-    )  # fmt: skip
-    return next((int(group["n"]) for group in groups), 0)
 
 
 def eta(campaign_id: str, generation: int, db: Database[dict[str, Any]]) -> Eta | None:
@@ -129,9 +112,11 @@ def _time(value: datetime | str | None) -> datetime | None:
 def turns(campaign_id: str, db: Database[dict[str, Any]]) -> list[float]:
     """Return how long the whole generations of a campaign took, s: from advance to advance."""
     query = {"metadata.campaign_id": campaign_id, "output.@class": "Advance"}
+    # Without _id and in this order an index alone answers.
+    fields = {"output.generation": 1, "completed_at": 1, "_id": 0}
+    found = db[OUTPUTS].find(query, fields).sort([("output.generation", 1), ("completed_at", 1)])
     ends = {
-        doc["output"]["generation"]: datetime.fromisoformat(doc["completed_at"])
-        for doc in db[OUTPUTS].find(query, {"output.generation": 1, "completed_at": 1})
+        doc["output"]["generation"]: datetime.fromisoformat(doc["completed_at"]) for doc in found
     }
     return [(ends[g] - ends[g - 1]).total_seconds() for g in sorted(ends) if g - 1 in ends]
 

@@ -18,7 +18,8 @@ from ionloop.errors import StoreError
 from ionloop.judge.schema import Judgement
 from ionloop.label.schema import LabelShard
 from ionloop.store.connection import OUTPUTS
-from ionloop.store.progress import status
+from ionloop.store.jfremote import FLOWS
+from ionloop.store.queries import status
 from ionloop.store.records import parse
 from ionloop.store.schema import CampaignStatus
 from ionloop.train.schema import Calibration
@@ -65,8 +66,10 @@ def answering() -> Iterator[None]:
 
 def changed_on(campaign_id: str, db: Database[dict[str, Any]]) -> datetime | None:
     """Return when a job of a campaign last changed its state, UTC; None: no such campaign."""
-    found = db.workflows.find({"metadata.campaign_id": campaign_id}, {"updated_on": 1})
-    return max((workflow["updated_on"] for workflow in found), default=None)
+    query = {"metadata.campaign_id": campaign_id}
+    found = db.workflows.find_one(query, {"updated_on": 1})
+    found = found or db[FLOWS].find_one(query, {"updated_on": 1})
+    return None if found is None else found["updated_on"]
 
 
 def has_outputs(campaign_id: str, db: Database[dict[str, Any]]) -> bool:

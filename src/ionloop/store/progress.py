@@ -41,6 +41,7 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
     failed = failures(campaign_id, db)
     borne = tolerated(failed, db)
     holding = [failure for failure in failed if failure not in borne]
+    admitted, quarantined = label_counts(campaign_id, db)
     return CampaignStatus(
         campaign_id=campaign_id,
         name=workflow["name"],
@@ -51,7 +52,8 @@ def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Camp
         jobs=jobs,
         stages=stages,
         generation=max((s.generation for s in stages if s.generation is not None), default=None),
-        n_labels=n_labels(campaign_id, db),
+        n_labels=admitted,
+        n_quarantined=quarantined,
         failures=holding,
         tolerated=borne,
     )
@@ -129,18 +131,31 @@ def stage_table(groups: Iterable[dict[str, Any]]) -> list[StageCount]:
     ]
 
 
-def n_labels(campaign_id: str, db: Database[dict[str, Any]]) -> int:
-    """Count the admitted labels of a campaign."""
-    shards = db[OUTPUTS].find(
-        {"metadata.campaign_id": campaign_id, "output.@class": "LabelShard"},
-        {"output.generation": 1, "output.purpose": 1, "output.frame_hashes": 1,
-         "output.n_admitted": 1},
-    )  # fmt: skip
-    admitted = {
-        (s["generation"], s["purpose"], tuple(s["frame_hashes"])): s["n_admitted"]
-        for s in (doc["output"] for doc in shards)
-    }
-    return sum(admitted.values())
+def label_counts(campaign_id: str, db: Database[dict[str, Any]]) -> tuple[int, int]:
+    """Count the labels of a campaign: admitted and quarantined ones.
+
+    A batch may be stored twice, by the job that collects it and by what replaced it; the later
+    one counts. The server compares their frames' hashes, of which there are as many as labels:
+    a live view asks for this again and again.
+    """
+    batch = ("generation", "purpose", "frame_hashes")
+    counts = ("n_admitted", "n_quarantined")
+    groups = db[OUTPUTS].aggregate(
+        [
+            {"$match": {"metadata.campaign_id": campaign_id, "output.@class": "LabelShard"}},
+            {"$sort": {"completed_at": 1}},
+            {
+                "$group": {
+                    "_id": {name: f"$output.{name}" for name in batch},
+                    **{name: {"$last": f"$output.{name}"} for name in counts},
+                }
+            },
+            {"$group": {"_id": None, **{name: {"$sum": f"${name}"} for name in counts}}},
+        ]
+    )
+    found = next(iter(groups), {})
+    admitted, quarantined = (int(found.get(name, 0)) for name in counts)
+    return admitted, quarantined
 
 
 def failures(campaign_id: str, db: Database[dict[str, Any]]) -> list[Failure]:

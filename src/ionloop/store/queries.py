@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from datetime import datetime
 from typing import Any
 
 from pymongo.database import Database
@@ -21,6 +23,7 @@ __all__ = [
     "campaign_ids",
     "campaign_record",
     "failures",
+    "is_campaign",
     "jobs_to_retry",
     "mark_outdated",
     "parse",
@@ -29,17 +32,37 @@ __all__ = [
     "stored_output",
 ]
 
+#: Campaigns that are named to who asks for an unknown one.
+_NAMED = 5
 
-def campaign_ids(db: Database[dict[str, Any]] | None = None) -> list[str]:
-    """Return the ids of all submitted campaigns, the latest first."""
+
+def campaign_ids(db: Database[dict[str, Any]] | None = None, limit: int | None = None) -> list[str]:
+    """Return the ids of submitted campaigns, the latest first: all, or at most ``limit``."""
     db = database() if db is None else db
     # Without a filter and without _id: an index alone answers, no document is read.
     fields = {"metadata.campaign_id": 1, "created_on": 1, "_id": 0}
-    found = list(db.workflows.find({}, fields).sort("created_on", -1))
-    if remote := list(db[FLOWS].find({}, fields)):
-        found = sorted([*found, *remote], key=lambda doc: as_utc(doc["created_on"]), reverse=True)
-    ids = (doc.get("metadata", {}).get("campaign_id") for doc in found)
-    return list(dict.fromkeys(one for one in ids if one))
+    latest = [("created_on", -1)]
+    ids: dict[str, None] = {}
+    with (
+        db.workflows.find({}, fields, sort=latest) as here,
+        db[FLOWS].find({}, fields, sort=latest) as remote,
+    ):
+        for doc in heapq.merge(here, remote, key=_created_on, reverse=True):
+            if len(ids) == limit:
+                break
+            if one := doc.get("metadata", {}).get("campaign_id"):
+                ids[one] = None
+    return list(ids)
+
+
+def _created_on(doc: dict[str, Any]) -> datetime:
+    return as_utc(doc["created_on"])
+
+
+def is_campaign(campaign_id: str, db: Database[dict[str, Any]]) -> bool:
+    """Whether a campaign of this name was submitted."""
+    query = {"metadata.campaign_id": campaign_id}
+    return db.workflows.find_one(query, {"_id": 1}) is not None or is_remote(campaign_id, db)
 
 
 def status(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> CampaignStatus:
@@ -65,13 +88,14 @@ def resolve_campaign(
     StoreError
         If there is no such campaign, or none at all.
     """
-    known = campaign_ids(db)
+    db = database() if db is None else db
+    if campaign_id is not None and is_campaign(campaign_id, db):
+        return campaign_id
+    known = campaign_ids(db, _NAMED)
     if not known:
         msg = "the database holds no campaign; submit one with `ionloop run FLOW`"
         raise StoreError(msg)
     if campaign_id is None:
         return known[0]
-    if campaign_id not in known:
-        msg = f"unknown campaign {campaign_id!r}; the latest are {', '.join(known[:5])}"
-        raise StoreError(msg)
-    return campaign_id
+    msg = f"unknown campaign {campaign_id!r}; the latest are {', '.join(known)}"
+    raise StoreError(msg)

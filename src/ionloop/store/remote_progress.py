@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.database import Database
 
 from ionloop.store.jfremote import FLOWS, JOBS
-from ionloop.store.progress import PAUSE, last_line, n_labels, overall, stage_table
+from ionloop.store.progress import PAUSE, label_counts, last_line, overall, stage_table
 from ionloop.store.schema import CampaignStatus, Failure
 
 #: jobflow-remote's states and what FireWorks would call them.
@@ -40,15 +40,17 @@ def is_remote(campaign_id: str, db: Database[dict[str, Any]]) -> bool:
 
 def remote_status(campaign_id: str, db: Database[dict[str, Any]]) -> CampaignStatus:
     """Count the jobs and labels of a campaign that :func:`is_remote`."""
-    flow = db[FLOWS].find_one({"metadata.campaign_id": campaign_id}) or {}
+    fields = ["uuid", "name", "created_on", "updated_on"]
+    flow = db[FLOWS].find_one({"metadata.campaign_id": campaign_id}, fields) or {}
     stages = stage_table(_stage_rows(campaign_id, db))
     jobs: dict[str, int] = {}
     for stage in stages:
         for state, n in stage.states.items():
             jobs[state] = jobs.get(state, 0) + n
     failed = _failures(campaign_id, db)
-    borne = _tolerated(failed, flow, db)
+    borne = _tolerated(failed, flow["uuid"], db)
     holding = [failure for uuid, failure in failed.items() if uuid not in borne]
+    admitted, quarantined = label_counts(campaign_id, db)
     return CampaignStatus(
         campaign_id=campaign_id,
         name=flow["name"],
@@ -58,7 +60,8 @@ def remote_status(campaign_id: str, db: Database[dict[str, Any]]) -> CampaignSta
         jobs=jobs,
         stages=stages,
         generation=max((s.generation for s in stages if s.generation is not None), default=None),
-        n_labels=n_labels(campaign_id, db),
+        n_labels=admitted,
+        n_quarantined=quarantined,
         failures=holding,
         tolerated=[failed[uuid] for uuid in borne],
     )
@@ -109,20 +112,23 @@ def _failure(doc: dict[str, Any]) -> Failure:
 
 
 def _tolerated(
-    failed: dict[str, Failure], flow: dict[str, Any], db: Database[dict[str, Any]]
+    failed: dict[str, Failure], flow_uuid: str, db: Database[dict[str, Any]]
 ) -> Sequence[str]:
     """Return the uuids of the failures that the graph bears: all their children COMPLETED."""
+    if not failed:
+        return []
     children: dict[str, set[str]] = {uuid: set() for uuid in failed}
+    # The graph of all generations.
+    flow = db[FLOWS].find_one({"uuid": flow_uuid}, {"parents": 1}) or {}
     for child, by_index in flow.get("parents", {}).items():
         for parents in by_index.values():
             for parent in children.keys() & set(parents or ()):
                 children[parent].add(child)
     wanted = sorted(set().union(*children.values()))
-    fields = {"uuid": 1, "state": 1}
-    latest = {
-        doc["uuid"]: doc["state"]
-        for doc in db[JOBS].find({"uuid": {"$in": wanted}}, fields).sort("index", 1)
-    }
+    fields = {"uuid": 1, "index": 1, "state": 1}
+    # Sorted here: the server might take jobflow-remote's index of ``index``, and read all jobs.
+    found = sorted(db[JOBS].find({"uuid": {"$in": wanted}}, fields), key=lambda doc: doc["index"])
+    latest = {doc["uuid"]: doc["state"] for doc in found}
     return [
         uuid
         for uuid, some in children.items()

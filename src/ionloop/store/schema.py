@@ -73,6 +73,7 @@ class CampaignStatus(Document):
     stages: list[StageCount] = Field(description="Jobs by generation and stage.")
     generation: int | None = Field(None, description="Latest generation that has jobs.")
     n_labels: int = Field(0, description="Admitted labels so far.")
+    n_quarantined: int = Field(0, description="Labels that were refused.")
     failures: list[Failure] = Field(default=[], description="Failed jobs that hold it up.")
     tolerated: list[Failure] = Field(
         default=[], description="Failed jobs without whose outputs all their children went on."
@@ -135,5 +136,4 @@ class LiveStatus(CampaignStatus):
     """How far a campaign is, who works on it, and how long it will take."""
 
     running: list[RunningJob] = Field(default=[], description="Jobs that run, the oldest first.")
-    n_quarantined: int = Field(0, description="Labels that were refused.")
     eta: Eta | None = Field(None, description="None once there is nothing left to run.")

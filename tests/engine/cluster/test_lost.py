@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +108,27 @@ def test_a_dead_workers_job_runs_again_in_its_folder(jobs, dead, tmp_path):
     assert not return_lost(lp)
     assert run_rest(tmp_path) == 1
     assert (tmp_path / "old" / "done").exists()
+    assert status("c").state == "finished"
+
+
+def test_a_job_that_is_given_away_during_its_checkout_is_not_begun(jobs, tmp_path):
+    """The checkout waits for the lock of one that died, and nobody hears of it for long."""
+    submit_label(jobs, tmp_path)
+    lp, other = owned_launchpad(launchpad()), launchpad()
+    told: list[int] = []
+    lp.on_launch = told.append
+    other.workflows.update_one({}, {"$set": {"locked": True}})
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(lp.checkout_fw, worker_of(1, host="elsewhere"), str(tmp_path))
+        past = {"$set": {"heartbeat": datetime.now(UTC) - timedelta(seconds=2 * LOST_S)}}
+        while not other.fireworks.find_one({"state": "RUNNING"}):
+            assert not found.done()
+            time.sleep(0.01)
+        assert other.launches.update_one({"state": "RUNNING"}, past).matched_count == 1
+        assert len(return_lost(other).rerun) == 1
+        assert found.result(60) == (None, None)
+    assert (told, lp.current) == ([], None)
+    assert run_rest(tmp_path) == 1
     assert status("c").state == "finished"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -21,8 +22,11 @@ from ionloop.engine.launchpad import launchpad, workflow_of
 from ionloop.engine.local import launcher
 from ionloop.engine.local import recover as recover_module
 from ionloop.engine.local.recover import recover
-from ionloop.engine.locking import free_nameless, locked_workflow
+from ionloop.engine.locking import free_nameless, locked_workflow, workflow_if_free
+from ionloop.processes import birth
 from ionloop.settings import get_settings
+
+NOT_FAILED = {"rerun_failed": False}
 
 
 @pytest.fixture
@@ -63,6 +67,54 @@ def test_the_lock_of_a_killed_command_is_freed(submitted, dead):
     submitted.workflows.update_one({}, {"$set": {"locked": lock}})
     recover(submitted, "c", rerun_failed=False)
     assert "locked" not in workflow_of(submitted, "c")
+
+
+def test_a_lock_is_not_a_dead_ones_since_the_database_was_away(submitted, monkeypatch):
+    """Its holder waited for the database too; freed, it would overwrite what others change."""
+    monkeypatch.setattr(locking, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(locking, "_LOOK_MAX_S", 0.1)
+    submitted.workflows.update_one({}, {"$set": {"locked": True}})
+    taken = threading.Event()
+
+    def wait() -> None:
+        with locked_workflow(launchpad(), "c"):
+            taken.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.3)
+    mongod = submitted.db.client.admin.command("serverStatus")["pid"]
+    os.kill(mongod, signal.SIGSTOP)
+    time.sleep(2.0)
+    os.kill(mongod, signal.SIGCONT)
+    assert not taken.wait(0.3)
+    assert taken.wait(5.0)  # it was nobody's after all
+    thread.join()
+
+
+def test_a_suspended_commands_lock_stays_and_an_older_process_of_its_number_has_none(
+    submitted, monkeypatch
+):
+    monkeypatch.setattr(locking, "PATIENCE_S", 0.2)
+    lock = {"host": socket.gethostname(), "pid": os.getpid(), "born": birth(os.getpid())}
+    submitted.workflows.update_one({}, {"$set": {"locked": lock}})
+    with workflow_if_free(submitted, "c", 0.5) as workflow:
+        assert workflow is None
+    thread = threading.Thread(target=recover, args=(launchpad(), "c"), kwargs=NOT_FAILED)
+    thread.start()
+    thread.join(1.0)
+    assert thread.is_alive()
+    assert workflow_of(submitted, "c")["locked"] == lock
+    submitted.workflows.update_one({}, {"$set": {"locked.born": "1"}})
+    thread.join(10.0)
+    assert not thread.is_alive()
+
+
+def test_a_lock_that_was_taken_over_is_not_freed_by_its_first_holder(submitted, caplog):
+    with locked_workflow(submitted, "c"):
+        submitted.workflows.update_one({}, {"$set": {"locked": "another's"}})
+    assert workflow_of(submitted, "c")["locked"] == "another's"
+    assert "its lock was taken" in caplog.text
 
 
 def test_fireworks_lock_is_freed_after_its_patience_and_a_named_one_is_not(submitted):

@@ -18,7 +18,21 @@ if TYPE_CHECKING:
 
 def violations(trial: Trial) -> list[str]:
     """List what doesn't hold."""
-    return [*_campaign(trial), *_labels(trial), *_leftovers(trial)]
+    void = _void() if trial.copies else []
+    return [*_campaign(trial), *_labels(trial), *void, *_leftovers(trial)]
+
+
+def unfinished(campaign_id: str) -> str:
+    """Say what of a campaign isn't done: its database goes with the trial."""
+    db = database()
+    fields = {"_id": 0, "fw_id": 1, "state": 1, "launches": 1}
+    left = list(db.fireworks.find({"state": {"$nin": ["COMPLETED", "WAITING"]}}, fields))
+    launch_ids = [number for fw in left for number in fw["launches"]]
+    fields = {"_id": 0, "launch_id": 1, "state": 1, "fworker.name": 1, "lost": 1}
+    launches = list(db.launches.find({"launch_id": {"$in": launch_ids}}, fields))
+    workflow = db.workflows.find_one({"metadata.campaign_id": campaign_id}) or {}
+    states = {k: v for k, v in workflow.get("fw_states", {}).items() if v != "COMPLETED"}
+    return f"left: {left}; {launches}; workflow: {states}, locked: {workflow.get('locked')}"
 
 
 def _campaign(trial: Trial) -> list[str]:
@@ -55,7 +69,7 @@ def _labels(trial: Trial) -> list[str]:
         for folder in folders
         for path in folder.glob("*/*/result.json")
     )
-    twice = [n for n in names if ends[n] > 1 or results[n] > 1]
+    twice = [n for n in names if ends[n] > 1 or (results[n] > 1 and not trial.copies)]
     trial.outcome.paid_twice = len(twice)
     trial.outcome.cut = sum(begins.values()) - len(begins)
     if twice and not trial.may_pay_twice:
@@ -73,6 +87,16 @@ def _labels(trial: Trial) -> list[str]:
     if trial.expected_hash and trial.outcome.dataset_hash != trial.expected_hash:
         bad.append("another dataset hash than the undisturbed run's")
     return bad
+
+
+def _void() -> list[str]:
+    """Look for labels that a worker stored whose job was another's by then."""
+    db = database()
+    last = [fw["launches"][-1] for fw in db.fireworks.find({}, ["launches"]) if fw["launches"]]
+    counts = set(db.launches.distinct("launch_dir", {"launch_id": {"$in": last}}))
+    labels = db.outputs.find({"output.directory": {"$exists": True}}, ["output.directory"])
+    void = {label["output"]["directory"] for label in labels} - counts
+    return [f"labels of launches that don't count: {sorted(void)}"] if void else []
 
 
 def _leftovers(trial: Trial) -> list[str]:

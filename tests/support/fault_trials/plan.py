@@ -24,6 +24,18 @@ KINDS = (
     "second_machine",
     "machine_lost",
 )
+#: The same on a cluster, where workers are `ionloop work` and nobody launches; a function in
+#: ``cluster_faults.py`` or ``faults.py`` does each.
+CLUSTER_KINDS = (
+    "guard_kill",
+    "cluster_worker_kill",
+    "guard_stop",
+    "mongod_kill",
+    "connection_drop",
+    "duplicate_finish",
+)
+#: What can happen where.
+MENUS = {"local": KINDS, "cluster": CLUSTER_KINDS}
 #: Kinds that decide how the whole trial is set up, and so come alone of their sort.
 SETUPS = {
     "launcher_kill_workers_left", "disk_full", "connection_drop", "connection_held",
@@ -50,6 +62,7 @@ class Plan:
     faults: tuple[tuple[str, Moment], ...]
     generations: int = 3
     workers: int = 2
+    setup: str = "local"
 
     @property
     def names(self) -> list[str]:
@@ -66,18 +79,19 @@ def plan_of(
     kinds: tuple[str, ...] | None = None,
     generations: int = 3,
     workers: int | None = None,
+    setup: str = "local",
 ) -> Plan:
     """Make a trial's plan; without ``kinds`` the seed chooses them, one to three.
 
     The first kind goes round with the seed, so that any range of seeds has all kinds
     about equally often.
     """
-    rng = random.Random(seed)
+    rng, menu = random.Random(seed), MENUS[setup]
     chosen = None
     if kinds is None:
-        chosen = [KINDS[seed % len(KINDS)]]
+        chosen = [menu[seed % len(menu)]]
         while len(chosen) < 3 and rng.random() < 0.35:
-            more = rng.choice(KINDS)
+            more = rng.choice(menu)
             if not (more in SETUPS and SETUPS & set(chosen)):
                 chosen.append(more)
         rng.shuffle(chosen)
@@ -86,5 +100,5 @@ def plan_of(
     latest = generations * LABELS // (2 if chosen is None else 1)
     begun = sorted(rng.randint(0, latest) for _ in kinds)
     moments = [Moment(n, rng.uniform(0, 0.3)) for n in begun]
-    workers = workers or rng.choice([1, 2, 2, 3])
-    return Plan(seed, tuple(zip(kinds, moments, strict=True)), generations, workers)
+    workers = workers or (rng.choice([1, 2, 2, 3]) if setup == "local" else 2)
+    return Plan(seed, tuple(zip(kinds, moments, strict=True)), generations, workers, setup)

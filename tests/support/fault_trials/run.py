@@ -8,10 +8,14 @@ from typing import Self
 
 from pymongo import MongoClient
 
-from fault_trials.plan import Plan, plan_of
+from fault_trials.cluster import ClusterTrial
+from fault_trials.plan import MENUS, Plan, plan_of
 from fault_trials.server import Server
 from fault_trials.trial import Outcome, Trial
 from fault_trials.zygote import Zygote
+
+#: What runs a campaign under faults, by setup.
+TRIALS = {"local": Trial, "cluster": ClusterTrial}
 
 
 class Bench:
@@ -41,7 +45,7 @@ class Bench:
 
     def run(self, plan: Plan) -> Outcome:
         """Run one trial; its database is dropped."""
-        trial = Trial(
+        trial = TRIALS[plan.setup](
             plan, self.server, self.zygote, drop_s=self.drop_s, expected_hash=self.dataset_hash
         )
         outcome = trial.run()
@@ -52,8 +56,19 @@ class Bench:
         return outcome
 
 
-def trials(bench: Bench, n: int, seed: int, kinds: tuple[str, ...] = ()) -> Iterator[Outcome]:
-    """Run n trials of the seeds from ``seed``; with ``kinds`` only those, one a trial."""
+def trials(
+    bench: Bench, n: int, seed: int, kinds: tuple[str, ...] = (), setup: str = "local"
+) -> Iterator[Outcome]:
+    """Run n trials of the seeds from ``seed``; with ``kinds`` only those, one a trial.
+
+    Raises
+    ------
+    ValueError
+        If the setup knows no such kind.
+    """
+    if unknown := set(kinds) - set(MENUS[setup]):
+        msg = f"expected kinds of {MENUS[setup]}, got {sorted(unknown)}"
+        raise ValueError(msg)
     for number in range(seed, seed + n):
         only = (kinds[number % len(kinds)],) if kinds else None
-        yield bench.run(plan_of(number, only, bench.generations))
+        yield bench.run(plan_of(number, only, bench.generations, setup=setup))

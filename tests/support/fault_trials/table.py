@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from fault_trials.plan import KINDS
+from fault_trials.plan import CLUSTER_KINDS, KINDS
 from fault_trials.trial import Outcome
 
 HEAD = ("fault", "trials", "with others", "as it must", "resumes", "labels cut", "paid twice", "s")
@@ -16,7 +16,7 @@ HEAD = ("fault", "trials", "with others", "as it must", "resumes", "labels cut",
 def rows(outcomes: Sequence[Outcome]) -> list[tuple]:
     """Return a row a kind: how often it was done, and how those trials ended."""
     table = []
-    for kind in KINDS:
+    for kind in dict.fromkeys((*KINDS, *CLUSTER_KINDS)):
         ours = [o for o in outcomes if kind in o.done]
         if not ours:
             continue

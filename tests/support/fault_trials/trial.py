@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import engine_jobs
 
 from fault_trials import faults
-from fault_trials.checks import violations
+from fault_trials.checks import unfinished, violations
 from fault_trials.disk import can_mount, small_disk
 from fault_trials.plan import LABEL_S, LABELS, Plan
 from fault_trials.proxy import Proxy
@@ -26,8 +27,6 @@ from ionloop.processes import kill_marked, marked_processes
 from ionloop.testing import environment
 
 SUPPORT = Path(__file__).resolve().parents[1]
-#: A trial in which nothing moves for so long hangs, s.
-HANGS_S = 240.0
 #: Seconds between two looks.
 LOOK_S = 0.01
 #: A campaign that needs more resumes than this isn't driven on.
@@ -61,6 +60,11 @@ class Outcome:
 
 class Trial:
     """A campaign, its launchers, and what is done to them."""
+
+    #: A trial in which nothing moves for so long hangs, s.
+    hangs_s = 240.0
+    #: Whether a job may go on in a copy of its folder, with the result that is there.
+    copies = False
 
     def __init__(
         self, plan: Plan, server: Server, zygote: Zygote, *, drop_s: float, expected_hash: str
@@ -99,6 +103,7 @@ class Trial:
                 self.outcome.violations += violations(self)
             except (HungError, AssertionError, IonloopError) as error:
                 self.outcome.violations.append(f"{type(error).__name__}: {error}")
+                self.outcome.notes.append(unfinished(self.campaign))
             self.outcome.wall_s = time.monotonic() - begin
             if not self.outcome.survived:  # a small disk goes with its logs
                 for log in sorted(self.home.glob("runs/*/worker-*.log")):
@@ -142,14 +147,18 @@ class Trial:
                 self.outcome.missed.append(kind)
             else:
                 time.sleep(moment.delay_s)
-                effective = getattr(faults, kind)(self)
+                effective = self.fault(kind)(self)
                 (self.outcome.done if effective else self.outcome.missed).append(kind)
         while not self.wait_for_end():
             self.resume()
 
+    def fault(self, kind: str) -> Callable[[Trial], bool]:
+        """Return what does a kind of fault."""
+        return getattr(faults, kind)
+
     def _clean(self) -> None:
-        for home in (self.home, *self.other_homes):
-            kill_marked(str(home / "runs" / self.campaign))
+        for mark in self.marks():
+            kill_marked(mark)
         if self.outcome.survived:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
@@ -209,13 +218,21 @@ class Trial:
         """
         moved, seen = time.monotonic(), None
         while not condition():
-            now = (self.size(self.ledger), self.size(self.log), self.status())
+            now = self.progress()
             if now != seen:
                 moved, seen = time.monotonic(), now
-            if time.monotonic() - moved > HANGS_S:
-                msg = f"nothing moved for {HANGS_S:.0f} s; {self.last_words()}"
+            if time.monotonic() - moved > self.hangs_s:
+                msg = f"nothing moved for {self.hangs_s:.0f} s; {self.last_words()}"
                 raise HungError(msg)
+            self.tend()
             time.sleep(LOOK_S)
+
+    def progress(self) -> object:
+        """Return what changes while the trial goes on."""
+        return (self.size(self.ledger), self.size(self.log), self.status())
+
+    def tend(self) -> None:
+        """Do what somebody would while others wait."""
 
     # ------------------------------------------------------------ what there is
 
@@ -244,8 +261,11 @@ class Trial:
 
     def orphans(self) -> list[int]:
         """Return what runs of the campaign though its launcher has ended."""
-        marks = [str(home / "runs" / self.campaign) for home in (self.home, *self.other_homes)]
-        return [pid for mark in marks for pid in marked_processes(mark)]
+        return [pid for mark in self.marks() for pid in marked_processes(mark)]
+
+    def marks(self) -> list[str]:
+        """Return what marks the trial's processes."""
+        return [str(home / "runs" / self.campaign) for home in (self.home, *self.other_homes)]
 
 
 def is_worker(pid: int) -> bool:

@@ -15,6 +15,8 @@ import sys
 import threading
 from pathlib import Path
 
+from ionloop.processes import die_with_parent
+
 
 class Zygote:
     """The client's side: starts launchers and knows how they ended."""
@@ -32,9 +34,13 @@ class Zygote:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def start(self, args: list[str], env: dict[str, str], log: Path) -> int:
-        """Start ``ionloop ARGS``; return its process number."""
-        line = json.dumps({"args": args, "env": env, "log": str(log)})
+    def start(
+        self, args: list[str], env: dict[str, str], log: Path, folder: Path | None = None
+    ) -> int:
+        """Start ``ionloop ARGS``, in a folder; return its process number."""
+        line = json.dumps(
+            {"args": args, "env": env, "log": str(log), "folder": str(folder or Path.cwd())}
+        )
         with self._news:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
@@ -70,6 +76,7 @@ def _fork(order: dict) -> int:
         return pid
     try:
         os.setsid()
+        die_with_parent()  # also where the trials are killed
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -78,6 +85,7 @@ def _fork(order: dict) -> int:
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
+        os.chdir(order["folder"])
         os.environ.clear()
         os.environ.update(order["env"])
         sys.argv = ["ionloop", *order["args"]]
@@ -107,6 +115,7 @@ def _ionloop() -> None:
 def main() -> None:
     """Fork launchers until the input ends, then kill those that are left."""
     import ionloop.cli.commands
+    import ionloop.engine.cluster.guard
     import ionloop.engine.local.launcher
     import ionloop.report.html  # noqa: F401
 

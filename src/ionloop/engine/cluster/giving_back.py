@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: States of fireworks that a worker has.
 LIVE = ["RUNNING", "RESERVED"]
+#: States of workflows in which a job may run; those that are done are by far the most.
+_OPEN = ["READY", "RESERVED", "RUNNING", "FIZZLED", "DEFUSED"]
 #: How often the workers of a job may be lost before it counts as failed.
 MAX_LOST = 5
 #: A worker takes some ten ms from a reservation to a launch; minutes where a lock is a dead one's.
@@ -171,7 +173,7 @@ def _half_done(
             {
                 "$match": {
                     "metadata.campaign_id": campaign_id or {"$exists": True},
-                    "state": {"$nin": ["COMPLETED", "ARCHIVED", "PAUSED"]},
+                    "state": {"$in": _OPEN},
                 }
             },
             {"$project": {"campaign_id": "$metadata.campaign_id", "running": running}},

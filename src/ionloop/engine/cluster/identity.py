@@ -9,7 +9,7 @@ from typing import Any
 
 from fireworks import FWorker
 
-from ionloop.engine.cluster.slurm import cluster_name
+from ionloop.engine.cluster.slurm import cluster_name, restarts
 from ionloop.processes import user_name
 from ionloop.routing import KEY, WorkerKind
 from ionloop.settings import Settings
@@ -51,6 +51,7 @@ def identify(kind: WorkerKind | None, campaign_id: str | None, settings: Setting
             "pid": os.getpid(),
             "user": user_name(),
             "slurm_job_id": job,
+            "slurm_restarts": restarts(),
             "slurm_cluster": cluster_name() if job else None,
             "slurm_partition": os.environ.get("SLURM_JOB_PARTITION"),
             "lost_after_s": settings.lost_after_s,

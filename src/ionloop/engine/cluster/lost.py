@@ -1,8 +1,9 @@
 """Launches whose worker is gone, and their jobs' way back.
 
-A worker is gone for sure if its SLURM job has ended, or its process on this machine has. One
-that was silent for longer than it promised is taken for gone; it may live all the same, so its
-job runs again in a copy of its folder, and :mod:`.owned` voids what the old one still writes.
+A worker is gone for sure if its SLURM job has ended or was started anew, as on another node after
+its own died, or if its process on this machine has ended. One that was silent for longer than it
+promised is taken for gone; it may live all the same, so its job runs again in a copy of its
+folder, and :mod:`.owned` voids what the old one still writes.
 
 Any worker may look, also several at once: who gives a job back first claims its launch, by one
 atomic change, and what follows happens under the workflow's lock, after another look.
@@ -21,7 +22,7 @@ from fireworks import LaunchPad
 from ionloop.engine.cluster.giving_back import LIVE, Returned, give_back, settle
 from ionloop.engine.cluster.slurm import Queue, look
 from ionloop.engine.launchpad import LOCAL_WORKER
-from ionloop.processes import is_alive, user_name
+from ionloop.processes import is_alive
 from ionloop.store.times import as_utc
 
 logger = logging.getLogger(__name__)
@@ -146,15 +147,9 @@ def verdict(launch: dict[str, Any], queue: Queue | None) -> Verdict | None:
         SLURM's; None where there is none.
     """
     env = _env(launch)
-    job = env.get("slurm_job_id")
-    # Some sites hide other users' jobs.
-    if (
-        queue
-        and job
-        and (env.get("slurm_cluster"), env.get("user")) == (queue.cluster, user_name())
-    ):
-        if queue.is_gone(job):
-            return Verdict(f"its SLURM job {job} has ended", certain=True)
+    if queue and (job := queue.job_of(env)):
+        if queue.is_gone(job, env.get("slurm_restarts")):
+            return Verdict(f"its SLURM job {job} has ended, or was started anew", certain=True)
         if queue.stands_still(job):
             return None
     pid = env.get("pid")

@@ -39,6 +39,8 @@ class OwnedLaunchPad(QuietLaunchPad):
 
     #: The launch that this process runs.
     current: int | None = None
+    #: The campaign of the job that it ran last: not always the one that it saw ready.
+    campaign_id: str | None = None
     #: Called with the number of each launch that begins.
     on_launch: Callable[[int], None] = staticmethod(lambda _: None)
     #: How many changes of the database are under way, one within another.
@@ -65,13 +67,18 @@ class OwnedLaunchPad(QuietLaunchPad):
                 os._exit(TOLD_TO_END)
 
     def checkout_fw(self, *args: Any, **kwargs: Any) -> tuple[Any, int | None]:  # noqa: ANN401
-        """Check a job out, and begin its heartbeat."""
+        """Check a job out, unless it was given away meanwhile, and begin its heartbeat."""
         with self._changing():
             fw, launch_id = super().checkout_fw(*args, **kwargs)
+            if fw is None or launch_id is None:
+                return None, None
+            # A checkout waits for the workflow's lock, and nobody hears of its launch meanwhile.
+            if not beat(self, launch_id):
+                logger.warning("launch %d was given to another worker, and isn't begun", launch_id)
+                return None, None
             self.current = launch_id
-            if launch_id is not None:
-                beat(self, launch_id)
-                self.on_launch(launch_id)
+            self.campaign_id = fw.spec.get("campaign_id")
+            self.on_launch(launch_id)
         return fw, launch_id
 
     def complete_launch(self, launch_id: int, *args: Any, **kwargs: Any) -> dict:  # noqa: ANN401

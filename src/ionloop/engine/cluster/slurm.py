@@ -1,4 +1,4 @@
-"""What SLURM says of its jobs: which exist, and when ours ends."""
+"""What SLURM says of its jobs: which exist, whose they are, and when ours ends; ending them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,27 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
+from ionloop.processes import user_name
 from ionloop.reference.runs import parse_duration
 
 logger = logging.getLogger(__name__)
 
 #: How long SLURM's commands may take, s; a busy controller makes them wait.
 _PATIENCE_S = 60
+#: What is asked of each job; ``%``-formats don't know of restarts.
+_ASKED = "jobid:32,state:32,restartcnt:12"
+_WORDS = 3
+#: How long a request to end jobs may take, s.
+_CANCEL_S = 20
 #: States of jobs whose processes live, or stand still.
 _STOPPED = frozenset({"SUSPENDED", "STOPPED"})
 _WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
+#: SLURM ends the processes of a job in this state, also before it starts the job anew.
+_ENDING = "COMPLETING"
 
 
 class Queue:
@@ -29,15 +39,46 @@ class Queue:
         States of the jobs that haven't ended, by id.
     cluster
         The cluster's name.
+    restarts
+        How often SLURM has started the jobs anew under their number, by id.
     """
 
-    def __init__(self, states: dict[str, str], cluster: str) -> None:
+    def __init__(
+        self, states: dict[str, str], cluster: str, restarts: dict[str, int] | None = None
+    ) -> None:
         self.states = states
         self.cluster = cluster
+        self.restarts = restarts or {}
 
-    def is_gone(self, job: str) -> bool:
-        """Whether none of a job's processes can live: it ended, or waits to run again."""
-        return self.states.get(job, "PENDING") in _WAITING
+    def job_of(self, env: Mapping[str, Any]) -> str | None:
+        """Return a worker's job by what the worker said of itself, if this queue knows of it.
+
+        Other clusters have the same numbers, and some sites hide other users' jobs.
+        """
+        job = env.get("slurm_job_id")
+        whose = (env.get("slurm_cluster"), env.get("user"))
+        return str(job) if job and whose == (self.cluster, user_name()) else None
+
+    def is_gone(self, job: str, restarts: int | None = None) -> bool:
+        """Whether none of a job's processes can live: it ended, waits, or was started anew.
+
+        Parameters
+        ----------
+        job
+            Its id.
+        restarts
+            How often it had been started anew when its processes began; None: unknown.
+        """
+        state = self.states.get(job, "PENDING")
+        if state in _WAITING:
+            return True
+        # Counts, not start times: clocks of nodes and controller may differ by minutes.
+        anew = restarts is not None and self.restarts.get(job, 0) > restarts
+        return anew and not self.is_ending(job)
+
+    def is_ending(self, job: str) -> bool:
+        """Whether SLURM ends a job's processes now."""
+        return self.states.get(job) == _ENDING
 
     def stands_still(self, job: str) -> bool:
         """Whether a job is suspended: it says nothing, and lives."""
@@ -49,12 +90,45 @@ def look() -> Queue | None:
     if shutil.which("squeue") is None:
         return None
     # Only an answer counts: no job is taken for dead since a controller was away.
-    listed = _ask("squeue", "-h", "-a", "-o", "%A %T")
+    listed = _ask("squeue", "-h", "-a", "-O", _ASKED)
     cluster = cluster_name()
     if listed is None or cluster is None:
         return None
-    lines = listed.splitlines()
-    return Queue({line.split()[0]: line.split()[1] for line in lines}, cluster)
+    rows = [line.split() for line in listed.splitlines()]
+    if odd := [row for row in rows if len(row) != _WORDS]:
+        logger.warning("squeue: expected a job's id, state and restarts, got %r", " ".join(odd[0]))
+        return None
+    starts = {job: int(count) for job, _, count in rows}
+    return Queue({job: state for job, state, _ in rows}, cluster, starts)
+
+
+def restarts() -> int | None:
+    """Return how often SLURM has started this process's job anew; None outside of a job."""
+    if not os.environ.get("SLURM_JOB_ID"):
+        return None
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
+def end_jobs(jobs: Iterable[str]) -> str:
+    """Ask SLURM to end jobs; return what it refused and why, empty if nothing."""
+    command = ["scancel", *sorted(jobs)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_CANCEL_S, check=False
+        )
+    except FileNotFoundError:
+        return "scancel isn't on PATH"
+    except subprocess.TimeoutExpired:
+        return f"scancel gave no answer in {_CANCEL_S} s"
+    said = " ".join(done.stderr.split())
+    return f"scancel ended with status {done.returncode}: {said}" if done.returncode else ""
+
+
+def folders_of_jobs() -> dict[str, str]:
+    """Return the folders that this user's jobs were submitted from, by id; none if unknown."""
+    listed = _ask("squeue", "-h", "-u", user_name(), "-o", "%A %Z") or ""
+    rows = [line.partition(" ") for line in listed.splitlines()]
+    return {job: folder.strip() for job, _, folder in rows}
 
 
 def seconds_left(job: str) -> float | None:

@@ -110,6 +110,7 @@ class ClusterWorker(Worker):
 
     def _run_one(self) -> bool:
         ran = super()._run_one()
+        self.campaign_id = self.lp.campaign_id or self.campaign_id
         self.lp.current = None
         self.lp.on_launch(0)
         self.n_run += ran
@@ -150,6 +151,7 @@ def main() -> int:
     fireworks_rocket.PING_TIME_SECS = min(60, get_settings().lost_after_s / 10)
     hide_password()
     log_outages()
+    os.environ.setdefault("IONLOOP_WORK_DIR", str(Path.cwd()))
     lp = owned_launchpad(launchpad())
     signal.signal(signal.SIGTERM, lp.end_process)
 

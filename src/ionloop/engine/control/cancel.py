@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
+import logging
 import socket
-import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +14,23 @@ from typing import Any
 import psutil  # custodian needs it too
 from fireworks import LaunchPad
 
+from ionloop.engine.cluster.slurm import Queue, end_jobs, folders_of_jobs, look
 from ionloop.engine.control.hold import hold
 from ionloop.engine.control.rerun_plan import reset
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query
-from ionloop.processes import kill_marked
+from ionloop.processes import kill_marked, user_name
 from ionloop.settings import Settings, get_settings
 from ionloop.store.schema import Held
 from ionloop.store.times import as_utc
+
+logger = logging.getLogger(__name__)
 
 #: What a worker gets to end after it was asked, s.
 GRACE_S = 10.0
 #: A local run asks its workers, kills them and ends; SLURM kills 30 s after its first signal.
 _LOCAL_S, _SLURM_S = 60.0, 90.0
-_ASK_S = 20.0
+#: How long to look for the end of jobs after scancel failed: it may have ended some, s.
+_REFUSED_S = 5.0
 
 
 @dataclass
@@ -43,8 +45,9 @@ class Cancelled:
 def cancel(lp: LaunchPad, campaign_id: str, settings: Settings | None = None) -> Cancelled:
     """Let nothing of a campaign start, and end what runs; a resume takes it up again.
 
-    Workers of this machine are asked to stop, then killed; SLURM's jobs are cancelled. Others
-    are named in ``left``: their jobs end by themselves, and their results are kept.
+    Workers of this machine are asked to stop, then killed; this user's SLURM jobs on this cluster
+    are cancelled. Others, and what SLURM didn't end, are named in ``left``, with its words: their
+    jobs end by themselves, and their results are kept.
 
     Raises
     ------
@@ -55,10 +58,11 @@ def cancel(lp: LaunchPad, campaign_id: str, settings: Settings | None = None) ->
     report = Cancelled(hold(lp, campaign_id, "cancelled"))
     launches = running_launches(lp, campaign_id)
     folder = settings.home_dir / "runs" / campaign_id
+    queue = look()
     local = [one for one in launches if is_local(one, folder)]
-    in_slurm = [one for one in launches if one not in local and _slurm_id(one)]
+    in_slurm = [one for one in launches if one not in local and queue and _job(one, queue)]
     here = [one for one in launches if one not in [*local, *in_slurm] and _process(one)]
-    gone = _end_slurm(in_slurm)
+    gone, trouble = _end_slurm(in_slurm, queue) if queue and in_slurm else ([], "")
     gone += [one for one in here if _end_process(one)]
     for launch in gone:
         _put_back(lp, launch)
@@ -67,7 +71,11 @@ def cancel(lp: LaunchPad, campaign_id: str, settings: Settings | None = None) ->
     still = {one["launch_id"] for one in running_launches(lp, campaign_id)}
     dead = {one["launch_id"] for one in gone}
     report.ended = [_line(one) for one in launches if one["launch_id"] in dead]
-    report.left = [_line(one) for one in launches if one["launch_id"] in still - dead]
+    report.left = [
+        _line(one, trouble if one in in_slurm else "")
+        for one in launches
+        if one["launch_id"] in still - dead
+    ]
     return report
 
 
@@ -78,7 +86,8 @@ def running_launches(
     begun = {"state": "PAUSED", "launches.0": {"$exists": True}}
     query = {**campaign_query(campaign_id), **begun}
     fws = {fw["launches"][-1]: fw for fw in lp.fireworks.find(query, ["launches", "name"])}
-    fields = ["launch_id", "fw_id", "host", "launch_dir", "fworker", "time_start", "reservation_id"]
+    fields = ["launch_id", "fw_id", "host", "launch_dir", "fworker", "time_start"]
+    fields.append("state_history.reservation_id")
     found = lp.launches.find({"launch_id": {"$in": list(fws)}, "state": state}, fields)
     return [{**one, "name": fws[one["launch_id"]]["name"]} for one in found]
 
@@ -108,37 +117,43 @@ def _end_local_run(folder: Path) -> bool:
                 return True
 
 
-def _slurm_id(launch: dict[str, Any]) -> str | None:
-    found = (launch["fworker"].get("env") or {}).get("slurm_job_id")
-    return str(found) if found and shutil.which("scancel") else None
+def _env(launch: dict[str, Any]) -> dict[str, Any]:
+    return launch["fworker"].get("env") or {}
 
 
-def _end_slurm(launches: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cancel the SLURM jobs of launches; return those whose job has ended."""
-    ids = {str(_slurm_id(one)) for one in launches}
-    if not ids:
-        return []
-    subprocess.run(["scancel", *sorted(ids)], check=False, capture_output=True, timeout=_ASK_S)
-    end = time.monotonic() + _SLURM_S
-    while (listed := _listed(ids)) & ids and time.monotonic() < end:
+def _job(launch: dict[str, Any], queue: Queue) -> str | None:
+    return queue.job_of(_env(launch))
+
+
+def _is_gone(launch: dict[str, Any], queue: Queue) -> bool:
+    return queue.is_gone(str(_job(launch, queue)), _env(launch).get("slurm_restarts"))
+
+
+def _end_slurm(launches: list[dict[str, Any]], queue: Queue) -> tuple[list[dict[str, Any]], str]:
+    """End this user's SLURM jobs; return the launches whose job has ended, and what went wrong."""
+    alive = [one for one in launches if not _is_gone(one, queue)]
+    if not alive:
+        return launches, ""
+    refused = end_jobs({str(_job(one, queue)) for one in alive})
+    begin = time.monotonic()
+    while True:
+        found = look()
+        if found:  # None proves nothing: SLURM gave no answer
+            alive = [one for one in alive if not _is_gone(one, found)]
+        gone_s = time.monotonic() - begin
+        ending = found and any(found.is_ending(str(_job(one, found))) for one in alive)
+        if not alive or gone_s > _SLURM_S or (refused and not ending and gone_s > _REFUSED_S):
+            break
         time.sleep(1.0)
-    return [one for one in launches if _slurm_id(one) not in listed]
-
-
-def _listed(ids: Iterable[str]) -> set[str]:
-    """Return the jobs that SLURM still has; all of them if it doesn't answer."""
-    asked = subprocess.run(
-        ["squeue", "--noheader", "--format=%A", f"--jobs={','.join(sorted(ids))}"],
-        check=False, capture_output=True, text=True, timeout=_ASK_S,
-    )  # fmt: skip
-    if asked.returncode and "Invalid job id" in asked.stderr:
-        return set()
-    return set(ids) if asked.returncode else set(asked.stdout.split())
+    trouble = refused or f"SLURM hasn't ended its job in {_SLURM_S:.0f} s"
+    return [one for one in launches if one not in alive], trouble
 
 
 def _process(launch: dict[str, Any]) -> psutil.Process | None:
-    """Return the process of this machine's worker that runs a launch; None if it isn't there."""
-    env = launch["fworker"].get("env") or {}
+    """Return the process of this user's worker here that runs a launch; None if it isn't there."""
+    env = _env(launch)
+    if env.get("user") not in (None, user_name()):
+        return None
     if not env.get("pid") or env.get("host") not in (socket.gethostname(), socket.getfqdn()):
         return None
     try:
@@ -180,14 +195,24 @@ def _put_back(lp: LaunchPad, launch: dict[str, Any]) -> None:
 
 
 def _cancel_reservations(lp: LaunchPad, campaign_id: str) -> None:
-    """Take jobs out of the queue that would find nothing to run."""
+    """Take jobs out of the queue that would find nothing to run.
+
+    A reservation doesn't say whose it is; the folder where its job waits does.
+    """
     waiting = running_launches(lp, campaign_id, "RESERVED")
-    ids = [str(one["reservation_id"]) for one in waiting if one.get("reservation_id")]
-    if ids and shutil.which("scancel"):
-        subprocess.run(["scancel", *ids], check=False, capture_output=True, timeout=_ASK_S)
+    folders = folders_of_jobs() if waiting else {}
+    jobs = [
+        job
+        for one in waiting
+        for past in one["state_history"]
+        if folders.get(job := str(past.get("reservation_id"))) == one["launch_dir"]
+    ]
+    if jobs and (refused := end_jobs(jobs)):
+        logger.warning("%s; jobs %s find nothing to run, and end", refused, ", ".join(jobs))
 
 
-def _line(launch: dict[str, Any]) -> str:
-    env = launch["fworker"].get("env") or {}
+def _line(launch: dict[str, Any], trouble: str = "") -> str:
+    env = _env(launch)
     job = f", SLURM job {env['slurm_job_id']}" if env.get("slurm_job_id") else ""
-    return f"{launch['name']}: worker {launch['fworker']['name']} on {launch['host']}{job}"
+    why = f" ({trouble})" if trouble else ""
+    return f"{launch['name']}: worker {launch['fworker']['name']} on {launch['host']}{job}{why}"

@@ -72,13 +72,11 @@ def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
     rerun_failed
         Whether failed jobs run again too.
     """
-    workflow = workflow_of(lp, campaign_id)
     report = Recovery()
-    fws = _fireworks(lp, workflow)
-    launches = _launches(lp, fws)
+    before = _launches(lp, _fireworks(lp, workflow_of(lp, campaign_id)))
     foreign = [
         launch
-        for launch in launches.values()
+        for launch in before.values()
         if not _is_local(launch) and (launch["state"] == "RUNNING" or _just_ended(launch))
     ]
     free_nameless(lp, campaign_id, _LOCK_PATIENCE_S if foreign else 0.0)
@@ -87,10 +85,17 @@ def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
     _free_reserved(lp, campaign_id)
     if not foreign:
         report.deleted = remove_unlisted(lp, campaign_id)
+    workflow = workflow_of(lp, campaign_id)
+    fws = _fireworks(lp, workflow)
+    launches = _launches(lp, fws)
     for fw in fws:
-        if workflow["fw_states"][str(fw["fw_id"])] not in _SETTLED:
+        if (known := workflow["fw_states"][str(fw["fw_id"])]) not in _SETTLED:
             own = [launches[i] for i in fw["launches"] if i in launches]
             _mend(lp, campaign_id, fw, own, report)
+            if not own and fw["state"] == "READY" != known:
+                # So that the workflow knows it too. Not else: FireWorks would undo a checkout
+                # that takes place meanwhile.
+                lp._refresh_wf(fw["fw_id"])  # noqa: SLF001
     if rerun_failed:
         _rerun_failed(lp, campaign_id, report)
     compact(lp, campaign_id)
@@ -129,10 +134,14 @@ def _free_reserved(lp: LaunchPad, campaign_id: str) -> None:
     A living worker elsewhere takes some ten ms for that, and isn't disturbed.
     """
     chosen = {**campaign_query(campaign_id), "state": "RESERVED", "launches": []}
+    first = set(lp.fireworks.distinct("fw_id", chosen))
     end = time.monotonic() + _CHOICE_S
-    while lp.fireworks.find_one(chosen, {"_id": 1}) and time.monotonic() < end:
+    while left := first.intersection(lp.fireworks.distinct("fw_id", chosen)):
+        if time.monotonic() >= end:
+            stale = {**chosen, "fw_id": {"$in": list(left)}}
+            lp.fireworks.update_many(stale, {"$set": {"state": "READY"}})
+            return
         time.sleep(_CHOICE_S / 20)
-    lp.fireworks.update_many(chosen, {"$set": {"state": "READY"}})
 
 
 def _mend(
@@ -159,8 +168,6 @@ def _mend(
         else:
             _rerun(lp, fw_id, running[-1]["launch_id"])
             report.rerun.append(fw_id)
-    elif not launches:  # so that the workflow knows it as ready, too
-        lp._refresh_wf(fw_id)  # noqa: SLF001
 
 
 def _rerun(lp: LaunchPad, fw_id: int, launch_id: int | None) -> None:
