@@ -100,7 +100,7 @@ def train_committee(
     TrainingError
         If labels come from a single group, lack the mobile ion, or a training fails.
     """
-    train, valid = _split(samples, recipe)
+    train, valid = split(samples, recipe)
     e0s = recipe.e0s or fit_e0s(samples)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -126,7 +126,14 @@ def train_committee(
     return committee
 
 
-def _split(samples: Sequence[Sample], recipe: Recipe) -> tuple[list[Sample], list[Sample]]:
+def split(samples: Sequence[Sample], recipe: Recipe) -> tuple[list[Sample], list[Sample]]:
+    """Split labels into training and validation by whole groups, as the recipe's seed says.
+
+    Raises
+    ------
+    TrainingError
+        If there is one group only, or a label lacks the mobile ion.
+    """
     rng = np.random.default_rng([recipe.random_seed, 0, 17])
     train, valid = split_by_group(samples, VALID_FRACTION, rng)
     if not train or not valid:
