@@ -64,7 +64,7 @@ def teacher_run(
     atoms.calc = BuckinghamTeacher().calculator()
     MaxwellBoltzmannDistribution(atoms, temperature_K=2 * kelvin, rng=rng)
     md = Langevin(
-        atoms, 2 * units.fs, temperature_K=kelvin, friction=0.02 / units.fs, rng=rng, fixcm=True
+        atoms, 2 * units.fs, temperature_K=kelvin, friction=0.02 / units.fs, rng=rng, fixcm=False
     )
     md.run(200)
     found = []
