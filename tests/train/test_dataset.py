@@ -100,6 +100,12 @@ def test_a_split_is_drawn_at_random_and_repeats_with_its_seed():
     assert frozenset(groups(split_by_group(labels, 0.2, np.random.default_rng(3))[1])) == drawn[3]
 
 
+def test_labels_of_one_origin_keep_most_of_their_groups_for_training():
+    labels = [label(10 * t + i, Origin.AIMD, f"run-{t}") for t in range(10) for i in range(3)]
+    train, valid = split_by_group(labels, 0.2, np.random.default_rng(0))
+    assert (len(train), len(valid)) == (24, 6)
+
+
 def test_one_group_is_never_split():
     labels = [label(i, Origin.AIMD, "only") for i in range(5)]
     train, valid = split_by_group(labels, 0.5, np.random.default_rng(0))

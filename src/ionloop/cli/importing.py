@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ionloop.cli.console import err, out
 from ionloop.cli.driving import ensure_database
+from ionloop.cli.inputs import document
 from ionloop.errors import ImportLabelsError
 from ionloop.frame import Origin
 
@@ -125,27 +125,6 @@ def _read_all(paths: list[Path], stride: int, type_map: list[str] | None) -> Rea
     return Read(readings, unreadable)
 
 
-def _document(path: Path, what: str) -> dict[str, Any]:
-    """Read a dictionary from JSON or YAML.
-
-    Raises
-    ------
-    ImportLabelsError
-        If it isn't there or is none.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        # YAML would take JSON's 1e-06 for text.
-        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        msg = f"{path}: expected {what} as JSON or YAML, got {type(error).__name__}"
-        raise ImportLabelsError(msg) from error
-    if not isinstance(found, dict) or not found:
-        msg = f"{path}: expected {what} as JSON or YAML, got {type(found).__name__}"
-        raise ImportLabelsError(msg)
-    return found
-
-
 def _expected(file: Path | None, campaign: str | None) -> dict[str, Any] | None:
     """Return the settings that all labels must have; None leaves it to the files.
 
@@ -158,7 +137,7 @@ def _expected(file: Path | None, campaign: str | None) -> dict[str, Any] | None:
         msg = "expected --settings or --campaign, got both; give one of them"
         raise ImportLabelsError(msg)
     if file is not None:
-        return _document(file, "settings")
+        return document(file, "settings")
     if campaign is None:
         return None
     from ionloop.store.queries import campaign_record, resolve_campaign
@@ -176,7 +155,7 @@ def _profile(file: Path | None, readings: list[Reading]) -> Profile:
     from ionloop.profile import Profile
 
     if file is not None:
-        return Profile.model_validate(_document(file, "a profile"))
+        return Profile.model_validate(document(file, "a profile"))
     symbols = sorted({s for r in readings for step in r.steps for s in step.symbols})
     # Only its limits are used here; charges are the frames' own.
     return Profile(name="import", mobile_ion=symbols[0], formal_charges=dict.fromkeys(symbols, 0))

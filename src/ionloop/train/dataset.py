@@ -125,8 +125,8 @@ def split_by_group(
     """Split into training and validation by whole groups (trajectories, bands).
 
     Groups are drawn at random, origin by origin in turn, until validation has its share
-    and two or more origins; an origin never gives its last group away. A group stays whole
-    whatever the origins of its frames: neighbours in time would tell on each other.
+    and two origins where there are two; an origin never gives its last group away. A group
+    stays whole whatever the origins of its frames: neighbours in time would tell on each other.
 
     Parameters
     ----------
@@ -158,7 +158,8 @@ def split_by_group(
     }
     taken = sum(counts[group].total() for group in chosen)
     origins = {o for group in chosen for o in counts[group]}
-    while (taken < fraction * len(labels) or len(origins) < 2) and any(queues.values()):
+    n_origins = min(2, len({o for found in counts.values() for o in found}))
+    while (taken < fraction * len(labels) or len(origins) < n_origins) and any(queues.values()):
         for queue in filter(None, queues.values()):
             group = queue.pop()
             if group in chosen or min(left[origin] for origin in counts[group]) < 2:
@@ -167,7 +168,7 @@ def split_by_group(
             left.subtract(list(counts[group]))
             taken += counts[group].total()
             origins |= set(counts[group])
-            if taken >= fraction * len(labels) and len(origins) > 1:
+            if taken >= fraction * len(labels) and len(origins) >= n_origins:
                 break
     valid = [x for x in labels if x.frame.group in chosen]
     train = [x for x in labels if x.frame.group not in chosen]

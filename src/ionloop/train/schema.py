@@ -87,3 +87,28 @@ class Calibration(Document):
     curve: list[tuple[float, float]] = Field(
         description="Mean calibrated spread and RMS error by quantile bin, eV/Å."
     )
+
+
+class TrainedModel(Document):
+    """One model of a committee that was trained on a file of labels."""
+
+    index: int = Field(description="Position in the committee.")
+    file: str = Field(description="Name of the model file, beside this document.")
+    sha256: str = Field(description="Hash of the model file.")
+    seed: int = Field(description="Seed of network weights, bootstrap and shuffling.")
+    n_train: int = Field(description="Training frames, each with a bootstrap weight.")
+    n_valid: int = Field(description="Validation frames.")
+    log: list[EpochLog] = Field(description="Validation by epoch.")
+    mace_version: str = Field(description="Version of mace-torch.")
+    wall_s: float = Field(description="Wall time, s.")
+
+
+class TrainedCommittee(Document):
+    """A committee that was trained on a file of labels."""
+
+    mobile_ion: str = Field(description="Element of the mobile ion.")
+    r_max: float = Field(description="Cut-off, Å.")
+    e0s: dict[str, float] = Field(description="Isolated-atom energies, stated or fitted, eV.")
+    hyperparameters: Hyperparameters = Field(description="What every member was trained with.")
+    members: list[TrainedModel] = Field(description="The models.")
+    calibration: Calibration = Field(description="Of its spread, on validation labels.")

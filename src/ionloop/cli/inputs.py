@@ -1,0 +1,32 @@
+"""Files that commands take: dictionaries in JSON or YAML."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ionloop.errors import IonloopError
+
+
+def document(path: Path, what: str) -> dict[str, Any]:
+    """Read a dictionary from JSON or YAML.
+
+    Raises
+    ------
+    IonloopError
+        If it isn't there or is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML would take JSON's 1e-06 for text.
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        msg = f"{path}: expected {what} as JSON or YAML, got {type(error).__name__}"
+        raise IonloopError(msg) from error
+    if not isinstance(found, dict) or not found:
+        msg = f"{path}: expected {what} as JSON or YAML, got {type(found).__name__}"
+        raise IonloopError(msg)
+    return found
