@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ionloop.frame import Frame
@@ -242,6 +242,7 @@ def test_contacts_of_skewed_cells_are_ases(seed: int, n: int, size: float) -> No
     """Small cells have many images, large ones sometimes no contact at all."""
     rng = np.random.default_rng(seed)
     cell = size * (np.eye(3) + rng.uniform(-0.6, 0.6, (3, 3)))
+    assume(abs(np.linalg.det(cell)) > 0.2 * size**3)  # a flat one has more images than memory
     symbols = rng.choice(["Li", "O", "Cl", "H"], n)
     positions = rng.uniform(-2, 3, (n, 3)) @ cell
     atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
