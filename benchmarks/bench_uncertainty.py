@@ -40,9 +40,8 @@ from ionloop.explore.last_layer import FeatureProbe, LastLayer, fit_last_layer
 from ionloop.frame import Origin
 from ionloop.reference.forcefield import BuckinghamTeacher
 from ionloop.train import mace
-from ionloop.train.calibration import conformal_scale, ion_spread
+from ionloop.train.calibration import conformal_scale, ion_spread, mobile_ions
 from ionloop.train.dataset import Sample, Tags
-from ionloop.train.labelled import mobile_ions
 from ionloop.train.offline import Recipe, split, train_committee
 from ionloop.train.schema import Hyperparameters
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.io import write
+from labelled_cells import labelled_cells
 
 from ionloop.errors import TrainingError
-from ionloop.reference.forcefield import BuckinghamTeacher
-from ionloop.train.labelled import BLOCKS, fit_e0s, mobile_ions, read_labels
+from ionloop.train.calibration import mobile_ions
+from ionloop.train.labelled import BLOCKS, fit_e0s, read_labels
 from ionloop.train.offline import Recipe, train_committee
 from ionloop.train.schema import Hyperparameters, TrainedCommittee
 
@@ -29,33 +30,11 @@ PROFILE = {
 }  # fmt: skip
 
 
-def labelled(n: int) -> list[Atoms]:
-    """Rattled unit cells of Li3OCl without a Li-Cl pair, with a teacher's answers."""
-    one = Atoms(
-        "OClLi3",
-        scaled_positions=[[0.5] * 3, [0] * 3, [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]],
-        cell=[3.9] * 3,
-        pbc=True,
-    )
-    whole = one * (2, 2, 1)
-    del whole[[1, 2]]
-    rng, calculator, found = np.random.default_rng(0), BuckinghamTeacher().calculator(), []
-    for _ in range(n):
-        atoms = whole.copy()
-        atoms.positions += rng.normal(scale=0.12, size=atoms.positions.shape)
-        probe = atoms.copy()
-        probe.calc = calculator
-        atoms.info["REF_energy"] = probe.get_potential_energy()
-        atoms.arrays["REF_forces"] = probe.get_forces()
-        found.append(atoms)
-    return found
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("labels")
     with gzip.open(folder / "data.extxyz.gz", "wt") as stream:
-        write(stream, labelled(24), format="extxyz")
+        write(stream, labelled_cells(24), format="extxyz")
     (folder / "profile.json").write_text(json.dumps(PROFILE))
     (folder / "hyper.json").write_text(json.dumps(HYPER))
     return folder
@@ -72,7 +51,7 @@ def test_frames_without_a_group_split_by_blocks_and_named_groups_stay(inputs, tm
     groups = [s.frame.group for s in read_labels([inputs / "data.extxyz.gz"])]
     assert len(set(groups)) == BLOCKS
     assert groups == sorted(groups, key=groups.index)  # consecutive
-    named = labelled(2)
+    named = labelled_cells(2)
     for i, atoms in enumerate(named):
         atoms.info |= {"group": f"run {i}", "origin": "neb", "charge": 1}
     write(tmp_path / "named.extxyz", named)
@@ -83,9 +62,9 @@ def test_frames_without_a_group_split_by_blocks_and_named_groups_stay(inputs, tm
 
 
 def test_a_frame_without_forces_is_named(tmp_path):
-    bare = labelled(1)[0]
+    bare = labelled_cells(1)[0]
     del bare.arrays["REF_forces"]
-    write(tmp_path / "bare.extxyz", [labelled(1)[0], bare])
+    write(tmp_path / "bare.extxyz", [labelled_cells(1)[0], bare])
     with pytest.raises(TrainingError, match=r"frame 1: expected energy and forces"):
         read_labels([tmp_path / "bare.extxyz"])
 
@@ -126,6 +105,12 @@ def test_the_same_command_takes_what_is_there_and_another_trains(trained, inputs
     assert status == 0
     assert [m["file"] for m in json.loads(out)["members"]] == [m.file for m in committee.members]
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.model")} == before
+    other = next(folder.glob("*.model"))
+    kept = other.read_bytes()
+    other.write_bytes(b"another pickle")
+    status, _, err = main(*command)
+    assert (status, "expected the model that was trained" in err) == (2, True)
+    other.write_bytes(kept)
     status, out, _ = main(*command, "--seed", "1")
     assert status == 0
     assert "times the committee's spread" in out

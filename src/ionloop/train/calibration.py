@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from ase import Atoms
 
 from ionloop.train.schema import Calibration
 
@@ -102,6 +103,29 @@ def calibrate(
         sigma_hi=max(3 * sigma_lo, sigma_lo + 0.3),
         curve=_curve(scale * all_sigma, all_error),
     )
+
+
+def calibrate_on_labels(
+    forces: Sequence[np.ndarray],
+    labelled: Sequence[Atoms],
+    mobile_ion: str,
+    *,
+    generation: int,
+    held_out: str,
+) -> Calibration:
+    """Calibrate as :func:`calibrate` does, on atoms that carry ``REF_forces``."""
+    return calibrate(
+        forces,
+        [a.arrays["REF_forces"] for a in labelled],
+        [mobile_ions(a, mobile_ion) for a in labelled],
+        generation=generation,
+        held_out=held_out,
+    )
+
+
+def mobile_ions(atoms: Atoms, mobile_ion: str) -> np.ndarray:
+    """Return the indices of the mobile ions, shape [m]."""
+    return np.flatnonzero(np.array(atoms.get_chemical_symbols()) == mobile_ion)
 
 
 def _coverage(sigma: Sequence[np.ndarray], error: Sequence[np.ndarray], level: float) -> float:

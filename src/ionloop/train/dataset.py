@@ -47,6 +47,9 @@ class Labelled(Protocol):
         """Who took it back out of quarantine."""
 
 
+#: Share of the labels that validates.
+VALID_FRACTION = 0.15
+
 L = TypeVar("L", bound=Labelled)
 
 

@@ -18,8 +18,9 @@ from ionloop.frame import Origin
 from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.train import mace
-from ionloop.train.calibration import calibrate
+from ionloop.train.calibration import calibrate_on_labels
 from ionloop.train.dataset import (
+    VALID_FRACTION,
     L,
     Sample,
     bootstrap_weights,
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 #: Origins that MD doesn't show.
 DISPLACED = {Origin.RATTLE, Origin.STRAIN}
-#: Share of the labels that validates.
-VALID_FRACTION = 0.15
 
 
 def read_samples(shards: Sequence[str], *, use_stress: bool = True) -> list[Sample]:
@@ -148,10 +147,10 @@ def calibrate_committee(
     calculator = mace.committee_calculator([model_bytes(member) for member in members])
     atoms = [sample.atoms for sample in truth]
     _, forces = mace.predict(calculator, atoms)
-    return calibrate(
+    return calibrate_on_labels(
         forces,
-        [a.arrays["REF_forces"] for a in atoms],
-        [np.flatnonzero(np.array(a.get_chemical_symbols()) == profile.mobile_ion) for a in atoms],
+        atoms,
+        profile.mobile_ion,
         generation=generation,
         held_out=(
             f"{len(truth) - len(out)} validation labels, which chose the best epoch, and "

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 
 from ionloop.errors import TrainingError
-from ionloop.frame import Origin, frame_hash
-from ionloop.reference.importers.reading import Step
+from ionloop.frame import Origin
+from ionloop.label.schema import Label
+from ionloop.reference.importers.reading import Reading
 from ionloop.reference.importers.xyz import read_extxyz
-from ionloop.train.dataset import Sample, Tags
+from ionloop.train.dataset import Sample
 
 logger = logging.getLogger(__name__)
 
@@ -35,38 +35,35 @@ def read_labels(paths: Sequence[Path]) -> list[Sample]:
         If a frame has no energy or forces.
     """
     return [
-        _sample(step, path, i, len(reading.steps))
+        Sample.of(_label(reading, i))
         for path in paths
         for reading in [read_extxyz(path)]
-        for i, step in enumerate(reading.steps)
+        for i in range(len(reading.steps))
     ]
 
 
-def _sample(step: Step, path: Path, i: int, n: int) -> Sample:
-    if step.energy is None or step.forces is None:
+def _label(reading: Reading, i: int) -> Label:
+    """Take a frame of a file for a label; nobody judges it."""
+    block = f"{reading.path.name} block {i * BLOCKS // len(reading.steps)}"
+    frame = reading.frame(i, Origin.AIMD, block)
+    point = reading.point(i, str(reading.steps[i].own.get("settings_hash", "")))
+    if point.energy is None or point.forces is None:
         msg = (
-            f"{path}: frame {i}: expected energy and forces (REF_energy, REF_forces, or ASE's "
-            "energy and forces), got not both; leave it out"
+            f"{reading.path}: frame {i}: expected energy and forces (REF_energy, REF_forces, or "
+            "ASE's energy and forces), got not both; leave it out"
         )
         raise TrainingError(msg)
-    own = step.own
-    block = f"{path.name} block {i * BLOCKS // n}"
-    tags = Tags(Origin(own.get("origin", Origin.AIMD)), 0, str(own.get("group", block)))
-    atoms = Atoms(step.symbols, positions=step.positions, cell=step.cell, pbc=True)
-    charge = int(own.get("charge", 0))
-    atoms.info |= {
-        "REF_energy": step.energy,
-        "config_weight": 1.0,
-        "config_energy_weight": 0.0 if charge else 1.0,
-    }
-    atoms.arrays["REF_forces"] = np.asarray(step.forces, float)
-    if step.stress is not None:
-        atoms.info |= {
-            "REF_stress": np.asarray(step.stress, float),
-            "config_stress_weight": 0.0 if charge else 1.0,
-        }
-    digest = frame_hash(step.symbols, step.positions, step.cell, charge)
-    return Sample(frame=tags, frame_hash=digest, readmitted=None, atoms=atoms)
+    return Label(
+        frame=frame,
+        frame_hash=frame.frame_hash,
+        energy=point.energy,
+        forces=point.forces,
+        stress=point.stress,
+        settings_hash=point.settings_hash,
+        engine=point.engine,
+        wall_s=point.wall_s,
+        directory=point.directory,
+    )
 
 
 def fit_e0s(samples: Sequence[Sample]) -> dict[str, float]:
@@ -87,8 +84,3 @@ def fit_e0s(samples: Sequence[Sample]) -> dict[str, float]:
             len(symbols),
         )
     return dict(zip(symbols, found.tolist(), strict=True))
-
-
-def mobile_ions(atoms: Atoms, mobile_ion: str) -> np.ndarray:
-    """Return the indices of the mobile ions, shape [m]."""
-    return np.flatnonzero(np.array(atoms.get_chemical_symbols()) == mobile_ion)

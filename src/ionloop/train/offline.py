@@ -18,13 +18,10 @@ from ionloop.errors import TrainingError
 from ionloop.files import whole
 from ionloop.randomness import derive_seed
 from ionloop.train import mace
-from ionloop.train.calibration import calibrate
-from ionloop.train.dataset import Sample, bootstrap_weights, split_by_group
-from ionloop.train.labelled import fit_e0s, mobile_ions
+from ionloop.train.calibration import calibrate_on_labels
+from ionloop.train.dataset import VALID_FRACTION, Sample, bootstrap_weights, split_by_group
+from ionloop.train.labelled import fit_e0s
 from ionloop.train.schema import Calibration, Hyperparameters, TrainedCommittee, TrainedModel
-
-#: Share of the labels that validates.
-VALID_FRACTION = 0.15
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def train_committee(
 
     with ThreadPoolExecutor(workers) as pool:
         members = list(pool.map(one, range(recipe.size)))
-    models = [folder / member.file for member in members]
+    models = [_checked(folder, member) for member in members]
     committee = TrainedCommittee(
         mobile_ion=recipe.mobile_ion,
         r_max=recipe.r_max,
@@ -216,19 +213,37 @@ def _digest(recipe: Recipe, seed: int, train: Sequence[Sample], valid: Sequence[
             digest.update(sample.frame_hash.encode())
             digest.update(np.float64(sample.atoms.info["REF_energy"]).tobytes())
             digest.update(sample.atoms.arrays["REF_forces"].tobytes())
+            digest.update(np.asarray(sample.atoms.info.get("REF_stress", []), float).tobytes())
         digest.update(b"|")
     return digest.hexdigest()[:12]
 
 
-def _calibration(models: list[Path], valid: Sequence[Sample], mobile_ion: str) -> Calibration:
+def _calibration(models: Sequence[bytes], valid: Sequence[Sample], mobile_ion: str) -> Calibration:
     """Calibrate on the validation labels, which chose the best epoch."""
-    calculator = mace.committee_calculator(models)
     atoms = [x.atoms for x in valid]
-    _, forces = mace.predict(calculator, atoms)
-    return calibrate(
+    _, forces = mace.predict(mace.committee_calculator(models), atoms)
+    return calibrate_on_labels(
         forces,
-        [a.arrays["REF_forces"] for a in atoms],
-        [mobile_ions(a, mobile_ion) for a in atoms],
+        atoms,
+        mobile_ion,
         generation=0,
         held_out=f"{len(valid)} validation labels, which chose the best epoch",
     )
+
+
+def _checked(folder: Path, member: TrainedModel) -> bytes:
+    """Read a model, which is a pickle, and hold it to the hash of when it was trained.
+
+    Raises
+    ------
+    TrainingError
+        If it is another one.
+    """
+    content = (folder / member.file).read_bytes()
+    if hashlib.sha256(content).hexdigest() != member.sha256:
+        msg = (
+            f"{folder / member.file}: expected the model that was trained (sha256 "
+            f"{member.sha256[:12]}...), got another; remove it, and it is trained again"
+        )
+        raise TrainingError(msg)
+    return content
