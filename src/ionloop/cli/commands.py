@@ -16,6 +16,7 @@ from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, wr
 from ionloop.cli.hops import hops
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
+from ionloop.cli.replaying import replay
 from ionloop.cli.status import status
 from ionloop.cli.training import train
 from ionloop.cli.transport import transport
@@ -32,7 +33,7 @@ app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 for command in (
     status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport, hops,
-    train,
+    train, replay,
 ):  # fmt: skip
     app.command()(command)
 
