@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ionloop.errors import EvaluationError
-from ionloop.judge.criteria import judge, log_rate_change
+from ionloop.judge.criteria import log_rate_change
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Limits, Metrics
+from ionloop.judge.verdict import judge
 from ionloop.profile import Budget
 
 PATH = "Li-Li 2.76 A #0"

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from ionloop.errors import ImportLabelsError, LabelError
 from ionloop.frame import Origin
+from ionloop.label.adopt import adopt
 from ionloop.label.extxyz import write_extxyz
 from ionloop.label.imports import (
     Imported,
     Terms,
-    adopt,
     check_share,
     imported_shard,
     judge_readings,

@@ -9,7 +9,8 @@ import pytest
 
 from ionloop.evaluate.endings import doubt
 from ionloop.evaluate.schema import Estimate
-from ionloop.report.html import outcome, render, verdict, write_report
+from ionloop.report.html import render, write_report
+from ionloop.report.outcome import outcome, verdict
 
 
 class Page(HTMLParser):

@@ -8,9 +8,9 @@ from jobflow import job
 
 from ionloop.document import fetch_fields
 from ionloop.explore.schema import BandSet, Exploration
-from ionloop.judge.criteria import judge
 from ionloop.judge.metrics import gather
 from ionloop.judge.schema import Judgement, Limits, Metrics
+from ionloop.judge.verdict import judge
 from ionloop.label.schema import cost_of
 from ionloop.profile import Budget
 from ionloop.train.schema import Calibration

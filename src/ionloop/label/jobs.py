@@ -11,9 +11,9 @@ from jobflow import Flow, JobConfig, OnMissing, OutputReference, Response, job
 from ionloop.document import DATA_FIELDS, fetch_fields, fetch_if_stored, fetch_outputs
 from ionloop.errors import LabelError
 from ionloop.frame import Frame
+from ionloop.label.adopt import adopt
 from ionloop.label.budget import affordable, require_size
 from ionloop.label.decisions import decisions_uuid, readmit
-from ionloop.label.imports import adopt
 from ionloop.label.schema import Batch, Decisions, Label, LabelShard, cost_of
 from ionloop.label.shards import hold_to_share, make_shard
 from ionloop.profile import Profile

@@ -16,7 +16,7 @@ from fireworks import LaunchPad
 
 from ionloop.engine.cluster.slurm import Queue, end_jobs, folders_of_jobs, look
 from ionloop.engine.control.hold import hold
-from ionloop.engine.control.rerun_plan import reset
+from ionloop.engine.control.rerun_steps import reset
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query
 from ionloop.processes import kill_marked, user_name
 from ionloop.settings import Settings, get_settings

@@ -17,7 +17,7 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from ionloop.engine.control.rerun_plan import carry_out
+from ionloop.engine.control.rerun_steps import carry_out
 from ionloop.engine.launchpad import campaign_query, remove_unlisted, workflow_of
 from ionloop.engine.locking import locked_workflow
 from ionloop.errors import EngineError

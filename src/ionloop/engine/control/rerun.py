@@ -7,7 +7,8 @@ from typing import Any
 from fireworks import LaunchPad
 
 from ionloop.engine.control.hold import freeze, held, hold, release
-from ionloop.engine.control.rerun_plan import RerunPlan, carry_out, journal, plan_rerun
+from ionloop.engine.control.rerun_plan import RerunPlan, journal, plan_rerun
+from ionloop.engine.control.rerun_steps import carry_out
 from ionloop.engine.launchpad import workflow_of
 from ionloop.engine.locking import locked_workflow
 from ionloop.errors import EngineError
