@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from ionloop.frame import Origin
 from ionloop.select.arms import ARMS, Arm, View, pick
 from ionloop.select.replay import ReplayPlan, compare, replay
 from ionloop.select.schema import Replay, ReplayPoint
-from ionloop.train.dataset import Sample, Tags
+from ionloop.train.dataset import Sample
+from ionloop.train.labelled import read_labels
 from ionloop.train.schema import Hyperparameters
 
 HYPER = {
@@ -29,34 +31,39 @@ COUNTS = (8, 12)
 
 
 @pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    found = labelled_cells(40)
-    for atoms in found:
-        atoms.info |= {"config_weight": 1.0, "config_energy_weight": 1.0}
-    return [
-        Sample(Tags(Origin.AIMD, 0, f"run {i // 2}"), f"{i:020d}", None, a)
-        for i, a in enumerate(found)
-    ]
+def folder(tmp_path_factory) -> Path:
+    """Files as users have them, and what a replay of them left."""
+    here = tmp_path_factory.mktemp("replay")
+    cells = labelled_cells(40)
+    write(here / "pool.extxyz", cells[:30])
+    write(here / "test.extxyz", cells[30:])
+    (here / "hyper.json").write_text(json.dumps(HYPER))
+    return here
+
+
+@pytest.fixture(scope="module")
+def samples(folder) -> list[Sample]:
+    return [*read_labels([folder / "pool.extxyz"]), *read_labels([folder / "test.extxyz"])]
 
 
 def plan(**changes: object) -> ReplayPlan:
     fields = {
-        "mobile_ion": "Li", "arms": ("random", "sigma", "loop"), "counts": COUNTS, "seeds": 1,
+        "mobile_ion": "Li", "arms": ("random", "loop"), "counts": COUNTS, "seeds": 1,
         "r_max": 3.8, "hyperparameters": Hyperparameters(**HYPER), "steps": 12,
     }  # fmt: skip
     return ReplayPlan(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module")
-def done(samples, tmp_path_factory) -> tuple[Replay, Path]:
-    folder = tmp_path_factory.mktemp("replay")
-    return replay(samples[:30], samples[30:], plan(), folder, workers=2), folder
+def done(samples, folder) -> tuple[Replay, Path]:
+    out = folder / "pool-replay"
+    return replay(samples[:30], samples[30:], plan(), out, workers=2), out
 
 
 def test_all_arms_begin_alike_and_no_label_is_chosen_twice(done):
     found, _ = done
     assert [(p.arm, p.n_labels) for p in found.points] == [
-        (arm, n) for arm in ("random", "sigma", "loop") for n in COUNTS
+        (arm, n) for arm in ("random", "loop") for n in COUNTS
     ]
     first = [p for p in found.points if p.n_labels == 8]
     assert len({tuple(p.chosen) for p in first}) == 1
@@ -65,7 +72,7 @@ def test_all_arms_begin_alike_and_no_label_is_chosen_twice(done):
         assert len(set(point.chosen)) == point.n_labels
         assert point.rmse_mobile > 0
     last = {p.arm: set(p.chosen) for p in found.points if p.n_labels == 12}
-    assert last["random"] != last["sigma"]
+    assert last["random"] != last["loop"]
 
 
 def test_what_is_there_is_not_trained_again(done, samples, monkeypatch):
@@ -76,7 +83,20 @@ def test_what_is_there_is_not_trained_again(done, samples, monkeypatch):
 
 
 def test_a_replay_goes_on_where_it_was_stopped(done, samples, tmp_path):
-    found, _ = done
+    found, folder = done
+    shutil.copytree(folder, tmp_path / "stopped")
+    (last,) = (tmp_path / "stopped").glob("loop-0-12-*.json")
+    last.unlink()
+    told = []
+    again = replay(samples[:30], samples[30:], plan(), tmp_path / "stopped", done=told.append)
+    assert [p.chosen for p in again.points] == [p.chosen for p in found.points]
+    assert [p.rmse_mobile for p in again.points] == [p.rmse_mobile for p in found.points]
+    assert told == again.points
+
+
+def test_a_point_is_told_and_kept_before_the_next_begins(done, samples, tmp_path):
+    _, folder = done
+    shutil.copytree(folder / "models", tmp_path / "models")
 
     class StoppedError(Exception):
         pass
@@ -85,19 +105,22 @@ def test_a_replay_goes_on_where_it_was_stopped(done, samples, tmp_path):
         raise StoppedError(point.arm)
 
     with pytest.raises(StoppedError):
-        replay(samples[:30], samples[30:], plan(arms=("sigma",), target=1.0), tmp_path, done=stop)
-    assert len(list(tmp_path.glob("sigma-*.json"))) == 1
-    again = replay(samples[:30], samples[30:], plan(arms=("sigma",), target=1.0), tmp_path)
-    assert [p.chosen for p in again.points] == [p.chosen for p in found.points if p.arm == "sigma"]
+        replay(samples[:30], samples[30:], plan(), tmp_path, done=stop)
+    assert len(list(tmp_path.glob("*.json"))) == 1
 
 
-def test_labels_are_hidden_until_chosen(samples, tmp_path, monkeypatch):
+def test_labels_are_hidden_until_chosen(done, samples, tmp_path, monkeypatch):
     """Neither selection nor what it sees depends on labels that weren't chosen."""
     seen = []
-    monkeypatch.setattr(
-        "ionloop.select.replay.pick", lambda arm, view, n, rng: seen.append(view) or range(n)
-    )
-    replay(samples[:30], samples[30:], plan(arms=("random",)), tmp_path)
+
+    def look(_arm: Arm, view: View, _n: int, _rng: np.random.Generator) -> list[int]:
+        seen.append(view)
+        raise LookupError
+
+    monkeypatch.setattr("ionloop.select.replay.pick", look)
+    shutil.copytree(done[1] / "models", tmp_path / "models")
+    with pytest.raises(LookupError):
+        replay(samples[:30], samples[30:], plan(arms=("random",)), tmp_path)
     for atoms in [*seen[0].candidates, *seen[0].labelled]:
         assert not atoms.info
         assert atoms.calc is None
@@ -213,15 +236,14 @@ def test_arms_are_compared_seed_by_seed():
     assert compare("random", all_points, targets).mean_share == pytest.approx(1.0)
 
 
-def test_the_command_prints_tables_or_json_and_a_picture(tmp_path, monkeypatch, capsys):
-    cells = labelled_cells(24)
-    write(tmp_path / "pool.extxyz", cells[:18])
-    write(tmp_path / "test.extxyz", cells[18:])
-    (tmp_path / "hyper.json").write_text(json.dumps(HYPER))
-    monkeypatch.chdir(tmp_path)
+def test_the_command_prints_tables_or_json_and_a_picture(done, folder, monkeypatch, capsys):
+    """Nothing is trained here: the fixture's replay was of the same files and plan."""
+    found, _ = done
+    monkeypatch.setattr("ionloop.train.offline.mace.train_model", pytest.fail)
+    monkeypatch.chdir(folder)
     arguments = [
         "ionloop", "replay", "pool.extxyz", "--test", "test.extxyz", "--mobile", "Li", "--arms",
-        "random,sigma", "--seeds", "1", "--labels", "8,12", "--steps", "6", "--r-max", "3.8",
+        "random,loop", "--seeds", "1", "--labels", "8,12", "--steps", "12", "--r-max", "3.8",
         "--hyperparameters", "hyper.json", "--plot", "curves.png",
     ]  # fmt: skip
     for extra in (["--json"], []):
@@ -231,10 +253,18 @@ def test_the_command_prints_tables_or_json_and_a_picture(tmp_path, monkeypatch, 
         assert not end.value.code
         text = capsys.readouterr().out
         if extra:
-            found = Replay.model_validate_json(text)
-            assert [c.arm for c in found.curves] == ["random", "sigma"]
-            assert found.n_pool == 18
+            assert Replay.model_validate_json(text) == found
     assert "labels to target" in text
     assert "random's error at 12 labels" in text
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
-    assert (tmp_path / "pool-replay").is_dir()
+    assert (folder / "curves.png").stat().st_size > 10_000
+
+
+def test_the_command_refuses_what_it_cannot_read(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for bad, said in (("8,x", "expected whole numbers"), ("12,8", "rising numbers of labels")):
+        arguments = ["pool.extxyz", "--test", "test.extxyz", "--mobile", "Li", "--labels", bad]
+        monkeypatch.setattr(sys, "argv", ["ionloop", "replay", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code
+        assert said in "".join(capsys.readouterr().err.split("\n")).replace("│ ", "")

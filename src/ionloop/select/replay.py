@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,22 +204,21 @@ class _Run:
     workers: int
     data_key: str
 
-    def curve(self, name: str, arm: Arm, seed: int) -> list[ReplayPoint]:
+    def curve(self, name: str, arm: Arm, seed: int) -> Iterator[ReplayPoint]:
         """Choose, train and test, count after count; what the folder has isn't done again."""
-        points: list[ReplayPoint] = []
+        before: list[int] = []
         for k, n in enumerate(self.plan.counts):
             path = self.folder / f"{name}-{seed}-{n}-{self._key(arm, k)}.json"
             if path.exists():
-                points.append(ReplayPoint.model_validate_json(path.read_text()))
-                continue
-            begin = time.perf_counter()
-            before = points[-1].chosen if points else []
-            chosen = [*before, *self._choose(name, arm, seed, before, n - len(before))]
-            point = self._point(name, seed, chosen, begin)
-            with whole(path) as scratch:
-                scratch.write_text(point.model_dump_json())
-            points.append(point)
-        return points
+                point = ReplayPoint.model_validate_json(path.read_text())
+            else:
+                begin = time.perf_counter()
+                chosen = [*before, *self._choose(name, arm, seed, before, n - len(before))]
+                point = self._point(name, seed, chosen, begin)
+                with whole(path) as scratch:
+                    scratch.write_text(point.model_dump_json())
+            yield point
+            before = point.chosen
 
     def _choose(self, name: str, arm: Arm, seed: int, before: list[int], n: int) -> list[int]:
         """Choose the next labels; the first are one random draw for all arms of a seed."""
