@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from ionloop.errors import ProfileError
 from ionloop.explore.bottleneck import anions, openness
@@ -21,9 +21,6 @@ from ionloop.select.diversity import choose
 from ionloop.select.fingerprints import labelled_fingerprints
 from ionloop.train import mace
 from ionloop.train.calibration import ion_spread, mobile_ions
-
-if TYPE_CHECKING:
-    from mace.calculators import MACECalculator
 
 #: Share of the candidates, the most open ones, that a mixed arm takes for hop frames.
 OPEN_SHARE = 0.2
@@ -106,10 +103,10 @@ class View:
     groups: Sequence[str]
     labelled: Sequence[Atoms]
     mobile_ion: str
-    load: Callable[[], MACECalculator]
+    load: Callable[[], Calculator]
 
     @cached_property
-    def committee(self) -> MACECalculator:
+    def committee(self) -> Calculator:
         """The committee."""
         return self.load()
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 
 from ionloop.errors import EvaluationError, ProfileError
 from ionloop.explore.bottleneck import anions, openness
@@ -26,9 +26,6 @@ from ionloop.train.calibration import mobile_ions
 from ionloop.train.dataset import VALID_FRACTION, Sample
 from ionloop.train.offline import Recipe, train_committee
 from ionloop.train.schema import Hyperparameters
-
-if TYPE_CHECKING:
-    from mace.calculators import MACECalculator
 
 #: A model small enough for many trainings on a few cores; every arm has the same.
 SMALL = Hyperparameters(
@@ -243,7 +240,7 @@ class _Run:
         atoms = self.pool[i].atoms
         return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
 
-    def _committee(self, chosen: Sequence[int], seed: int) -> MACECalculator:
+    def _committee(self, chosen: Sequence[int], seed: int) -> Calculator:
         """Train on what was chosen, unless the folder has that committee."""
         samples = [self.pool[i] for i in chosen]
         folder = self.folder / "models"

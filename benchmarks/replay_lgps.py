@@ -1,0 +1,86 @@
+"""How few of LGPS's DFT labels would have been enough, by ways to choose them.
+
+    IONLOOP_TEST_DATA=... python benchmarks/replay_lgps.py OUT [--arms ...] [--seeds 3]
+
+2,060 PBE labels of Li10GeP2S12 (Huang et al., J. Chem. Phys. 154, 094703 (2021)) that DP-GEN
+chose. Of each source, blocks of ten consecutive frames are one group; every fifth is test. Which
+frames came from one trajectory isn't known, so a test block may have neighbours in the pool, for
+every arm alike. Writes pool.extxyz, test.extxyz, replay.json and replay.png into OUT; all the
+rest is ``ionloop replay pool.extxyz --test test.extxyz --mobile Li``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+from collections import Counter
+from io import StringIO
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+
+from ionloop.report.replay_picture import write_picture
+from ionloop.select.replay import ReplayPlan, replay
+from ionloop.train.labelled import read_labels
+
+DATA = Path(os.environ.get("IONLOOP_TEST_DATA", "../shared/data"))
+LABELS = DATA / "lgps_pbe" / "lgps_50atom.extxyz.gz"
+BLOCK, EVERY = 10, 5
+
+
+def grouped() -> list[Atoms]:
+    """Read the labels; consecutive frames of a source share a group."""
+    with gzip.open(LABELS, "rt") as stream:
+        frames = ase.io.read(StringIO(stream.read()), index=":", format="extxyz")
+    seen: Counter[str] = Counter()
+    for atoms in frames:
+        source = Path(atoms.info.pop("source")).name
+        atoms.info["group"] = f"{source} block {seen[source] // BLOCK}"
+        seen[source] += 1
+    return frames
+
+
+def main() -> None:
+    """Split, replay, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--arms", default="random,sigma,diverse,bottleneck,loop")
+    parser.add_argument("--labels", default="40,80,160,320")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=800)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    frames = grouped()
+    tested = [int(a.info["group"].rpartition(" ")[2]) % EVERY == EVERY - 1 for a in frames]
+    for name, wanted in (("pool", False), ("test", True)):
+        chosen = [a for a, t in zip(frames, tested, strict=True) if t is wanted]
+        ase.io.write(args.out / f"{name}.extxyz", chosen)
+    plan = ReplayPlan(
+        mobile_ion="Li",
+        arms=args.arms.split(","),
+        counts=[int(n) for n in args.labels.split(",")],
+        seeds=args.seeds,
+        first_seed=args.first_seed,
+        steps=args.steps,
+    )
+    found = replay(
+        read_labels([args.out / "pool.extxyz"]),
+        read_labels([args.out / "test.extxyz"]),
+        plan,
+        args.out / "replay",
+        workers=2,
+        done=lambda p: print(
+            f"{p.arm:>12} seed {p.seed} {p.n_labels:4d} labels: {1000 * p.rmse_mobile:6.1f} meV/Å, "
+            f"{p.wall_s:.0f} s",
+            flush=True,
+        ),
+    )
+    (args.out / "replay.json").write_text(found.model_dump_json(indent=1))
+    write_picture(found, args.out / "replay.png")
+
+
+if __name__ == "__main__":
+    main()
