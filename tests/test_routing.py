@@ -30,6 +30,7 @@ EXPECTED = {
     "calibrate": "gpu",
     "explore": "gpu",
     "bands": "gpu",
+    "bands of found hops": "gpu",
     "select": "light",
     "judge": "light",
     "advance": "light",

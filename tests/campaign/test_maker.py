@@ -92,11 +92,12 @@ def test_generation_0_has_every_stage_in_order(flow):
     assert {
         "start c", "aimd 800 K", "aimd 1700 K", "collect seeds", "label train generation 0",
         "train member 0 generation 0", "train member 1 generation 0", "calibrate generation 0",
-        "explore-0 1100 K", "explore-0 1500 K", "bands generation 0", "select for generation 1",
+        "explore-0 1100 K", "explore-0 1500 K", "bands generation 0",
+        "bands of found hops generation 0", "select for generation 1",
         "judge generation 0", "advance generation 0",
     } <= names  # fmt: skip
     assert sum(name.startswith("reference band") for name in names) == 1  # SeedMaker.max_bands
-    assert len(names) == len(ordered) == 17
+    assert len(names) == len(ordered) == 18
     for job in ordered:
         assert (job.metadata["campaign_id"], job.metadata["generation"]) == ("c", 0)
 
@@ -126,7 +127,9 @@ def test_jobs_wait_for_the_right_jobs(flow):
     assert waits_for("explore-0 1500 K") == {"calibrate generation 0"}
     assert waits_for("bands generation 0") == {"calibrate generation 0"}
     explored = {"explore-0 1100 K", "explore-0 1500 K", "bands generation 0"}
-    assert waits_for("select for generation 1") == {*explored, "calibrate generation 0"}
+    seen = "bands of found hops generation 0"
+    assert waits_for(seen) == {"explore-0 1100 K", "explore-0 1500 K", "calibrate generation 0"}
+    assert waits_for("select for generation 1") == {*explored, seen, "calibrate generation 0"}
     assert waits_for("judge generation 0") == {
         *explored, "calibrate generation 0", "select for generation 1",
     }  # fmt: skip

@@ -148,7 +148,7 @@ def test_runs_are_made_hottest_first_with_seeds_of_their_own(start):
     flow = ExploreMaker(replicas=2, md_steps=70).make(
         start, start, [], ["m0", "m1"], CALIBRATION, PROFILE, 3, 1
     )
-    *runs, bands = flow.jobs
+    *runs, bands, found = flow.jobs
     assert [job.function_args[7] for job in runs] == [1200, 900, 600]
     assert {job.function_args[8] for job in runs} == {70}
     seeds = [job.function_args[9] for job in runs]
@@ -159,4 +159,5 @@ def test_runs_are_made_hottest_first_with_seeds_of_their_own(start):
     assert {job.function_args[12] for job in runs} == {2}
     assert [r.uuid for r in flow.output["explorations"]] == [job.uuid for job in runs]
     assert flow.output["bands"].uuid == bands.uuid
+    assert flow.output["found"].uuid == found.uuid
     assert ExploreMaker.from_dict(ExploreMaker(settings=SETTINGS).as_dict()).settings == SETTINGS

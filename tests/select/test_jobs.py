@@ -10,7 +10,7 @@ from jobflow import CURRENT_JOB, JobStore
 from maggma.stores import MemoryStore
 from monty.json import jsanitize
 
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.explore.uncertainty import fingerprint
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.label.schema import Label, LabelShard
@@ -57,6 +57,13 @@ def exploration(frames: list[Frame]) -> Exploration:
         generation=0, temperature=900.0, group="g", n_mobile=1, time_ps=1.0, unphysical=False,
         hops=[], n_checked=1, n_trusted=1, sigma_quantiles=[], frames=frames,
         trajectory=trajectory, wall_s=1.0,
+    )  # fmt: skip
+
+
+def found_bands(frames: list[Frame]) -> FoundBands:
+    return FoundBands(
+        generation=0, bands=[], n_imaginary=[], frames=frames, n_events=1, n_returned=0, n_broken=0,
+        wall_s=1.0,
     )  # fmt: skip
 
 
@@ -123,8 +130,9 @@ def select(
     CURRENT_JOB.store = store
     try:
         return select_frames.original(
-            [[exploration(found[:half])], [exploration(found[half:])]], bands(saddles), CALIBRATION,
-            list(outputs)[:-1], profile, 1, PLAN, min_distance, seed, ["member"], reserve,
+            [[exploration(found[:half])], [exploration(found[half:])]], bands(saddles[:4]),
+            found_bands(saddles[4:]), CALIBRATION, list(outputs)[:-1], profile, 1, PLAN,
+            min_distance, seed, ["member"], reserve,
         )  # fmt: skip
     finally:
         CURRENT_JOB.reset()

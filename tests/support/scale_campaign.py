@@ -17,7 +17,7 @@ from ionloop.campaign.maker import CampaignMaker
 from ionloop.campaign.schema import CampaignState, Material
 from ionloop.document import DATA_FIELDS, Blob, fetch_fields, stream_outputs
 from ionloop.explore.maker import ExploreMaker
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import LabelShard
 from ionloop.profile import Budget, Profile
@@ -127,6 +127,15 @@ def stand_in_bands(calibration: Calibration) -> BandSet:
     )  # fmt: skip
 
 
+@job(data=DATA_FIELDS, output_schema=FoundBands)
+def stand_in_found(explorations: list[list[Exploration]], generation: int) -> FoundBands:
+    """Read the runs, as the real one does, and find nothing."""
+    return FoundBands(
+        generation=generation, bands=[], n_imaginary=[], frames=[], n_events=len(explorations),
+        n_returned=len(explorations), n_broken=0, wall_s=0.0,
+    )  # fmt: skip
+
+
 def described(shard: LabelShard) -> np.ndarray:
     """Return the fingerprints of a shard's frames, shape [m, d], where a model would make them."""
     return np.array([x.frame.descriptor for x in (*shard.labels, *shard.quarantined)])
@@ -222,16 +231,19 @@ class StandInExplore(ExploreMaker):
             for i in range(len(profile.temperatures))
         ]
         bands = stand_in_bands(calibration)
-        output = {"explorations": [run.output for run in runs], "bands": bands.output}
-        return Flow([*runs, bands], output=output, name=f"{self.name} {generation}")
+        explored = [run.output for run in runs]
+        found = stand_in_found(explored, generation)
+        output = {"explorations": explored, "bands": bands.output, "found": found.output}
+        return Flow([*runs, bands, found], output=output, name=f"{self.name} {generation}")
 
 
 @dataclass
 class StandInSelect(SelectMaker):
     """The first new candidates."""
 
-    def make(self, explorations: list, bands: OutputReference, calibration: OutputReference,
-             shards: list[str], profile: Profile, generation: int, *_: object) -> Job:  # fmt: skip
+    def make(self, explorations: list, bands: OutputReference, found: OutputReference,
+             calibration: OutputReference, shards: list[str], profile: Profile, generation: int,
+             *_: object) -> Job:  # fmt: skip
         """Make the job."""
         n = profile.budget.labels_per_generation
         one = stand_in_selection(explorations, bands, shards, generation, n)

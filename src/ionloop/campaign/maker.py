@@ -135,6 +135,7 @@ class CampaignMaker(Maker):
         select = self.select.make(
             explore.output["explorations"],
             explore.output["bands"],
+            explore.output["found"],
             calibration,
             shards,
             self.profile,

@@ -15,12 +15,14 @@ from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_ou
 from ionloop.explore.candidates import Pick, pick_candidates
 from ionloop.explore.detector import hop_detector, settle_sites
 from ionloop.explore.driver import CommitteeDriver
+from ionloop.explore.events import choose_events
+from ionloop.explore.found import found_bands
 from ionloop.explore.guards import Guards
 from ionloop.explore.hops import HopAnalysis
 from ionloop.explore.md import run_md
 from ionloop.explore.replicas import MDPlan, MDRun
 from ionloop.explore.saddles import BandPlan, committee_bands
-from ionloop.explore.schema import BandSet, Exploration, ExploreSettings
+from ionloop.explore.schema import BandSet, Exploration, ExploreSettings, FoundBands
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame
 from ionloop.profile import Profile
@@ -257,6 +259,33 @@ def explore_bands(
         judge.calculator,
         judge,
         BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+        generation=generation,
+        model_hash=committee.settings_hash,
+    )
+
+
+@job(data=DATA_FIELDS, output_schema=FoundBands)
+def explore_found(
+    explorations: list[list[Exploration]],
+    members: list[str],
+    calibration: Calibration | str,
+    profile: Profile,
+    generation: int,
+    settings: ExploreSettings,
+    seed: int,
+) -> FoundBands:
+    """Relax bands of hops that MD showed, on the committee's mean, between quenched sides."""
+    runs = [run for replicas in explorations for run in replicas]
+    events = choose_events(runs, settings.max_found, np.random.default_rng([seed, 13]))
+    committee = Committee.fetch(members, calibration)
+    symbols = np.array(runs[0].trajectory.symbols)
+    judge = committee.uncertainty(np.flatnonzero(symbols == profile.mobile_ion), dtype="float64")
+    return found_bands(
+        events,
+        judge.calculator,
+        judge,
+        BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+        profile=profile,
         generation=generation,
         model_hash=committee.settings_hash,
     )

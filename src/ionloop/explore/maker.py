@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from jobflow import Flow, Job, JobConfig, Maker, OutputReference
 
-from ionloop.explore.jobs import explore_bands, explore_md
+from ionloop.explore.jobs import explore_bands, explore_found, explore_md
 from ionloop.explore.schema import ExploreSettings
 from ionloop.frame import Frame
 from ionloop.profile import Profile
@@ -57,7 +57,7 @@ class ExploreMaker(Maker):
         Returns
         -------
         Flow
-            Its output is ``{"explorations": [...], "bands": ...}``.
+            Its output is ``{"explorations": [...], "bands": ..., "found": ...}``.
         """
         runs = self.runs(
             start,
@@ -76,9 +76,16 @@ class ExploreMaker(Maker):
         bands = explore_bands(hops, members, calibration, profile, generation, self.settings)
         bands.name = f"bands generation {generation}"
         bands.config = JobConfig(expose_store=True)
+        outputs = [run.output for run in runs]
+        seed = derive_seed(random_seed, "found", generation)
+        found = explore_found(
+            outputs, members, calibration, profile, generation, self.settings, seed
+        )
+        found.name = f"bands of found hops generation {generation}"
+        found.config = JobConfig(expose_store=True)
         return Flow(
-            [*runs, bands],
-            output={"explorations": [r.output for r in runs], "bands": bands.output},
+            [*runs, bands, found],
+            output={"explorations": outputs, "bands": bands.output, "found": found.output},
             name=f"{self.name} generation {generation}",
         )
 

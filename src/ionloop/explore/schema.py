@@ -129,6 +129,21 @@ class BandSet(Document):
     wall_s: float = Field(description="Wall time, s.")
 
 
+class FoundBands(Document):
+    """Bands of hops that molecular dynamics showed, between quenched end points."""
+
+    generation: int = Field(description="Generation of the committee.")
+    bands: list[Band] = Field(description="One band an event whose sides differ.")
+    n_imaginary: list[int] = Field(
+        description="Imaginary modes of each band's highest image; 1 at a saddle."
+    )
+    frames: list[Frame] = Field(description="Images as candidates, origin saddle.")
+    n_events: int = Field(description="Events that were quenched.")
+    n_returned: int = Field(description="Of these, both sides fell into one minimum.")
+    n_broken: int = Field(description="Of these, the band broke down.")
+    wall_s: float = Field(description="Wall time, s.")
+
+
 class ExploreSettings(Document):
     """How the committee is explored, apart from temperatures."""
 
@@ -154,6 +169,12 @@ class ExploreSettings(Document):
         default=True, description="Whether candidates get the fingerprint that selection needs."
     )
     n_images: int = Field(5, ge=1, description="Moving images of a band.")
+    max_found: int = Field(
+        4,
+        ge=0,
+        description="Hops of molecular dynamics that get a band between their quenched sides, "
+        "each generation; 0: none.",
+    )
     fmax: float = Field(0.05, gt=0, description="Largest band force, eV/Å.")
     max_steps: int = Field(80, ge=2, description="Optimizer steps of a band.")
 

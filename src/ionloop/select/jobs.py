@@ -10,7 +10,7 @@ from ase.calculators.calculator import Calculator
 from jobflow import job
 
 from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import cost_of
 from ionloop.profile import Profile
@@ -71,6 +71,7 @@ def _load(member: str) -> Calculator:
 def select_frames(  # noqa: PLR0913
     explorations: list[list[Exploration]],
     bands: BandSet,
+    found: FoundBands,
     calibration: Calibration,
     shards: list[str],
     profile: Profile,
@@ -90,8 +91,8 @@ def select_frames(  # noqa: PLR0913
     batches = fetch_fields(shards, "frame_hashes", "purpose")
     known = {digest for shard in batches for digest in shard["frame_hashes"]}
     replicas = chain.from_iterable(explorations)
-    found = [*(f for e in replicas for f in e.frames), *bands.frames]
-    tagged = [f.model_copy(update={"generation": generation}) for f in found]
+    frames = [*(f for e in replicas for f in e.frames), *bands.frames, *found.frames]
+    tagged = [f.model_copy(update={"generation": generation}) for f in frames]
     strained = strained_candidates(tagged, plan, calibration.sigma_hi, rng)
     spent = sum(cost_of(shard["purpose"], shard["frame_hashes"]) for shard in batches)
     room = profile.budget.left(spent, reserve)

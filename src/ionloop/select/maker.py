@@ -41,6 +41,7 @@ class SelectMaker(Maker):
         self,
         explorations: OutputReference,
         bands: OutputReference,
+        found: OutputReference,
         calibration: OutputReference,
         shards: list[str],
         profile: Profile,
@@ -57,6 +58,7 @@ class SelectMaker(Maker):
         one = select_frames(
             explorations,
             bands,
+            found,
             calibration,
             shards,
             profile,

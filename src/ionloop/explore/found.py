@@ -1,0 +1,115 @@
+"""Bands of the hops that exploration found: real end points, saddle, and its order."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator
+from ase.vibrations import Vibrations
+
+from ionloop.errors import ExplorationError
+from ionloop.explore.driver import CommitteeDriver
+from ionloop.explore.events import Event, quench, real_hop
+from ionloop.explore.saddles import BandPlan, judged_images
+from ionloop.explore.schema import FoundBands
+from ionloop.explore.uncertainty import CommitteeUncertainty
+from ionloop.frame import Frame
+from ionloop.profile import Profile
+from ionloop.reference.neb import relax_band
+from ionloop.reference.schema import Band
+
+if TYPE_CHECKING:
+    from mace.calculators import MACECalculator
+
+logger = logging.getLogger(__name__)
+
+#: Imaginary modes softer than this are noise of finite differences, eV (24 1/cm).
+SOFT = 3e-3
+#: Optimizer steps of a quench.
+QUENCH_STEPS = 300
+
+
+def found_bands(
+    events: Sequence[Event],
+    calculator: MACECalculator,
+    uncertainty: CommitteeUncertainty,
+    plan: BandPlan,
+    *,
+    profile: Profile,
+    generation: int,
+    model_hash: str,
+) -> FoundBands:
+    """Quench both sides of each event, relax a band between, and look at its saddle.
+
+    The first model quenches, the committee's mean relaxes ends and band. An event whose sides
+    fall into one minimum, or whose ends do so on the mean, is counted and has no band.
+    """
+    begin = time.perf_counter()
+    bands: list[Band] = []
+    orders: list[int] = []
+    frames: list[Frame] = []
+    n_returned = n_broken = 0
+    for event in events:
+        single = CommitteeDriver(calculator, members=[0])
+        before, after = (
+            quench(x, single, plan.fmax, QUENCH_STEPS) for x in (event.before, event.after)
+        )
+        hop = real_hop(event, before, after, profile.mobile_ion, profile.charge)
+        if hop is None:
+            n_returned += 1
+            continue
+        try:
+            band = relax_band(
+                hop,
+                lambda _: CommitteeDriver(calculator),
+                n_images=plan.n_images,
+                fmax=plan.fmax,
+                max_steps=plan.max_steps,
+                engine="mace committee",
+                settings_hash=model_hash,
+            )
+        except ExplorationError as error:
+            logger.warning("%s", error)
+            n_broken += 1
+            continue
+        bands.append(band)
+        orders.append(imaginary_modes(saddle_of(band), CommitteeDriver(calculator)))
+        name = f"found {generation} {event.group} event {event.number}"
+        frames += judged_images(band, generation, name, uncertainty)
+    return FoundBands(
+        generation=generation,
+        bands=bands,
+        n_imaginary=orders,
+        frames=frames,
+        n_events=len(events),
+        n_returned=n_returned,
+        n_broken=n_broken,
+        wall_s=time.perf_counter() - begin,
+    )
+
+
+def saddle_of(band: Band) -> Atoms:
+    """Return the highest image of a band."""
+    return band.to_atoms()[int(np.argmax(band.energies))]
+
+
+def imaginary_modes(atoms: Atoms, calculator: Calculator, delta: float = 0.01) -> int:
+    """Count the imaginary modes of a frame: 1 at a saddle that joins two minima.
+
+    ASE's finite differences of forces on all atoms, 6 n evaluations; modes softer than 3 meV,
+    translations among them, count as none.
+    """
+    probe = Atoms(atoms)
+    probe.calc = calculator
+    with tempfile.TemporaryDirectory() as folder:
+        modes = Vibrations(probe, delta=delta, name=str(Path(folder) / "modes"))
+        modes.run()
+        energies = modes.get_energies()
+    return int((np.abs(energies.imag) > SOFT).sum())
