@@ -72,6 +72,8 @@ def test_every_part_is_there(page):
         "median wall time",
         "Quarantined labels: 2 (force 41.2 eV/Å above the ceiling",
         "/scratch/label",
+        "2 ions: <b> + a 274 0 1 yes",
+        "12 events quenched in all generations: 3 joined two minima, 6 fell back into one,",
     ):
         assert words.lower() in page.text.lower(), words
 

@@ -10,7 +10,7 @@ from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.schema import Cost, Diffusivity, Estimate, Evaluation
 from ionloop.evaluate.scorecard import compare_barriers
-from ionloop.explore.schema import BandSet, Exploration, HopEvent
+from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Metrics
 from ionloop.label.schema import Label, LabelShard
@@ -126,6 +126,14 @@ def make_band_set(generation):
         n_unphysical=0,
         wall_s=8.0,
     )
+
+
+def make_found_bands(generation):
+    band = make_band("found, 2 ions: <b> + a", 0.274, "committee")
+    return FoundBands(
+        generation=generation, bands=[band], n_imaginary=[1], frames=[], n_events=4, n_returned=2,
+        n_broken=1, wall_s=9.0,
+    )  # fmt: skip
 
 
 def make_calibration(generation):
@@ -342,6 +350,7 @@ def make_record(generations=3, *, evaluated=True):
         calibrations=[make_calibration(g) for g in range(generations)],
         explorations=[e for run in runs for e in run],
         band_sets=[make_band_set(g) for g in range(generations)],
+        found_bands=[make_found_bands(g) for g in range(generations)],
         advances=[make_advance(g, totals[g], runs[g]) for g in range(generations)],
         evaluation=make_evaluation(rng, shards) if evaluated else None,
     )

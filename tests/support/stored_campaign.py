@@ -22,7 +22,7 @@ def store_record(campaign_id: str, record: CampaignRecord) -> None:
     store = job_store()
     store.connect()
     lists = [record.shards, record.calibrations, record.members, record.explorations,
-             record.band_sets, record.advances]  # fmt: skip
+             record.band_sets, record.found_bands, record.advances]  # fmt: skip
     single = [record.start, record.seeds, record.evaluation]
     documents = [one for one in single if one] + [one for some in lists for one in some]
     for i, one in enumerate(documents):

@@ -132,6 +132,8 @@ def render(record: Record) -> str:
         error_bins=tables.error_bins(record.evaluation),
         energy_errors=tables.energy_errors(record.evaluation),
         costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
+        found_hops=tables.found_hops(record.found_bands),
+        found_counts=tables.found_counts(record.found_bands),
         stopped=[e for e in record.explorations if e.stopped],
         panels=panels,
         provenance=_provenance(record),

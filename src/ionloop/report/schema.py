@@ -9,7 +9,7 @@ from pydantic import Field
 from ionloop.campaign.schema import Advance, CampaignStart
 from ionloop.document import Document
 from ionloop.evaluate.schema import Evaluation
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.judge.schema import Judgement
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
@@ -44,6 +44,9 @@ class CampaignRecord(Document):
     calibrations: list[Calibration] = Field(default=[], description="One a generation.")
     explorations: list[Exploration] = Field(default=[], description="Arrays left out.")
     band_sets: list[BandSet] = Field(default=[], description="Bands; candidate frames left out.")
+    found_bands: list[FoundBands] = Field(
+        default=[], description="Bands of hops that MD showed; candidate frames left out."
+    )
     selections: list[Selection] = Field(default=[], description="Counts; frames left out.")
     advances: list[Advance] = Field(default=[], description="One a judged generation.")
     evaluation: Evaluation | None = Field(None, description="None until the campaign ended.")

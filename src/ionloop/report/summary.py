@@ -9,7 +9,7 @@ from typing import Protocol
 from ionloop.campaign.schema import Advance, CampaignStart
 from ionloop.evaluate.schema import BarrierComparison, Estimate, Evaluation
 from ionloop.evaluate.scorecard import compare_barriers, lowest_barrier
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
 from ionloop.train.schema import Calibration, Member
@@ -28,6 +28,7 @@ class Record(Protocol):
     calibrations: list[Calibration]
     explorations: list[Exploration]
     band_sets: list[BandSet]
+    found_bands: list[FoundBands]
     advances: list[Advance]
     evaluation: Evaluation | None
 

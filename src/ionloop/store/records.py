@@ -14,7 +14,7 @@ from ionloop.campaign.schema import Advance, CampaignStart
 from ionloop.document import Document
 from ionloop.errors import StoreError
 from ionloop.evaluate.schema import Evaluation
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
 from ionloop.select.schema import Selection
@@ -40,6 +40,7 @@ _IDENTITY: dict[type[Document], list[str]] = {
     Calibration: ["generation"],
     Exploration: ["generation", "group"],
     BandSet: ["generation"],
+    FoundBands: ["generation"],
     Selection: ["generation"],
     Advance: ["generation"],
     Evaluation: ["generation"],
@@ -82,6 +83,7 @@ def campaign_record(
         calibrations=documents[Calibration],
         explorations=documents[Exploration],
         band_sets=documents[BandSet],
+        found_bands=documents[FoundBands],
         selections=documents[Selection],
         advances=documents[Advance],
         evaluation=_last(documents[Evaluation]),
