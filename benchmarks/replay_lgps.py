@@ -50,7 +50,8 @@ def main() -> None:
     parser.add_argument("--labels", default="40,80,160,320")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--r-max", type=float, default=4.0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     frames = grouped()
@@ -65,6 +66,7 @@ def main() -> None:
         seeds=args.seeds,
         first_seed=args.first_seed,
         steps=args.steps,
+        r_max=args.r_max,
     )
     found = replay(
         read_labels([args.out / "pool.extxyz"]),
