@@ -161,6 +161,13 @@ def test_events_of_each_kind_are_chosen_the_rarest_first(one_cell):
     assert len(choose_events([run, run], 99, np.random.default_rng(0))) == 20
 
 
+def test_a_crowd_of_hops_is_no_one_event(one_cell):
+    crowd = [hop_event(k, "a", (10.0, 40.0), 0) for k in range(5)]
+    alone = hop_event(9, "a", (100.0, 140.0), 1)
+    run = exploration(one_cell, [*crowd, alone])
+    assert [e.number for e in choose_events([run], 4, np.random.default_rng(0))] == [1]
+
+
 def test_a_signature_counts_classes():
     hops = [hop_event(0, p, (0, 1), 0) for p in ("b", "a", "b")]
     assert signature(hops) == "2 x b + a"

@@ -11,7 +11,7 @@ from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 
 from ionloop.explore.events import Event
-from ionloop.explore.found import found_bands, imaginary_modes, saddle_of
+from ionloop.explore.found import around, found_bands, imaginary_modes, saddle_of
 from ionloop.explore.saddles import BandPlan
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Origin
@@ -34,6 +34,11 @@ def test_modes_are_counted_at_a_minimum_and_at_a_saddle():
         BFGS(atoms, logfile=None).run(fmax=1e-3, steps=300)  # symmetry keeps it on the bridge
         found.append(imaginary_modes(atoms, EMT()))
     assert found == [0, 1]
+    near = around(bridge, np.array([8]), 3.5)
+    assert 8 in near
+    assert 2 < len(near) < 9
+    assert imaginary_modes(bridge, EMT(), near) == 1
+    assert imaginary_modes(hollow, EMT(), np.array([8])) == 0
     assert imaginary_modes(molecule("N2", calculator=EMT()), EMT()) == 0
 
 

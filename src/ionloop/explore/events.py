@@ -22,6 +22,8 @@ from ionloop.explore.schema import Exploration, HopEvent
 from ionloop.frame import Frame, Origin
 from ionloop.seed.schema import Hop
 
+#: Events of more ions than this are several that overlap in time, and no one band.
+IONS_MAX = 4
 #: An ion has hopped if its quenched places differ by more than this, Å.
 MOVED = 1.0
 
@@ -61,6 +63,8 @@ def choose_events(
 ) -> list[Event]:
     """Choose events of as many kinds as there are, at random within a kind.
 
+    Events of more than four ions are left out.
+
     Parameters
     ----------
     explorations
@@ -81,7 +85,8 @@ def choose_events(
         for i, hop in enumerate(run.hops):
             hops[k, i if hop.event is None else hop.event].append(hop)
     for key, members in hops.items():
-        kinds[signature(members)].append(key)
+        if len({hop.ion for hop in members}) <= IONS_MAX:
+            kinds[signature(members)].append(key)
     queues = [
         [found[i] for i in rng.permutation(len(found))]
         for _, found in sorted(kinds.items(), key=lambda item: (len(item[1]), item[0]))

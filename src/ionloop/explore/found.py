@@ -16,7 +16,7 @@ from ase.vibrations import Vibrations
 
 from ionloop.errors import ExplorationError
 from ionloop.explore.driver import CommitteeDriver
-from ionloop.explore.events import Event, quench, real_hop
+from ionloop.explore.events import Event, moved_ions, quench, real_hop
 from ionloop.explore.saddles import BandPlan, judged_images
 from ionloop.explore.schema import FoundBands
 from ionloop.explore.uncertainty import CommitteeUncertainty
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Imaginary modes softer than this are noise of finite differences, eV (24 1/cm).
 SOFT = 3e-3
+#: Atoms this near to a hopping ion move when modes are counted, Å.
+SHELL = 4.0
 #: Optimizer steps of a quench.
 QUENCH_STEPS = 300
 
@@ -80,7 +82,10 @@ def found_bands(
             n_broken += 1
             continue
         bands.append(band)
-        orders.append(imaginary_modes(saddle_of(band), CommitteeDriver(calculator)))
+        ions, _ = moved_ions(band.to_atoms()[0], band.to_atoms()[-1], profile.mobile_ion)
+        saddle = saddle_of(band)
+        near = around(saddle, ions)
+        orders.append(imaginary_modes(saddle, CommitteeDriver(calculator), near))
         name = f"found {generation} {event.group} event {event.number}"
         frames += judged_images(band, generation, name, uncertainty)
     return FoundBands(
@@ -100,16 +105,40 @@ def saddle_of(band: Band) -> Atoms:
     return band.to_atoms()[int(np.argmax(band.energies))]
 
 
-def imaginary_modes(atoms: Atoms, calculator: Calculator, delta: float = 0.01) -> int:
+def around(atoms: Atoms, ions: np.ndarray, radius: float = SHELL) -> np.ndarray:
+    """Return the atoms within a radius, Å, of any of the ions, themselves included."""
+    away = atoms.get_all_distances(mic=True)[:, ions]
+    return np.flatnonzero((away <= radius).any(axis=1))
+
+
+def imaginary_modes(
+    atoms: Atoms, calculator: Calculator, moving: np.ndarray | None = None, delta: float = 0.01
+) -> int:
     """Count the imaginary modes of a frame: 1 at a saddle that joins two minima.
 
-    ASE's finite differences of forces on all atoms, 6 n evaluations; modes softer than 3 meV,
-    translations among them, count as none.
+    ASE's finite differences of forces, 6 evaluations a moving atom.
+
+    Parameters
+    ----------
+    atoms
+        The frame.
+    calculator
+        Gives forces.
+    moving
+        Atoms that move, the others being held, which can hide modes but never make one; None:
+        all.
+    delta
+        Displacement, Å.
+
+    Returns
+    -------
+    int
+        Modes softer than 3 meV, translations among them, aren't counted.
     """
     probe = Atoms(atoms)
     probe.calc = calculator
     with tempfile.TemporaryDirectory() as folder:
-        modes = Vibrations(probe, delta=delta, name=str(Path(folder) / "modes"))
+        modes = Vibrations(probe, moving, delta=delta, name=str(Path(folder) / "modes"))
         modes.run()
         energies = modes.get_energies()
     return int((np.abs(energies.imag) > SOFT).sum())
