@@ -137,8 +137,9 @@ def imaginary_modes(
     """
     probe = Atoms(atoms)
     probe.calc = calculator
+    chosen = None if moving is None else [int(i) for i in moving]
     with tempfile.TemporaryDirectory() as folder:
-        modes = Vibrations(probe, moving, delta=delta, name=str(Path(folder) / "modes"))
+        modes = Vibrations(probe, chosen, delta=delta, name=str(Path(folder) / "modes"))
         modes.run()
         energies = modes.get_energies()
     return int((np.abs(energies.imag) > SOFT).sum())
