@@ -155,7 +155,7 @@ class _Run:
             "labels": _hash_labels(labels),
         }
         return self._part(
-            AccuracyPart, settings, versions_of("numpy"), lambda: self._accuracy(labels)
+            AccuracyPart, settings, versions_of("ionloop", "numpy"), lambda: self._accuracy(labels)
         )
 
     def _accuracy(self, labels: list[Label]) -> Accuracy:
@@ -177,7 +177,7 @@ class _Run:
             "precision": "float64",
             "structure": _hash_structure(structure),
         }
-        versions = versions_of("matcalc", "phonopy", "pymatgen", "ase")
+        versions = versions_of("ionloop", "matcalc", "phonopy", "pymatgen", "ase")
         model = self.request.model
         return self._part(
             StaticPart,
@@ -203,7 +203,7 @@ class _Run:
         return self._part(
             CostPart,
             settings,
-            versions_of("ase", "numpy"),
+            versions_of("ionloop", "ase", "numpy"),
             lambda: measure_scaling(atoms, models, self.request.cost, self.tell),
         )
 

@@ -145,13 +145,12 @@ def speed_ups(costs: Sequence[Cost], names: Sequence[str]) -> list[tuple[int, fl
 def _one_size(cell: Atoms, steppers: Mapping[str, Connection], n_timed: int) -> list[Cost]:
     seconds: dict[str, list[float]] = {name: [] for name in steppers}
     memory: dict[str, tuple[float | None, float | None]] = {}
-    for pipe in steppers.values():
-        pipe.send(cell)
+    for name, pipe in steppers.items():
+        _ask(pipe, name, cell)
     for i in range(WARM_UP + n_timed):
         for name, pipe in steppers.items():
-            pipe.send("step")
-            found, *memory_now = _answer(pipe, name)
-            memory[name] = memory_now[0], memory_now[1]
+            found, *now = _ask(pipe, name, "step")
+            memory[name] = now[0], now[1]
             if i >= WARM_UP:
                 seconds[name].append(found)
     return [
@@ -176,7 +175,7 @@ def _steppers(models: Mapping[str, Model], precision: Precision) -> Iterator[dic
             theirs.close()
             children.append(child)
         for name, pipe in pipes.items():
-            _answer(pipe, name)
+            _ask(pipe, name, "ready")
         yield pipes
     finally:
         for pipe in pipes.values():
@@ -187,8 +186,8 @@ def _steppers(models: Mapping[str, Model], precision: Precision) -> Iterator[dic
             child.join()
 
 
-def _answer(pipe: Connection, name: str) -> Any:  # noqa: ANN401
-    """Take a stepper's answer.
+def _ask(pipe: Connection, name: str, what: Atoms | str) -> Any:  # noqa: ANN401
+    """Ask a stepper for something, or just whether it's ready.
 
     Raises
     ------
@@ -196,9 +195,10 @@ def _answer(pipe: Connection, name: str) -> Any:  # noqa: ANN401
         If it failed or died, as of memory.
     """
     try:
+        pipe.send(what)
         found = pipe.recv()
-    except EOFError as error:
-        msg = f"{name}: its process died, perhaps of memory"
+    except (EOFError, OSError) as error:
+        msg = f"{name}: its process ended, as of memory or of an error that is told above"
         raise EvaluationError(msg) from error
     if isinstance(found, str):
         msg = f"{name}: expected a step's time, got {found}"
@@ -214,14 +214,14 @@ def _serve(pipe: Connection, names: Sequence[str], precision: Precision) -> None
     try:
         calculator = resolve_model(names).calculator(precision)
         base = peak_mb()
-        pipe.send((0.0, base, base))
         while True:
-            asked = pipe.recv()
+            asked, seconds = pipe.recv(), 0.0
             if isinstance(asked, Atoms):
                 atoms = asked
                 atoms.calc = calculator
-            else:
-                pipe.send((one_step(atoms, rng), peak_mb(), base))
+            elif asked == "step":
+                seconds = one_step(atoms, rng)
+            pipe.send((seconds, peak_mb(), base))
     except EOFError:
         return
     except (IonloopError, RuntimeError, MemoryError, ValueError, ArithmeticError) as error:

@@ -183,7 +183,7 @@ def _function(name: str) -> Model:
     if not callable(function):
         msg = f"{name}: expected a function, got {type(function).__name__}"
         raise EvaluationError(msg)
-    source = Path(module.__file__ or "")
+    source = Path(getattr(module, "__file__", None) or "")
     digest = hashlib.sha256(name.encode())
     if source.is_file():
         digest.update(source.read_bytes())
