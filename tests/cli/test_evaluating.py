@@ -51,7 +51,6 @@ def test_json_is_the_document_and_the_picture_is_drawn(folder):
     assert imread(picture).std() > 0.05
 
 
-@pytest.mark.slow
 def test_the_table_has_all_parts_and_the_folder_keeps_them(folder):
     arguments = ["--data", str(folder / "labels.extxyz"), "--structure", str(folder / "POSCAR"),
                  "--cost-seconds", "1", "--out", str(folder / "card")]  # fmt: skip
@@ -67,8 +66,13 @@ def test_the_table_has_all_parts_and_the_folder_keeps_them(folder):
 
 
 def test_a_part_that_is_missing_is_told_by_the_status(folder):
-    found = invoke(folder, "--parts", "diffusion", status=1)
-    assert "diffusion is missing: molecular dynamics" in found.stderr
+    host = Structure.from_file(folder / "POSCAR")
+    host.replace(0, "S")
+    host.to(filename=str(folder / "POSCAR_S"))
+    structure = ["--structure", str(folder / "POSCAR_S")]
+    found = invoke(folder, *structure, "--parts", "static", status=1)
+    assert "static is missing" in found.stderr
+    assert "got S" in found.stderr
 
 
 def test_nothing_to_do_is_refused(folder):

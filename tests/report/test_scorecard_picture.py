@@ -133,3 +133,11 @@ def test_models_on_different_labels_are_not_compared_silently(panels):
     drawn = panels(card("a", 0.1), card("b", 0.4, labels="y"))
     assert "accuracy (not comparable: of different labels)" in drawn
     assert "static" in drawn
+
+
+def test_a_model_keeps_its_colour_where_others_have_nothing(panels):
+    bare, full = card("a", 0.1), card("b", 0.4)
+    bare = bare.model_copy(update={"cost": CostPart(status="not asked")})
+    drawn = panels(bare, full)
+    colour = scorecard_picture.colours_of([bare, full])["b (bbbbbb)"]
+    assert drawn["cost"].lines[0].get_color() == colour

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ionloop.cli.console import err, out
 from ionloop.cli.inputs import document
+from ionloop.cli.transport import show_transport
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     parts: Annotated[
         str | None,
         typer.Option(
-            help="accuracy, static, cost, diffusion; all that the input serves if left out.",
+            help="accuracy, static, cost, diffusion; if left out, what the input serves but "
+            "diffusion.",
             show_default=False,
         ),
     ] = None,
@@ -59,6 +61,9 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     cost_seconds: Annotated[
         float, typer.Option(min=1, help="Limit of the cost's measurement, s.")
     ] = 60.0,
+    md_ps: Annotated[
+        float, typer.Option(min=0.1, help="Length of each run of --parts diffusion, ps.")
+    ] = 20.0,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -78,10 +83,11 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Accuracy, static properties and cost of any calculator."""
+    """Accuracy, static properties, diffusion and cost of any calculator."""
     from ionloop.evaluate.card import Request
     from ionloop.evaluate.card import evaluate as run
     from ionloop.evaluate.cost_scaling import CostSettings
+    from ionloop.evaluate.dynamics import DynamicsSettings
     from ionloop.evaluate.models import resolve_model
     from ionloop.evaluate.scorecard_schema import Scorecard
     from ionloop.profile import Profile, read_structure
@@ -97,6 +103,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         data=data or (),
         structure=None if structure is None else read_structure(structure),
         reference=None if reference is None else resolve_model([reference]),
+        dynamics=DynamicsSettings(picoseconds=md_ps),
         cost=CostSettings(seconds=cost_seconds),
     )
     with _progress() as tell:
@@ -154,6 +161,8 @@ def _show(card: Scorecard) -> None:
         _show_accuracy(card.accuracy.result, card.mobile_ion)
     if card.static.result is not None:
         _show_static(card.static.result)
+    if card.diffusion.result is not None:
+        show_transport(card.diffusion.result.transport)
     if card.cost.result is not None:
         _show_cost(card.cost.result)
 

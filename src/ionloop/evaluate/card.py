@@ -21,6 +21,7 @@ from ionloop.document import Document
 from ionloop.errors import EvaluationError, IonloopError
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.cost_scaling import CostSettings, measure_scaling
+from ionloop.evaluate.dynamics import DynamicsSettings, run_dynamics
 from ionloop.evaluate.models import Model, versions_of
 from ionloop.evaluate.schema import Accuracy
 from ionloop.evaluate.scorecard_schema import (
@@ -59,10 +60,10 @@ class Request:
     data
         Files of held-out labels, for the accuracy.
     structure
-        An ordered cell, for static properties and cost.
+        An ordered cell, for static properties, diffusion and cost.
     reference
         Beside whom the cost is measured.
-    static, cost
+    static, dynamics, cost
         How.
     random_seed
         Draws bootstraps.
@@ -75,6 +76,7 @@ class Request:
     structure: Structure | None = None
     reference: Model | None = None
     static: StaticSettings = field(default_factory=StaticSettings)
+    dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     cost: CostSettings = field(default_factory=CostSettings)
     random_seed: int = 0
 
@@ -93,6 +95,7 @@ class Request:
             ("accuracy", bool(self.data), "--data"),
             ("static", self.structure is not None, "--structure"),
             ("cost", self.structure is not None, "--structure"),
+            ("diffusion", self.structure is not None, "--structure"),
         ):
             if part in self.parts and not given:
                 msg = f"expected {what} for the part {part}, got none; give it, or leave {part} out"
@@ -208,14 +211,27 @@ class _Run:
         )
 
     def diffusion(self) -> DiffusionPart:
-        """Say that there is none yet."""
-        if "diffusion" not in self.request.parts:
+        """Run molecular dynamics."""
+        structure, settings = self.request.structure, self.request.dynamics
+        if "diffusion" not in self.request.parts or structure is None:
             return DiffusionPart(status="not asked")
-        reason = (
-            "molecular dynamics isn't run by this command yet: run it elsewhere, then ionloop "
-            "transport TRAJECTORY"
-        )
-        return DiffusionPart(status="missing", reason=reason)
+        profile = self.request.profile
+        charge = profile.formal_charges[profile.mobile_ion]
+        chosen = {
+            **asdict(settings),
+            "mobile_ion": profile.mobile_ion,
+            "charge": charge,
+            "temperatures": profile.transport_temperatures,
+            "structure": _hash_structure(structure),
+        }
+        atoms = _atoms(structure)
+        return self._part(
+            DiffusionPart,
+            chosen,
+            versions_of("ionloop", "ase", "numpy"),
+            lambda: run_dynamics(atoms, self.request.model, profile, settings, self.folder,
+                                 self.tell),
+        )  # fmt: skip
 
     def _part(
         self,

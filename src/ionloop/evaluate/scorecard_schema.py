@@ -108,10 +108,29 @@ class CostPart(Part):
     result: Scaling | None = None
 
 
+class Rdf(Document):
+    """Radial distribution of one pair of elements in molecular dynamics."""
+
+    pair: tuple[str, str]
+    temperature: float = Field(description="K.")
+    n_frames: int = Field(description="Frames in the mean.")
+    r: list[float] = Field(description="Middles of the shells, Å.")
+    g: list[float] = Field(description="Density over the mean density.")
+
+
+class Dynamics(Document):
+    """What the calculator's own molecular dynamics gives."""
+
+    repeats: list[int] = Field(description="Of the given structure, along the three axes.")
+    n_atoms: int
+    transport: TransportAnalysis
+    rdf: list[Rdf] = Field(description="The mobile ion's, at the lowest temperature.")
+
+
 class DiffusionPart(Part):
     """Diffusion of the calculator's own molecular dynamics."""
 
-    result: TransportAnalysis | None = None
+    result: Dynamics | None = None
 
 
 class Scorecard(Document):

@@ -33,17 +33,17 @@ def write_picture(cards: Sequence[Scorecard], path: Path) -> None:
 
     figure = Figure(figsize=(12, 9), layout="constrained")
     panels = figure.subplots(2, 2)
-    drawn: tuple[tuple[str, Callable[[Axes, list[Scorecard]], None]], ...] = (
+    colours = colours_of(cards)
+    drawn: tuple[tuple[str, Callable[[Axes, list[Scorecard], dict[str, str]], None]], ...] = (
         ("accuracy", _accuracy), ("static", _static), ("diffusion", _diffusion), ("cost", _cost),
     )  # fmt: skip
     for panel, (name, draw) in zip(panels.flat, drawn, strict=True):
         done = [card for card in cards if getattr(card, name).status == "done"]
         if done:
-            draw(panel, done)
+            draw(panel, done, colours)
         else:
             _say(panel, _why(getattr(cards[0], name)))
         panel.set_title(name + _warning(done, name), loc="left", fontweight="bold")
-    colours = colours_of(cards)
     handles = [
         panels[0, 0].plot([], [], "s", color=colour, label=name)[0]
         for name, colour in colours.items()
@@ -93,11 +93,11 @@ def shown_bins(found: Accuracy) -> dict[str, ErrorBin]:
     }
 
 
-def _accuracy(panel: Axes, cards: list[Scorecard]) -> None:
+def _accuracy(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
     """Draw force errors by bin, with their 90 % intervals."""
     found = [(card, shown_bins(card.accuracy.result)) for card in cards if card.accuracy.result]
     names = list(dict.fromkeys(name for _, bins in found for name in bins))
-    colours, values = colours_of([card for card, _ in found]), []
+    values = []
     for i, (card, bins) in enumerate(found):
         colour, shift = colours[_name(card)], 0.6 * ((i + 0.5) / len(found) - 0.5)
         for name, error_bin in bins.items():
@@ -116,9 +116,9 @@ def _accuracy(panel: Axes, cards: list[Scorecard]) -> None:
         panel.set_xlim(left=least / 3)
 
 
-def _static(panel: Axes, cards: list[Scorecard]) -> None:
+def _static(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
     """Draw phonon frequencies; say what else there is in words."""
-    colours, lines = colours_of(cards), []
+    lines = []
     for card in cards:
         if (found := card.static.result) is None:
             continue
@@ -151,22 +151,27 @@ def _words(found: StaticProperties) -> str:
     return ", ".join(words)
 
 
-def _diffusion(panel: Axes, cards: list[Scorecard]) -> None:
+def _diffusion(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
     """Draw D against temperature."""
-    colours = colours_of(cards)
     for card in cards:
         if (found := card.diffusion.result) is None:
             continue
-        points = [p for p in found.transport.points if p.d.value]
-        inverse = [1000 / p.temperature for p in points]
-        panel.errorbar(inverse, [p.d.value for p in points], [p.d.error or 0 for p in points],
-                       fmt="o", color=colours[_name(card)])  # fmt: skip
+        colour = colours[_name(card)]
+        for point in found.transport.transport.points:
+            x, d = 1000 / point.temperature, point.d
+            if d.value:
+                fill = colour if d.admissible else "none"
+                panel.plot(x, d.value, "o", color=colour, markerfacecolor=fill)
+                panel.plot([x, x], d.interval or [d.value, d.value], color=colour, lw=1)
+            elif d.upper_bound:
+                panel.plot(x, d.upper_bound, "v", color=colour, markerfacecolor="none")
     panel.set(yscale="log", xlabel="1000 K / T", ylabel="D / cm² s⁻¹")
+    panel.text(0.02, 0.03, "open: not admissible; triangle: upper bound", fontsize=8,
+               color=NEUTRAL, transform=panel.transAxes)  # fmt: skip
 
 
-def _cost(panel: Axes, cards: list[Scorecard]) -> None:
+def _cost(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
     """Draw the time of a step against the number of atoms."""
-    colours = colours_of(cards)
     for card in cards:
         if (found := card.cost.result) is None:
             continue
