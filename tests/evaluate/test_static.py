@@ -111,6 +111,23 @@ def test_what_cannot_be_relaxed_is_refused_in_words():
         static_properties(start, NEAREST, StaticSettings(steps_max=1))
 
 
+class Sloping(LennardJones):
+    """Energies that forces and stress don't belong to: no minimum among the volumes."""
+
+    def calculate(self, atoms=None, properties=None, system_changes=()):
+        super().calculate(atoms, properties or ["energy"], system_changes)
+        self.results["energy"] += 10 * atoms.get_volume()
+
+
+def test_energies_without_a_minimum_give_no_bulk_modulus_and_leave_the_rest():
+    calculator = Sloping(sigma=SIGMA, epsilon=EPSILON, rc=1.35 * SIGMA)
+    settings = StaticSettings(phonons=None)
+    found = static_properties(crystal("Cu", "fcc", 4.762), calculator, settings)
+    assert found.bulk_modulus.value is None
+    assert "minimum volume" in found.bulk_modulus.reason
+    assert found.bulk_vrh.value > 0
+
+
 def test_esnap_of_li3n_has_its_published_lattice_and_stiffness(tmp_path):
     folder = Path(os.environ.get("IONLOOP_TEST_DATA", ROOT.parent / "shared" / "data"))
     folder = folder / "li3n_esnap"

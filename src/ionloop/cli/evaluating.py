@@ -224,7 +224,8 @@ def _show_static(found: StaticProperties) -> None:
               ("G (elastic)", found.shear_vrh))  # fmt: skip
     for name, estimate in moduli:
         doubt = "" if estimate.admissible else f" (doubtful: {estimate.reason})"
-        table.add_row(f"{name}, GPa", escape(f"{estimate.value:.4g}{doubt}"))
+        value = "none" if estimate.value is None else f"{estimate.value:.4g}"
+        table.add_row(f"{name}, GPa", escape(f"{value}{doubt}"))
     for i, row in enumerate(found.elastic or []):
         table.add_row(f"C{i + 1}j, GPa", " ".join(f"{x:7.1f}" for x in row))
     if found.phonons is not None:

@@ -254,7 +254,7 @@ class _Run:
         common = {"settings": settings, "versions": versions, "key": key}
         try:
             found = kind(status="done", result=compute(), **common)  # type: ignore[call-arg]
-        except (IonloopError, RuntimeError, ValueError, ArithmeticError) as error:
+        except (IonloopError, RuntimeError, ValueError, ArithmeticError, LookupError) as error:
             # Calculators and libraries raise what they like; the other parts are still wanted.
             logger.warning("%s failed", name, exc_info=not isinstance(error, IonloopError))
             return kind(status="missing", reason=f"{type(error).__name__}: {error}", **common)

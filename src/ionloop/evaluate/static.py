@@ -170,9 +170,17 @@ def _relax(
 def _equation_of_state(
     relaxed: Structure, calculator: Calculator, settings: StaticSettings
 ) -> tuple[Estimate, list[float], list[float]]:
-    """Fit Birch and Murnaghan's equation; cell shape and ions relax at each volume."""
-    from matcalc import EOSCalc
+    """Fit Birch and Murnaghan's equation; cell shape and ions relax at each volume.
 
+    There is no value, with the reason, where energies have no minimum within the volumes.
+    """
+    from matcalc import EOSCalc
+    from pymatgen.analysis.eos import EOSError
+
+    estimator = (
+        f"Birch-Murnaghan, {settings.eos_points} volumes within "
+        f"±{300 * settings.eos_strain:.0f} %, ions relaxed"
+    )
     eos = EOSCalc(
         calculator,
         optimizer="LBFGS",
@@ -183,14 +191,20 @@ def _equation_of_state(
         relax_structure=False,
         r2_min=-1,
     )
-    found = eos.calc(relaxed)
+    try:
+        found = eos.calc(relaxed)
+    except EOSError as error:
+        reason = f"the fit failed: {error}"
+        missing = Estimate(
+            value=None, unit="GPa", estimator=estimator, admissible=False, reason=reason
+        )
+        return missing, [], []
     r2 = float(found["r2_score_bm"])
     doubt = None if r2 >= R2_MIN else f"R² of the fit is {r2:.3f}, expected {R2_MIN:g} or more"
     estimate = Estimate(
         value=float(found["bulk_modulus_bm"]),
         unit="GPa",
-        estimator=f"Birch-Murnaghan, {settings.eos_points} volumes within "
-        f"±{300 * settings.eos_strain:.0f} %, ions relaxed",
+        estimator=estimator,
         admissible=doubt is None,
         reason=doubt,
     )

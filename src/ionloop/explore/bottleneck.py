@@ -18,7 +18,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from pymatgen.core import Composition, Element
 
 from ionloop.errors import ExplorationError
@@ -63,6 +62,8 @@ def openness(atoms: Atoms, mobile_ion: str, anion_symbols: Collection[str]) -> n
     ExplorationError
         If there is no mobile ion, or one has fewer than four anions within 7 Å.
     """
+    from matscipy.neighbours import neighbour_list  # an analyst's machine may lack it
+
     symbols = np.array(atoms.get_chemical_symbols())
     ions = np.flatnonzero(symbols == mobile_ion)
     if not len(ions):

@@ -147,7 +147,8 @@ def _words(found: StaticProperties) -> str:
     moduli = (("B₀", found.bulk_modulus), ("G", found.shear_vrh))
     for name, estimate in moduli:
         doubt = "" if estimate.admissible else "?"
-        words.append(f"{name} {estimate.value:.3g}{doubt} GPa")
+        value = "–" if estimate.value is None else f"{estimate.value:.3g}"
+        words.append(f"{name} {value}{doubt} GPa")
     return ", ".join(words)
 
 
