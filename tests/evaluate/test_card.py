@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.calculator import Calculator
 from labelled_cells import labelled_cells, unit_cells
 from pymatgen.core import Structure
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.card import Request, evaluate
+from ionloop.evaluate.card import Request, evaluate, predict
 from ionloop.evaluate.cost_scaling import CostSettings
 from ionloop.evaluate.models import resolve_model
 from ionloop.evaluate.scorecard_schema import Scorecard
@@ -182,3 +184,31 @@ def test_labels_of_other_elements_make_the_accuracy_missing(request_, tmp_path):
     card = evaluate(replace(request_, parts=["accuracy"], data=[path]), None)
     assert card.accuracy.status == "missing"
     assert "got S" in card.accuracy.reason
+
+
+class Nowhere(Calculator):
+    """Forces that are no numbers."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        self.results = {"energy": 0.0, "forces": np.full((len(atoms), 3), np.nan)}
+
+
+def test_numbers_that_are_none_are_refused():
+    with pytest.raises(EvaluationError, match="frame 0: expected finite energy and forces"):
+        predict(Nowhere(), [unit_cells()])
+
+
+def test_a_calculator_without_stress_has_none():
+    *_, stresses = predict(Still(), [unit_cells()])
+    assert stresses == [None]
+
+
+class Still(Calculator):
+    """No forces at all, and no stress."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}

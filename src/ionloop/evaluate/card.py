@@ -275,15 +275,23 @@ def predict(
     tuple
         Energies, eV; forces, each [n, 3], eV/Å; stresses, each [3, 3], eV/Å³, or None where the
         calculator has none.
+
+    Raises
+    ------
+    EvaluationError
+        If a number isn't finite.
     """
     energies: list[float] = []
     forces: list[np.ndarray] = []
     stresses: list[np.ndarray | None] = []
-    for frame in frames:
+    for i, frame in enumerate(frames):
         atoms = frame.copy()
         atoms.calc = calculator
         forces.append(np.array(atoms.get_forces(), float))
         energies.append(float(atoms.get_potential_energy()))
+        if not (np.isfinite(forces[-1]).all() and np.isfinite(energies[-1])):
+            msg = f"frame {i}: expected finite energy and forces of the model, got others"
+            raise EvaluationError(msg)
         try:
             stresses.append(np.array(atoms.get_stress(voigt=False), float))
         except (PropertyNotImplementedError, NotImplementedError):
