@@ -12,9 +12,10 @@ from labelled_cells import labelled_cells, unit_cells
 from pymatgen.core import Structure
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.card import Request, evaluate, predict
+from ionloop.evaluate.card import evaluate, predict
 from ionloop.evaluate.cost_scaling import CostSettings
 from ionloop.evaluate.models import resolve_model
+from ionloop.evaluate.request import Request
 from ionloop.evaluate.scorecard_schema import Scorecard
 from ionloop.evaluate.static import StaticSettings
 from ionloop.frame import HopTag, Origin

@@ -19,7 +19,7 @@ from ionloop.cli.transport import show_transport
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from ionloop.evaluate.card import Request
+    from ionloop.evaluate.request import Request
     from ionloop.evaluate.schema import Accuracy
     from ionloop.evaluate.scorecard_schema import Part, Scaling, Scorecard, StaticProperties
 
@@ -84,11 +84,11 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Accuracy, static properties, diffusion and cost of any calculator."""
-    from ionloop.evaluate.card import Request
     from ionloop.evaluate.card import evaluate as run
     from ionloop.evaluate.cost_scaling import CostSettings
     from ionloop.evaluate.dynamics import DynamicsSettings
     from ionloop.evaluate.models import resolve_model
+    from ionloop.evaluate.request import Request
     from ionloop.evaluate.scorecard_schema import Scorecard
     from ionloop.profile import Profile, read_structure
 

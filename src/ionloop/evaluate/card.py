@@ -7,25 +7,23 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
-from pymatgen.core import Structure
-from pymatgen.io.ase import AseAtomsAdaptor
 
 from ionloop.document import Document
 from ionloop.errors import EvaluationError, IonloopError
 from ionloop.evaluate.accuracy import accuracy
-from ionloop.evaluate.cost_scaling import CostSettings, measure_scaling
-from ionloop.evaluate.dynamics import DynamicsSettings, run_dynamics
-from ionloop.evaluate.models import Model, versions_of
+from ionloop.evaluate.cost_scaling import measure_scaling
+from ionloop.evaluate.dynamics import run_dynamics
+from ionloop.evaluate.models import versions_of
+from ionloop.evaluate.request import Request, bare_atoms, hash_labels, hash_structure
 from ionloop.evaluate.schema import Accuracy
 from ionloop.evaluate.scorecard_schema import (
-    PARTS,
     AccuracyPart,
     CostPart,
     DiffusionPart,
@@ -33,73 +31,14 @@ from ionloop.evaluate.scorecard_schema import (
     Scorecard,
     StaticPart,
 )
-from ionloop.evaluate.static import StaticSettings, static_properties
+from ionloop.evaluate.static import static_properties
 from ionloop.files import whole
-from ionloop.frame import frame_hash
 from ionloop.label.schema import Label
-from ionloop.profile import Profile
 from ionloop.train.labelled import read_whole_labels
 
 logger = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=Part)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked.
-
-    Parameters
-    ----------
-    model
-        Who is evaluated.
-    profile
-        The material.
-    parts
-        Of :data:`~ionloop.evaluate.scorecard_schema.PARTS`.
-    data
-        Files of held-out labels, for the accuracy.
-    structure
-        An ordered cell, for static properties, diffusion and cost.
-    reference
-        Beside whom the cost is measured.
-    static, dynamics, cost
-        How.
-    random_seed
-        Draws bootstraps.
-    """
-
-    model: Model
-    profile: Profile
-    parts: Sequence[str]
-    data: Sequence[Path] = ()
-    structure: Structure | None = None
-    reference: Model | None = None
-    static: StaticSettings = field(default_factory=StaticSettings)
-    dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
-    cost: CostSettings = field(default_factory=CostSettings)
-    random_seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse parts that aren't known, or whose input is missing.
-
-        Raises
-        ------
-        EvaluationError
-            If a part is unknown, or needs a structure or labels that aren't given.
-        """
-        if unknown := [part for part in self.parts if part not in PARTS]:
-            msg = f"expected parts of {', '.join(PARTS)}, got {', '.join(unknown)}"
-            raise EvaluationError(msg)
-        for part, given, what in (
-            ("accuracy", bool(self.data), "--data"),
-            ("static", self.structure is not None, "--structure"),
-            ("cost", self.structure is not None, "--structure"),
-            ("diffusion", self.structure is not None, "--structure"),
-        ):
-            if part in self.parts and not given:
-                msg = f"expected {what} for the part {part}, got none; give it, or leave {part} out"
-                raise EvaluationError(msg)
 
 
 def evaluate(
@@ -155,7 +94,7 @@ class _Run:
             "random_seed": self.request.random_seed,
             "mobile_ion": self.request.profile.mobile_ion,
             "precision": "float64",
-            "labels": _hash_labels(labels),
+            "labels": hash_labels(labels),
         }
         return self._part(
             AccuracyPart, settings, versions_of("ionloop", "numpy"), lambda: self._accuracy(labels)
@@ -178,7 +117,7 @@ class _Run:
         settings = {
             **asdict(self.request.static),
             "precision": "float64",
-            "structure": _hash_structure(structure),
+            "structure": hash_structure(structure),
         }
         versions = versions_of("ionloop", "matcalc", "phonopy", "pymatgen", "ase")
         model = self.request.model
@@ -199,10 +138,10 @@ class _Run:
         models = {"model": self.request.model} | ({"reference": reference} if reference else {})
         settings = {
             **asdict(self.request.cost),
-            "structure": _hash_structure(structure),
+            "structure": hash_structure(structure),
             "reference": reference.facts.sha256 if reference else None,
         }
-        atoms = _atoms(structure)
+        atoms = bare_atoms(structure)
         return self._part(
             CostPart,
             settings,
@@ -222,9 +161,9 @@ class _Run:
             "mobile_ion": profile.mobile_ion,
             "charge": charge,
             "temperatures": profile.transport_temperatures,
-            "structure": _hash_structure(structure),
+            "structure": hash_structure(structure),
         }
-        atoms = _atoms(structure)
+        atoms = bare_atoms(structure)
         return self._part(
             DiffusionPart,
             chosen,
@@ -297,23 +236,3 @@ def predict(
         except (PropertyNotImplementedError, NotImplementedError):
             stresses.append(None)
     return energies, forces, stresses
-
-
-def _hash_labels(labels: Sequence[Label]) -> str:
-    """Hash frames with what is known of them, and their labels."""
-    digest = hashlib.sha256()
-    for label in labels:
-        digest.update(label.model_dump_json(exclude={"directory", "wall_s"}).encode())
-    return digest.hexdigest()[:16]
-
-
-def _atoms(structure: Structure) -> Atoms:
-    bare = structure.copy()
-    bare.remove_oxidation_states()
-    atoms = AseAtomsAdaptor.get_atoms(bare)
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
-
-
-def _hash_structure(structure: Structure) -> str:
-    atoms = _atoms(structure)
-    return frame_hash(atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array)
