@@ -38,6 +38,10 @@ class HopTag(Document):
     event: str = Field(description="Identifies the hop event or band.")
 
 
+#: What extended xyz says of a hop, each key after ``hop_``.
+HOP_KEYS = ("ion", "progress", "path_class", "event")
+
+
 class Frame(Document):
     """A periodic structure, where it comes from, and what is known of it."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, hop_bin
+from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, bins_of, hop_bin
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.label.schema import Label
 
@@ -177,3 +177,122 @@ def test_mismatched_input_is_refused_in_words():
         accuracy(labels, [], off_by(labels, 0.0), rng)
     with pytest.raises(EvaluationError, match=r"shape \(4, 3\)"):
         accuracy(labels, [0.0], [np.zeros((4, 3))], rng)
+
+
+def predicted(labels, rng):
+    return [np.array(x.forces) + rng.normal(scale=0.2, size=(N_ATOMS, 3)) for x in labels]
+
+
+def mixed(rng, group, temperature=None):
+    """A label of three Li and three O with a stress."""
+    made = label(rng, group=group)
+    frame = made.frame.model_copy(update={"symbols": ["Li", "O"] * 3, "temperature": temperature})
+    stress = rng.normal(scale=0.01, size=(3, 3))
+    return made.model_copy(update={"frame": frame, "stress": (stress + stress.T).tolist()})
+
+
+def test_errors_by_species_and_temperature():
+    rng = np.random.default_rng(9)
+    labels = [mixed(rng, "a", 500.0), mixed(rng, "b", 900.0), mixed(rng, "c")]
+    forces = [np.array(x.forces) for x in labels]
+    for force, error in zip(forces, (0.1, 0.3, 0.2), strict=True):
+        force[1::2] += error  # oxygen
+    found = accuracy(labels, [-12.0] * 3, forces, rng)
+    species = {b.name: b for b in found.forces_by_species}
+    assert species["Li"].rmse_forces == pytest.approx(0.0, abs=1e-15)
+    assert species["O"].rmse_forces == pytest.approx(np.sqrt((0.01 + 0.09 + 0.04) / 3))
+    assert species["O"].n_forces == 27
+    temperatures = {b.name: b.rmse_forces for b in found.forces_by_temperature}
+    assert temperatures == pytest.approx({"500 K": 0.1 / np.sqrt(2), "900 K": 0.3 / np.sqrt(2)})
+
+
+def test_an_offset_of_energies_is_told_apart():
+    rng = np.random.default_rng(10)
+    labels = [label(rng, group=g) for g in "abcd"]
+    wrong = np.array([0.01, -0.01, 0.01, -0.01])
+    energies = (-12.0 + N_ATOMS * (2.0 + wrong)).tolist()
+    found = accuracy(labels, energies, off_by(labels, 0.0), rng)
+    assert found.energy_shift == pytest.approx(2.0)
+    assert found.energy_rmse == pytest.approx(np.sqrt(4 + 1e-4))
+    assert found.energy_rmse_shifted == pytest.approx(0.01)
+    assert found.energy_shifted_interval == pytest.approx((0.01, 0.01))
+
+
+def test_stress_counts_where_both_have_it_and_the_cell_is_neutral():
+    rng = np.random.default_rng(11)
+    labels = [mixed(rng, g) for g in "abc"]
+    labels[2] = labels[2].model_copy(
+        update={"frame": labels[2].frame.model_copy(update={"charge": 1})}
+    )
+    stresses = [np.array(x.stress) + 0.003 for x in labels]
+    found = accuracy(labels, [0.0] * 3, off_by(labels, 0.0), rng, stresses=stresses).stress
+    assert (found.n_frames, found.rmse) == (2, pytest.approx(0.003))
+    assert found.interval == pytest.approx((0.003, 0.003))
+    none = accuracy(labels, [0.0] * 3, off_by(labels, 0.0), rng, stresses=[None] * 3)
+    assert none.stress is None
+
+
+def test_the_interval_covers_the_error_of_all_groups():
+    # 40 groups of their own scale: the interval of 40 of them must hold the RMSE of them all.
+    covered, repeats, scales = 0, 40, np.random.default_rng(0).gamma(4, 0.05, size=(40, 40))
+    truth = np.sqrt(0.05**2 * 4 * 5)  # root of the mean of the squared scale
+    for seed in range(repeats):
+        rng = np.random.default_rng(seed)
+        labels = [label(rng, group=str(g)) for g in range(40)]
+        forces = [
+            np.array(x.forces) + rng.choice([-1, 1], size=(N_ATOMS, 3)) * s
+            for x, s in zip(labels, scales[seed], strict=True)
+        ]
+        low, high = accuracy(labels, [0.0] * 40, forces, rng).forces_by_origin[0].interval
+        covered += low <= truth <= high
+    assert 0.75 <= covered / repeats <= 1.0
+
+
+def test_turning_and_reordering_change_no_rmse():
+    labels, rng = [mixed(np.random.default_rng(i), str(i)) for i in range(6)], np.random.default_rng
+    forces = predicted(labels, rng(1))
+    stresses = [np.array(x.stress) + rng(i).normal(size=(3, 3)) for i, x in enumerate(labels)]
+    turn = np.linalg.qr(rng(2).normal(size=(3, 3)))[0]
+    order = rng(3).permutation(N_ATOMS)
+
+    def turned(x):
+        frame = x.frame
+        return x.model_copy(
+            update={
+                "forces": (np.array(x.forces) @ turn.T)[order].tolist(),
+                "stress": (turn @ np.array(x.stress) @ turn.T).tolist(),
+                "frame": frame.model_copy(
+                    update={
+                        "symbols": [frame.symbols[i] for i in order],
+                        "positions": (np.array(frame.positions) @ turn.T)[order].tolist(),
+                        "cell": (np.array(frame.cell) @ turn.T).tolist(),
+                    }
+                ),
+            }
+        )
+
+    before = accuracy(labels, [0.0] * 6, forces, rng(4), stresses=stresses, mobile_ion="Li")
+    after = accuracy(
+        [turned(x) for x in labels],
+        [0.0] * 6,
+        [(f @ turn.T)[order] for f in forces],
+        rng(4),
+        stresses=[turn @ s @ turn.T for s in stresses],
+        mobile_ion="Li",
+    )
+    for one, other in zip(bins_of(before), bins_of(after), strict=True):
+        assert one[1].rmse_forces == pytest.approx(other[1].rmse_forces)
+        assert one[1].interval == pytest.approx(other[1].interval)
+    assert before.stress.rmse == pytest.approx(after.stress.rmse)
+    assert before.openness_limits == pytest.approx(after.openness_limits)
+
+
+def test_mobile_ions_are_parted_by_openness():
+    rng = np.random.default_rng(12)
+    labels = [mixed(rng, str(i)) for i in range(20)]
+    found = accuracy(labels, [0.0] * 20, off_by(labels, 0.1), rng, mobile_ion="Li")
+    counts = {b.name: b.n_forces for b in found.forces_by_openness}
+    assert counts == {"near equilibrium": 42 * 3, "shoulder": 15 * 3, "bottleneck": 3 * 3}
+    missing = accuracy(labels, [0.0] * 20, off_by(labels, 0.1), rng, mobile_ion="Na")
+    assert missing.forces_by_openness == []
+    assert "expected mobile ions Na" in missing.openness_missing

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from pymatgen.core import Element
 
 from ionloop.errors import ExplorationError
-from ionloop.explore.bottleneck import anions, openness
+from ionloop.explore.bottleneck import (
+    OPEN_BINS,
+    OPEN_QUANTILES,
+    anions,
+    openness,
+    openness_bins,
+)
 
 
 def antifluorite() -> Atoms:
@@ -67,3 +73,16 @@ def test_bad_input_is_refused():
         openness(antifluorite(), "Na", ["S"])
     with pytest.raises(ExplorationError, match="expected four anions"):
         openness(Atoms("LiS", [[0, 0, 0], [2, 0, 0]], cell=[20] * 3, pbc=True), "Li", ["S"])
+
+
+def test_ions_of_all_frames_are_parted_by_quantiles():
+    frames = [antifluorite() for _ in range(5)]
+    for seed, atoms in enumerate(frames):
+        atoms.rattle(0.2, seed=seed)
+    bins, (low, high) = openness_bins(frames, "Li")
+    q = np.concatenate([openness(atoms, "Li", ["S"]) for atoms in frames])
+    assert (low, high) == pytest.approx(tuple(np.quantile(q, OPEN_QUANTILES)))
+    assert (bins == 0).sum() / len(q) == pytest.approx(0.7, abs=0.01)
+    assert (q[bins == len(OPEN_BINS) - 1] >= high).all()
+    assert (q[bins == 1] >= low).all()
+    assert (q[bins == 1] < high).all()

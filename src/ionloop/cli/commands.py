@@ -13,6 +13,7 @@ from ionloop.cli.dashboard import dashboard
 from ionloop.cli.database import db_app
 from ionloop.cli.doctor import doctor
 from ionloop.cli.driving import drive, ensure_database, exit_unless_finished, write_campaign_report
+from ionloop.cli.evaluating import evaluate
 from ionloop.cli.hops import hops
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
@@ -33,7 +34,7 @@ app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 for command in (
     status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport, hops,
-    train, replay,
+    train, replay, evaluate,
 ):  # fmt: skip
     app.command()(command)
 

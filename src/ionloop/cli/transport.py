@@ -75,7 +75,7 @@ def transport(  # noqa: PLR0913 - one parameter an option
     if as_json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
     else:
-        _show(found)
+        show_transport(found)
 
 
 def _source(file: str, temperature: float | None) -> Source:
@@ -91,7 +91,8 @@ def _source(file: str, temperature: float | None) -> Source:
     return Source(Path(file), temperature)
 
 
-def _show(found: TransportAnalysis) -> None:
+def show_transport(found: TransportAnalysis) -> None:
+    """Print an analysis as tables, each number with its verdict."""
     out.print(
         f"{found.mobile_ion}, hop distance {found.hop_distance:.2f} Å ({found.hop_distance_from})",
         highlight=False,

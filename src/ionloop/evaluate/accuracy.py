@@ -1,14 +1,16 @@
-"""Errors on held-out labels, by origin and by where on a hop a frame lies."""
+"""Errors on held-out labels: by origin, species, temperature, and where on a hop an ion is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from ionloop.errors import EvaluationError
-from ionloop.evaluate.schema import Accuracy, ErrorBin
+from ionloop.errors import EvaluationError, ExplorationError
+from ionloop.evaluate.error_bins import Compared, binned, bootstrap_means, spread_of_rmse
+from ionloop.evaluate.schema import Accuracy, ErrorBin, StressErrors
+from ionloop.explore.bottleneck import OPEN_BINS, openness_bins
 from ionloop.label.schema import Label
 
 #: Half width of the transition-state window about s = 0.5, and of the ends about 0 and 1.
@@ -18,16 +20,6 @@ SHOULDER = "shoulder"
 SADDLE = "saddle"
 HOP_BINS = (NEAR_EQUILIBRIUM, SHOULDER, SADDLE)
 PARITY_MAX = 2000
-BOOTSTRAPS = 500
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Force components of one frame: reference and model, shape [n], eV/Å."""
-
-    group: str
-    reference: np.ndarray
-    model: np.ndarray
 
 
 def hop_bin(progress: float) -> str:
@@ -44,6 +36,9 @@ def accuracy(
     energies: Sequence[float],
     forces: Sequence[np.ndarray],
     rng: np.random.Generator,
+    *,
+    stresses: Sequence[np.ndarray | None] | None = None,
+    mobile_ion: str | None = None,
 ) -> Accuracy:
     """Compare a model with held-out labels.
 
@@ -57,12 +52,16 @@ def accuracy(
         The model's forces of each label's frame, each of shape [n_atoms, 3], eV/Å.
     rng
         Draws bootstraps and thins parity points.
+    stresses
+        The model's stress of each label's frame, [3, 3], eV/Å³; None where it has none.
+    mobile_ion
+        Element whose errors are parted by openness; None leaves that out.
 
     Returns
     -------
     Accuracy
-        With ``n_frames`` 0 and no bins where there are no labels. Energies count only for
-        neutral cells, since a charged cell's depends on the compensating background.
+        With ``n_frames`` 0 and no bins where there are no labels. Energies and stress count only
+        for neutral cells, since a charged cell's depends on the compensating background.
 
     Raises
     ------
@@ -71,41 +70,27 @@ def accuracy(
     """
     _check(labels, energies, forces)
     parts = [
-        _Part(x.frame.group, np.ravel(np.array(x.forces)), np.ravel(f))
+        Compared(x.frame.group, np.ravel(np.array(x.forces)), np.ravel(f))
         for x, f in zip(labels, forces, strict=True)
     ]
-    by_origin: dict[str, list[_Part]] = {}
-    for label, part in zip(labels, parts, strict=True):
-        by_origin.setdefault(label.frame.origin.value, []).append(part)
-    by_bin: dict[str, list[_Part]] = {name: [] for name in HOP_BINS}
-    progress_errors = []
-    for label, part in zip(labels, parts, strict=True):
-        if label.frame.hop is None:
-            continue
-        hop = label.frame.hop
-        ion = slice(3 * hop.ion, 3 * hop.ion + 3)
-        by_bin[hop_bin(hop.progress)].append(
-            _Part(part.group, part.reference[ion], part.model[ion])
-        )
-        error = np.linalg.norm(part.model[ion] - part.reference[ion])
-        progress_errors.append((hop.progress, float(error)))
-    groups, reference, model = _energies_per_atom(labels, energies)
+    by_origin = sorted(
+        ((x.frame.origin.value, part) for x, part in zip(labels, parts, strict=True)),
+        key=lambda pair: pair[0],
+    )
     return Accuracy(
         n_frames=len(labels),
-        forces_by_origin=[_error_bin(name, by_origin[name], rng) for name in sorted(by_origin)],
-        forces_by_hop_bin=[_error_bin(name, p, rng) for name, p in by_bin.items() if p],
-        **_energy_errors(groups, model - reference, rng),
+        forces_by_origin=binned(by_origin, rng),
+        **_hops(labels, parts, rng),
+        forces_by_species=binned(_species(labels, parts), rng),
+        forces_by_temperature=binned(_temperatures(labels, parts), rng),
+        **(_openness(labels, parts, mobile_ion, rng) if mobile_ion and labels else {}),
+        **_energies(labels, energies, rng),
+        stress=None if stresses is None else _stress(labels, stresses, rng),
         parity_forces=_parity(
             np.concatenate([p.reference for p in parts] or [np.empty(0)]),
             np.concatenate([p.model for p in parts] or [np.empty(0)]),
             rng,
         ),
-        parity_energies=_parity(
-            reference - reference.mean() if len(reference) else reference,
-            model - model.mean() if len(model) else model,
-            rng,
-        ),
-        progress_errors=progress_errors,
     )
 
 
@@ -128,80 +113,123 @@ def _check(
             raise EvaluationError(msg)
 
 
-def _energies_per_atom(
-    labels: Sequence[Label], energies: Sequence[float]
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return groups, reference and model energies of neutral cells, eV/atom, each [n]."""
+def _of_atoms(part: Compared, atoms: np.ndarray) -> Compared:
+    """Keep the force components of some atoms, given by their indices."""
+    rows = (part.reference.reshape(-1, 3)[atoms], part.model.reshape(-1, 3)[atoms])
+    return Compared(part.group, rows[0].ravel(), rows[1].ravel())
+
+
+def _hops(
+    labels: Sequence[Label], parts: Sequence[Compared], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Part the hopping ions of frames that lie on a hop."""
+    tagged: list[tuple[str, Compared]] = []
+    progress_errors = []
+    for label, part in zip(labels, parts, strict=True):
+        if (hop := label.frame.hop) is None:
+            continue
+        ion = _of_atoms(part, np.array([hop.ion]))
+        tagged.append((hop_bin(hop.progress), ion))
+        progress_errors.append((hop.progress, float(np.linalg.norm(ion.residual))))
+    tagged.sort(key=lambda pair: HOP_BINS.index(pair[0]))
+    return {"forces_by_hop_bin": binned(tagged, rng), "progress_errors": progress_errors}
+
+
+def _species(labels: Sequence[Label], parts: Sequence[Compared]) -> Iterator[tuple[str, Compared]]:
+    for symbol in sorted({s for x in labels for s in x.frame.symbols}):
+        for label, part in zip(labels, parts, strict=True):
+            atoms = np.flatnonzero(np.array(label.frame.symbols) == symbol)
+            yield symbol, _of_atoms(part, atoms)
+
+
+def _temperatures(
+    labels: Sequence[Label], parts: Sequence[Compared]
+) -> Iterator[tuple[str, Compared]]:
+    """Part frames whose temperature is known."""
+    for t in sorted({x.frame.temperature for x in labels if x.frame.temperature is not None}):
+        for label, part in zip(labels, parts, strict=True):
+            if label.frame.temperature == t:
+                yield f"{t:g} K", part
+
+
+def _openness(
+    labels: Sequence[Label], parts: Sequence[Compared], mobile_ion: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Part the mobile ions of all frames by how open their surroundings are."""
+    try:
+        bins, limits = openness_bins([x.frame.to_atoms() for x in labels], mobile_ion)
+    except ExplorationError as error:
+        return {"openness_missing": str(error)}
+    pairs, begin = [], 0
+    for label, part in zip(labels, parts, strict=True):
+        ions = np.flatnonzero(np.array(label.frame.symbols) == mobile_ion)
+        own = bins[begin : begin + len(ions)]
+        begin += len(ions)
+        pairs += [(i, _of_atoms(part, ions[own == i])) for i in range(len(OPEN_BINS))]
+    pairs.sort(key=lambda pair: pair[0])
+    return {
+        "forces_by_openness": binned(((OPEN_BINS[i], p) for i, p in pairs), rng),
+        "openness_limits": limits,
+    }
+
+
+def _energies(
+    labels: Sequence[Label], energies: Sequence[float], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return the errors of neutral cells' energies, as they are and less their mean, eV/atom."""
     rows = [
-        (
+        Compared(
             label.frame.group,
-            label.energy / len(label.frame.symbols),
-            energy / len(label.frame.symbols),
+            np.array([label.energy / len(label.frame.symbols)]),
+            np.array([energy / len(label.frame.symbols)]),
         )
         for label, energy in zip(labels, energies, strict=True)
         if label.energy is not None and label.frame.charge == 0
     ]
-    table = np.array([row[1:] for row in rows], float).reshape(-1, 2)
-    return [row[0] for row in rows], table[:, 0], table[:, 1]
-
-
-def _energy_errors(
-    groups: Sequence[str], residual: np.ndarray, rng: np.random.Generator
-) -> dict[str, float | None]:
-    """Return RMSE and MAE of energies with their errors; empty where there are none."""
-    if not len(residual):
-        return {}
-    ones = np.ones(len(residual))
-    squares = _bootstrap_means(groups, residual**2, ones, rng)
-    sizes = _bootstrap_means(groups, np.abs(residual), ones, rng)
+    if not rows:
+        return {"parity_energies": []}
+    residual = np.concatenate([row.residual for row in rows])
+    error, interval = spread_of_rmse(rows, rng)
+    shift = float(residual.mean())
+    moved = [Compared(r.group, r.reference, r.model - shift) for r in rows]
+    _, shifted = spread_of_rmse(moved, rng)
+    ones = np.ones(len(rows))
+    sizes = bootstrap_means([r.group for r in rows], np.abs(residual), ones, rng)
+    reference = np.concatenate([row.reference for row in rows])
+    model = np.concatenate([row.model for row in rows])
     return {
         "energy_rmse": float(np.sqrt((residual**2).mean())),
-        "energy_rmse_error": None if squares is None else float(np.sqrt(squares).std(ddof=1)),
+        "energy_rmse_error": error,
+        "energy_interval": interval,
         "energy_mae": float(np.abs(residual).mean()),
         "energy_mae_error": None if sizes is None else float(sizes.std(ddof=1)),
+        "energy_shift": shift,
+        "energy_rmse_shifted": float(residual.std()),
+        "energy_shifted_interval": shifted,
+        "parity_energies": _parity(reference - reference.mean(), model - model.mean(), rng),
     }
 
 
-def _error_bin(name: str, parts: Sequence[_Part], rng: np.random.Generator) -> ErrorBin:
-    residual = np.concatenate([p.model - p.reference for p in parts])
-    reference = np.concatenate([p.reference for p in parts])
-    return ErrorBin(
-        name=name,
-        n_frames=len(parts),
-        n_forces=residual.size,
-        rmse_forces=float(np.sqrt((residual**2).mean())),
-        mae_forces=float(np.abs(residual).mean()),
-        rmse_error=_bootstrap_rmse(parts, rng),
+def _stress(
+    labels: Sequence[Label], stresses: Sequence[np.ndarray | None], rng: np.random.Generator
+) -> StressErrors | None:
+    """Compare all nine components, whose RMSE is the same in any orientation."""
+    rows = [
+        Compared(label.frame.group, np.ravel(np.array(label.stress)), np.ravel(stress))
+        for label, stress in zip(labels, stresses, strict=True)
+        if label.stress is not None and stress is not None and label.frame.charge == 0
+    ]
+    if not rows:
+        return None
+    residual = np.concatenate([row.residual for row in rows])
+    reference = np.concatenate([row.reference for row in rows])
+    _, interval = spread_of_rmse(rows, rng)
+    return StressErrors(
+        n_frames=len(rows),
+        rmse=float(np.sqrt((residual**2).mean())),
+        interval=interval,
         rms_reference=float(np.sqrt((reference**2).mean())),
     )
-
-
-def _bootstrap_rmse(parts: Sequence[_Part], rng: np.random.Generator) -> float | None:
-    """Return the standard error of the forces' RMSE over whole groups; None for one group."""
-    residuals = [p.model - p.reference for p in parts]
-    means = _bootstrap_means(
-        [p.group for p in parts],
-        np.array([(r**2).sum() for r in residuals]),
-        np.array([r.size for r in residuals]),
-        rng,
-    )
-    return None if means is None else float(np.sqrt(means).std(ddof=1))
-
-
-def _bootstrap_means(
-    groups: Sequence[str], sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator
-) -> np.ndarray | None:
-    """Return means over groups drawn anew, shape [``BOOTSTRAPS``]; None for a single group.
-
-    Frames of one trajectory or band are correlated, so a group is drawn or left as a whole.
-    ``sums`` and ``counts`` are each frame's, shape [n].
-    """
-    names, index = np.unique(np.array(groups), return_inverse=True)
-    if len(names) < 2:
-        return None
-    total, size = np.bincount(index, sums), np.bincount(index, counts)
-    draws = rng.integers(len(names), size=(BOOTSTRAPS, len(names)))
-    return total[draws].sum(axis=1) / size[draws].sum(axis=1)
 
 
 def _parity(
@@ -212,3 +240,16 @@ def _parity(
     if len(keep) > PARITY_MAX:
         keep = np.sort(rng.choice(len(keep), PARITY_MAX, replace=False))
     return list(zip(reference[keep].tolist(), model[keep].tolist(), strict=True))
+
+
+def bins_of(found: Accuracy) -> Iterator[tuple[str, ErrorBin]]:
+    """Yield every bin with what it is of, as tables and pictures show them."""
+    for what, bins in (
+        ("all atoms", found.forces_by_origin),
+        ("species", found.forces_by_species),
+        ("temperature", found.forces_by_temperature),
+        ("hopping ion", found.forces_by_hop_bin),
+        ("mobile ions by openness", found.forces_by_openness),
+    ):
+        for error_bin in bins:
+            yield what, error_bin

@@ -55,7 +55,7 @@ def time_calculator(
         raise EvaluationError(msg)
     moving = atoms.copy()
     moving.calc = make_calculator()
-    seconds = [_one_step(moving, rng) for _ in range(n_timed + 1)][1:]
+    seconds = [one_step(moving, rng) for _ in range(n_timed + 1)][1:]
     return cost_of(seconds, n_atoms=len(atoms), name=name, note=note)
 
 
@@ -83,7 +83,8 @@ def cost_of(seconds: Sequence[float], *, n_atoms: int, name: str, note: str = ""
     )
 
 
-def _one_step(atoms: Atoms, rng: np.random.Generator) -> float:
+def one_step(atoms: Atoms, rng: np.random.Generator) -> float:
+    """Displace atoms a little and time their energy and forces, s."""
     atoms.positions += rng.normal(scale=DISPLACEMENT, size=atoms.positions.shape)
     begin = time.perf_counter()
     atoms.get_forces()

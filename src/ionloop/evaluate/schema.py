@@ -30,15 +30,32 @@ class Estimate(Document):
 class ErrorBin(Document):
     """Force errors of a group of held-out labels."""
 
-    name: str = Field(description="Origin, or bin of the hop coordinate.")
+    name: str = Field(description="Origin, species, temperature, or bin of the hop coordinate.")
     n_frames: int
+    n_groups: int | None = Field(
+        None, description="Trajectories or bands; intervals of fewer than about ten are too narrow."
+    )
     n_forces: int = Field(description="Force components.")
     rmse_forces: float = Field(description="eV/Å.")
     mae_forces: float = Field(description="eV/Å.")
     rmse_error: float | None = Field(
         description="Bootstrap standard error of the RMSE over groups, eV/Å; None for one group."
     )
+    interval: tuple[float, float] | None = Field(
+        None, description="90 % bootstrap interval of the RMSE over groups, eV/Å."
+    )
     rms_reference: float = Field(description="RMS of the reference forces, eV/Å.")
+
+
+class StressErrors(Document):
+    """Errors of the nine stress components of neutral cells, eV/Å³."""
+
+    n_frames: int = Field(description="Frames with a stress by model and label.")
+    rmse: float
+    interval: tuple[float, float] | None = Field(
+        description="90 % bootstrap interval over groups; None for one group."
+    )
+    rms_reference: float = Field(description="RMS of the reference stress.")
 
 
 class Accuracy(Document):
@@ -49,14 +66,38 @@ class Accuracy(Document):
     forces_by_hop_bin: list[ErrorBin] = Field(
         description="Hopping ions: near equilibrium, shoulder, saddle."
     )
+    forces_by_species: list[ErrorBin] = Field(default=[], description="Atoms of one element.")
+    forces_by_temperature: list[ErrorBin] = Field(
+        default=[], description="All atoms of frames whose temperature is known."
+    )
+    forces_by_openness: list[ErrorBin] = Field(
+        default=[], description="Mobile ions: near equilibrium, shoulder, bottleneck."
+    )
+    openness_limits: tuple[float, float] | None = Field(
+        None, description="q that parts these bins: its 70 % and 95 % quantiles."
+    )
+    openness_missing: str | None = Field(None, description="Why openness isn't defined.")
     energy_rmse: float | None = Field(None, description="eV/atom; None for charged cells.")
     energy_rmse_error: float | None = Field(
         None, description="Bootstrap standard error over groups, eV/atom; None for one group."
+    )
+    energy_interval: tuple[float, float] | None = Field(
+        None, description="90 % bootstrap interval of the RMSE over groups, eV/atom."
+    )
+    energy_shift: float | None = Field(
+        None, description="Mean of model less label, eV/atom: an offset that no force knows."
+    )
+    energy_rmse_shifted: float | None = Field(
+        None, description="RMSE less that one offset for all frames, eV/atom."
+    )
+    energy_shifted_interval: tuple[float, float] | None = Field(
+        None, description="Its 90 % bootstrap interval over groups, at the offset of all frames."
     )
     energy_mae: float | None = Field(None, description="eV/atom; None for charged cells.")
     energy_mae_error: float | None = Field(
         None, description="Bootstrap standard error over groups, eV/atom; None for one group."
     )
+    stress: StressErrors | None = Field(None, description="None where it wasn't compared.")
     parity_forces: list[tuple[float, float]] = Field(
         description="Reference and model force components, thinned, eV/Å."
     )
@@ -164,6 +205,12 @@ class Cost(Document):
     seconds_per_step: float = Field(description="Median wall time of energy and forces, s.")
     quartiles: tuple[float, float] | None = Field(
         None, description="First and third quartile of the wall times, s; None below 4 calls."
+    )
+    peak_mb: float | None = Field(
+        None, description="Largest resident memory of a process with this calculator alone, MB."
+    )
+    base_mb: float | None = Field(
+        None, description="The same before the first step: libraries and the model, MB."
     )
     n_timed: int
     note: str = ""

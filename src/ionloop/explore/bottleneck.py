@@ -14,17 +14,20 @@ already at 0.25.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from ase import Atoms
-from matscipy.neighbours import neighbour_list
 from pymatgen.core import Composition, Element
 
 from ionloop.errors import ExplorationError
 
 #: The fourth anion is looked for within this, Å.
 REACH = 7.0
+#: Quantiles of openness over mobile ions that part near equilibrium, shoulder and bottleneck.
+OPEN_QUANTILES = (0.7, 0.95)
+#: Bins of mobile ions by openness.
+OPEN_BINS = ("near equilibrium", "shoulder", "bottleneck")
 
 
 def anions(symbols: Collection[str]) -> list[str]:
@@ -59,6 +62,8 @@ def openness(atoms: Atoms, mobile_ion: str, anion_symbols: Collection[str]) -> n
     ExplorationError
         If there is no mobile ion, or one has fewer than four anions within 7 Å.
     """
+    from matscipy.neighbours import neighbour_list  # an analyst's machine may lack it
+
     symbols = np.array(atoms.get_chemical_symbols())
     ions = np.flatnonzero(symbols == mobile_ion)
     if not len(ions):
@@ -77,3 +82,32 @@ def openness(atoms: Atoms, mobile_ion: str, anion_symbols: Collection[str]) -> n
             raise ExplorationError(msg)
         found[k] = distances[3] / distances[:3].mean() - 1
     return found
+
+
+def openness_bins(
+    frames: Sequence[Atoms], mobile_ion: str
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Part the mobile ions of all frames by quantiles of their openness.
+
+    Parameters
+    ----------
+    frames
+        Periodic frames of one material; the first one's composition tells its anions.
+    mobile_ion
+        Element of the mobile ion.
+
+    Returns
+    -------
+    tuple
+        The place in :data:`OPEN_BINS` of each mobile ion, shape [sum of m], frame after frame;
+        and the two limits of q.
+
+    Raises
+    ------
+    ExplorationError
+        If there is no mobile ion, or one has fewer than four anions within 7 Å.
+    """
+    negative = anions(frames[0].get_chemical_symbols())
+    q = np.concatenate([openness(atoms, mobile_ion, negative) for atoms in frames])
+    low, high = (float(x) for x in np.quantile(q, OPEN_QUANTILES))
+    return np.digitize(q, (low, high)), (low, high)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ionloop.frame import Frame
+from ionloop.frame import HOP_KEYS, Frame
 from ionloop.label.schema import Label
 
 
@@ -64,6 +64,8 @@ def _facts(label: Label, frame: Frame) -> dict[str, Any]:
         "charge": frame.charge,
         "temperature": frame.temperature,
     }
+    if frame.hop is not None:
+        facts |= {f"hop_{key}": getattr(frame.hop, key) for key in HOP_KEYS}
     return {key: value for key, value in facts.items() if value is not None}
 
 

@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ionloop.errors import EvaluationError, ProfileError
-from ionloop.explore.bottleneck import anions, openness
+from ionloop.explore.bottleneck import OPEN_BINS, openness_bins
 from ionloop.files import whole
 from ionloop.randomness import derive_seed
 from ionloop.select.arms import Arm, View, arms_named, pick
@@ -32,10 +32,6 @@ SMALL = Hyperparameters(
     hidden_irreps="16x0e", num_interactions=2, max_ell=2, correlation=2, radial_mlp=[32, 32],
     batch_size=4, lr=0.02, eval_interval=10, stress_weight=0, dtype="float32",
 )  # fmt: skip
-#: Quantiles of openness over test ions that part near equilibrium, shoulder and bottleneck.
-OPEN_QUANTILES = (0.7, 0.95)
-#: Bins of the test ions.
-BINS = ("near equilibrium", "shoulder", "bottleneck")
 
 
 @dataclass(frozen=True)
@@ -126,11 +122,9 @@ class _Test:
     @classmethod
     def of(cls, samples: Sequence[Sample], mobile_ion: str) -> _Test:
         atoms = [x.atoms for x in samples]
-        negative = anions(atoms[0].get_chemical_symbols())
-        q = np.concatenate([openness(a, mobile_ion, negative) for a in atoms])
-        low, high = (float(x) for x in np.quantile(q, OPEN_QUANTILES))
+        bins, limits = openness_bins(atoms, mobile_ion)
         ions = [mobile_ions(a, mobile_ion) for a in atoms]
-        return cls(atoms, ions, np.digitize(q, (low, high)), (low, high))
+        return cls(atoms, ions, bins, limits)
 
 
 def replay(
@@ -272,7 +266,9 @@ class _Run:
             rmse_mobile=_rms(mobile),
             rmse_forces=_rms(np.concatenate(wrong)),
             rmse_energy=float(off.std()),
-            rmse_by_openness={label: _rms(mobile[test.bins == b]) for b, label in enumerate(BINS)},
+            rmse_by_openness={
+                label: _rms(mobile[test.bins == b]) for b, label in enumerate(OPEN_BINS)
+            },
             wall_s=time.perf_counter() - begin,
         )
 
@@ -320,7 +316,8 @@ def compare(name: str, points: Sequence[ReplayPoint], targets: dict[int, float])
         rmse_mobile=[m for m, _ in means],
         interval=[i for _, i in means],
         rmse_by_openness={
-            b: [float(np.mean([p.rmse_by_openness[b] for p in here])) for here in at] for b in BINS
+            b: [float(np.mean([p.rmse_by_openness[b] for p in here])) for here in at]
+            for b in OPEN_BINS
         },
         labels_to_target=needed,
         share_of_random=shares,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,11 @@ BLOCKS = 20
 
 
 def read_labels(paths: Sequence[Path]) -> list[Sample]:
+    """Read labelled frames as training holds them; else as :func:`read_whole_labels`."""
+    return [Sample.of(label) for label in _labels(paths)]
+
+
+def read_whole_labels(paths: Sequence[Path]) -> list[Label]:
     """Read labelled frames of extended xyz files, gzipped or not.
 
     A frame's ``group`` (its trajectory) is kept whole by every split. Where a file names none,
@@ -34,12 +39,14 @@ def read_labels(paths: Sequence[Path]) -> list[Sample]:
     TrainingError
         If a frame has no energy or forces.
     """
-    return [
-        Sample.of(_label(reading, i))
-        for path in paths
-        for reading in [read_extxyz(path)]
-        for i in range(len(reading.steps))
-    ]
+    return list(_labels(paths))
+
+
+def _labels(paths: Sequence[Path]) -> Iterator[Label]:
+    for path in paths:
+        reading = read_extxyz(path)
+        for i in range(len(reading.steps)):
+            yield _label(reading, i)
 
 
 def _label(reading: Reading, i: int) -> Label:

@@ -13,6 +13,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from monty.io import zopen
 
 from ionloop.errors import ImportLabelsError
+from ionloop.frame import HOP_KEYS
 from ionloop.reference.importers.reading import Reading, Step
 
 #: Facts of a frame that our own files carry.
@@ -70,8 +71,17 @@ def _step(atoms: Atoms, path: Path, i: int) -> Step:
         energy=energy,
         forces=None if forces is None else np.array(forces, float),
         stress=_stress(atoms, found),
-        own={key: _plain(atoms.info[key]) for key in OWN if key in atoms.info},
+        own=_own(atoms.info),
     )
+
+
+def _own(info: dict[str, Any]) -> dict[str, Any]:
+    """Return what the frame says of itself, its place on a hop included if it's whole."""
+    own = {key: _plain(info[key]) for key in OWN if key in info}
+    if all(f"hop_{key}" in info for key in HOP_KEYS):
+        hop = {key: _plain(info[f"hop_{key}"]) for key in HOP_KEYS}
+        own["hop"] = {**hop, "path_class": str(hop["path_class"]), "event": str(hop["event"])}
+    return own
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -1,0 +1,148 @@
+"""The scorecard: four parts about one calculator, each with what computed it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ionloop.document import Document
+from ionloop.evaluate.schema import Accuracy, Check, Cost, Estimate, TransportAnalysis
+
+PARTS = ("accuracy", "static", "cost", "diffusion")
+
+
+class ModelFacts(Document):
+    """Who was evaluated."""
+
+    name: str
+    kind: Literal["mace", "force field", "lammps", "function"]
+    sha256: str = Field(description="Hash of what decides its numbers, as far as that is known.")
+    hashed: str = Field(description="What the hash is of.")
+    files: list[str] = Field(default=[], description="Where it was found.")
+    versions: dict[str, str] = Field(description="Packages that compute it.")
+
+
+class Part(Document):
+    """One part: done, or why there is none."""
+
+    status: Literal["done", "not asked", "missing"]
+    reason: str | None = Field(None, description="Why there is no result.")
+    settings: dict[str, Any] = Field(default={}, description="All that was chosen.")
+    versions: dict[str, str] = Field(default={}, description="Packages that computed it.")
+    key: str | None = Field(None, description="Hash of model, input, settings and versions.")
+    wall_s: float | None = Field(None, description="Wall time, s.")
+
+
+class AccuracyPart(Part):
+    """Errors on labelled frames."""
+
+    result: Accuracy | None = None
+
+
+class Phonons(Document):
+    """Harmonic frequencies at the q points that the supercell holds, without interpolation."""
+
+    supercell: list[int] = Field(description="Repeats along the three axes.")
+    n_displacements: int
+    n_q: int = Field(description="Commensurate q points.")
+    lowest: float = Field(description="Lowest frequency, THz; below 0 if imaginary.")
+    highest: float = Field(description="THz.")
+    n_modes: int = Field(description="Modes at all q points.")
+    n_imaginary: int = Field(description="Of them, imaginary beyond the tolerance.")
+    tolerance: float = Field(description="THz.")
+    meaning: str = Field(description="What the imaginary modes say.")
+    frequencies: list[float] = Field(description="Edges of the histogram's bins, THz.")
+    counts: list[int] = Field(description="Modes in each bin.")
+
+
+class StaticProperties(Document):
+    """The relaxed crystal."""
+
+    formula: str
+    n_atoms: int
+    cell: list[list[float]] = Field(description="Relaxed lattice vectors as rows, Å.")
+    lengths: tuple[float, float, float] = Field(description="a, b, c, Å.")
+    angles: tuple[float, float, float] = Field(description="α, β, γ, degrees.")
+    volume_per_atom: float = Field(description="Å³.")
+    volume_change: float = Field(description="Relaxed over given volume, less 1.")
+    density: float = Field(description="g/cm³.")
+    bulk_modulus: Estimate = Field(description="B0 of the equation of state, GPa.")
+    eos_volumes: list[float] = Field(default=[], description="Å³ of the cell.")
+    eos_energies: list[float] = Field(default=[], description="eV of the cell.")
+    elastic: list[list[float]] | None = Field(
+        None, description="Elastic tensor of the given orientation, Voigt, [6, 6], GPa."
+    )
+    bulk_vrh: Estimate = Field(description="Hill's bulk modulus of the elastic tensor, GPa.")
+    shear_vrh: Estimate = Field(description="Hill's shear modulus of the elastic tensor, GPa.")
+    phonons: Phonons | None = None
+    checks: list[Check] = Field(description="The rules, one by one.")
+
+
+class StaticPart(Part):
+    """Relaxed cell, equation of state, elastic tensor, phonons."""
+
+    result: StaticProperties | None = None
+
+
+class Scaling(Document):
+    """Cost against the number of atoms."""
+
+    costs: list[Cost] = Field(
+        description="One a number of atoms and calculator, `model` or `reference`."
+    )
+    exponents: dict[str, float] = Field(
+        description="b of s = a n^b over the three largest sizes, of `model` and `reference`."
+    )
+    speed_up: list[tuple[int, float]] = Field(
+        default=[], description="Number of atoms, and the reference's over the model's time."
+    )
+    stopped: str = Field(description="Why there is no larger size.")
+    cores: int = Field(description="Cores that the calculators may use.")
+    hardware: str
+
+
+class CostPart(Part):
+    """Time and memory of a step."""
+
+    result: Scaling | None = None
+
+
+class Rdf(Document):
+    """Radial distribution of one pair of elements in molecular dynamics."""
+
+    pair: tuple[str, str]
+    temperature: float = Field(description="K.")
+    n_frames: int = Field(description="Frames in the mean.")
+    r: list[float] = Field(description="Middles of the shells, Å.")
+    g: list[float] = Field(description="Density over the mean density.")
+
+
+class Dynamics(Document):
+    """What the calculator's own molecular dynamics gives."""
+
+    repeats: list[int] = Field(description="Of the given structure, along the three axes.")
+    n_atoms: int
+    transport: TransportAnalysis
+    rdf: list[Rdf] = Field(description="The mobile ion's, at the lowest temperature.")
+
+
+class DiffusionPart(Part):
+    """Diffusion of the calculator's own molecular dynamics."""
+
+    result: Dynamics | None = None
+
+
+class Scorecard(Document):
+    """What ``ionloop evaluate --json`` prints."""
+
+    kind: Literal["ionloop evaluate"] = "ionloop evaluate"
+    material: str = Field(description="Name of the profile.")
+    mobile_ion: str
+    model: ModelFacts
+    reference: ModelFacts | None = Field(None, description="Beside whom the cost was measured.")
+    structure: str | None = Field(None, description="Formula of the structure.")
+    accuracy: AccuracyPart
+    static: StaticPart
+    cost: CostPart
+    diffusion: DiffusionPart

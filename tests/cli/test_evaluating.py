@@ -1,0 +1,82 @@
+"""``ionloop evaluate`` from files to table, JSON and picture."""
+
+from __future__ import annotations
+
+import ase.io
+import pytest
+from labelled_cells import labelled_cells
+from matplotlib.image import imread
+from pymatgen.core import Structure
+from typer.testing import CliRunner
+
+from ionloop.cli.commands import app
+from ionloop.errors import EvaluationError
+from ionloop.evaluate.scorecard_schema import Scorecard
+
+PROFILE = """
+name: Li3OCl
+mobile_ion: Li
+formal_charges: {Li: 1, O: -2, Cl: -1}
+small_cell_reason: a test
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("evaluate")
+    (made / "profile.yaml").write_text(PROFILE)
+    ase.io.write(made / "labels.extxyz", labelled_cells(4))
+    sites = [[0.5] * 3, [0] * 3, [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    host = Structure([[3.87, 0, 0], [0, 3.87, 0], [0, 0, 3.87]], ["O", "Cl", *["Li"] * 3], sites)
+    host.to(filename=str(made / "POSCAR"))
+    return made
+
+
+def invoke(folder, *arguments, status=0):
+    command = ["evaluate", "buckingham", "--profile", str(folder / "profile.yaml"), *arguments]
+    result = CliRunner().invoke(app, command, catch_exceptions=False, standalone_mode=False)
+    assert (result.return_value or 0) == status, result.output
+    return result
+
+
+def test_json_is_the_document_and_the_picture_is_drawn(folder):
+    labels, picture = str(folder / "labels.extxyz"), folder / "card.png"
+    found = invoke(folder, "--data", labels, "--json", "--plot", str(picture))
+    card = Scorecard.model_validate_json(found.stdout)
+    assert card.kind == "ionloop evaluate"
+    assert (card.accuracy.status, card.static.status) == ("done", "not asked")
+    assert card.accuracy.result.n_frames == 4
+    assert card.model.kind == "force field"
+    assert "accuracy on 4 frames" in found.stderr
+    assert imread(picture).std() > 0.05
+
+
+def test_the_table_has_all_parts_and_the_folder_keeps_them(folder):
+    arguments = ["--data", str(folder / "labels.extxyz"), "--structure", str(folder / "POSCAR"),
+                 "--cost-seconds", "1", "--out", str(folder / "card")]  # fmt: skip
+    first = invoke(folder, *arguments)
+    for text in ("held-out frames", "B0 (volumes), GPa", "highest phonon", "s a step", "no larger"):
+        assert text in first.stdout
+    again = invoke(folder, *arguments)
+    assert again.stdout == first.stdout
+    assert "done before" in again.stderr
+    beside = ["--beside", str(folder / "card" / "scorecard.json"), "--plot", "x.txt"]
+    with pytest.raises(Exception, match=r"ends in \.png"):
+        invoke(folder, *arguments, *beside)
+
+
+def test_a_part_that_is_missing_is_told_by_the_status(folder):
+    host = Structure.from_file(folder / "POSCAR")
+    host.replace(0, "S")
+    host.to(filename=str(folder / "POSCAR_S"))
+    structure = ["--structure", str(folder / "POSCAR_S")]
+    found = invoke(folder, *structure, "--parts", "static", status=1)
+    assert "static is missing" in found.stderr
+    assert "got S" in found.stderr
+
+
+def test_nothing_to_do_is_refused(folder):
+    with pytest.raises(EvaluationError, match="got neither"):
+        invoke(folder)
+    with pytest.raises(EvaluationError, match="got beauty"):
+        invoke(folder, "--parts", "beauty")

@@ -1,0 +1,118 @@
+"""Real processes step real calculators; laws and limits on made-up times."""
+
+from __future__ import annotations
+
+import pytest
+from ase.build import bulk
+
+from ionloop.errors import EvaluationError
+from ionloop.evaluate.cost import cost_of
+from ionloop.evaluate.cost_scaling import (
+    CostSettings,
+    exponents,
+    growing,
+    measure_scaling,
+    peak_mb,
+    speed_ups,
+)
+from ionloop.evaluate.models import resolve_model
+
+SOURCE = """
+import time
+import numpy as np
+from ase.calculators.calculator import Calculator
+
+class Slow(Calculator):
+    implemented_properties = ("energy", "forces")
+    seconds, kept, limit = 0.0, 0, 10**9
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        if len(atoms) > self.limit:
+            raise MemoryError("too many atoms")
+        time.sleep(self.seconds * len(atoms))
+        ballast = np.ones(self.kept * len(atoms))
+        self.results = {"energy": ballast[:1].sum(), "forces": np.zeros((len(atoms), 3))}
+
+def fast():
+    found = Slow()
+    found.seconds = 2e-5
+    return found
+
+def slow():
+    found = Slow()
+    found.seconds, found.kept = 8e-5, 10**5
+    return found
+
+def limited():
+    found = Slow()
+    found.limit = 150
+    return found
+"""
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    (tmp_path / "timed_potential.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return lambda name: resolve_model([f"timed_potential:{name}"])
+
+
+def times(name, law):
+    return [cost_of([law(n)], n_atoms=n, name=name) for n in (100, 200, 400, 800)]
+
+
+def test_cells_double_and_stay_compact():
+    cells = list(growing(bulk("Cu", "fcc", a=3.6, cubic=True), 100, 1100))
+    assert [len(x) for x in cells] == [128, 256, 512, 1024]
+    assert max(cells[-1].cell.lengths()) <= 2 * min(cells[-1].cell.lengths())
+    assert [len(x) for x in growing(bulk("Cu", cubic=True), 4, 3)] == []
+
+
+def test_the_exponent_is_that_of_the_largest_sizes():
+    costs = times("a", lambda n: 1e-3 * n**1.5) + times("b", lambda n: 2e-3 * n)
+    costs[0].seconds_per_step = 99.0  # a start-up that isn't fitted
+    assert exponents(costs) == pytest.approx({"a": 1.5, "b": 1.0})
+    assert exponents(costs[:1]) == {}
+    found = speed_ups(times("b", lambda n: 1.0 * n) + times("a", lambda n: 0.1 * n), ["a", "b"])
+    assert found == [(n, pytest.approx(10)) for n in (100, 200, 400, 800)]
+    assert speed_ups(costs, ["a"]) == []
+
+
+def test_time_and_memory_are_each_calculators_own(model):
+    models = {"model": model("fast"), "reference": model("slow")}
+    settings = CostSettings(seconds=60, atoms_max=300, n_timed=4)
+    told = []
+    found = measure_scaling(bulk("Cu", "fcc", a=3.6, cubic=True), models, settings, told.append)
+    assert [(c.calculator, c.n_atoms) for c in found.costs] == [
+        ("model", 128), ("reference", 128), ("model", 256), ("reference", 256),
+    ]  # fmt: skip
+    by = {(c.calculator, c.n_atoms): c for c in found.costs}
+    assert by["model", 128].seconds_per_step >= 128 * 2e-5
+    assert by["reference", 256].seconds_per_step >= 256 * 8e-5
+    assert [n for n, _ in found.speed_up] == [128, 256]
+    assert all(ratio > 1.5 for _, ratio in found.speed_up)
+    # 256 atoms hold 10⁵ numbers of 8 bytes each.
+    big, small = by["reference", 256], by["model", 256]
+    assert big.peak_mb - big.base_mb == pytest.approx(256 * 0.8 / 1.048576, rel=0.3)
+    assert small.peak_mb - small.base_mb < 40
+    assert found.stopped == "300 atoms are the stated limit"
+    assert told == ["cost of 128 atoms", "cost of 256 atoms"]
+    assert peak_mb() > 10
+
+
+def test_a_size_beyond_the_limit_of_time_is_not_begun(model):
+    found = measure_scaling(
+        bulk("Cu", "fcc", a=3.6, cubic=True), {"model": model("slow")}, CostSettings(seconds=0.1)
+    )
+    assert [c.n_atoms for c in found.costs] == [128]
+    assert "256 atoms were foreseen to pass the limit of time, 0.1 s" in found.stopped
+
+
+def test_a_calculator_that_gives_up_ends_the_curve_or_the_part(model):
+    start = bulk("Cu", "fcc", a=3.6, cubic=True)
+    found = measure_scaling(start, {"model": model("limited")}, CostSettings())
+    assert [c.n_atoms for c in found.costs] == [128]
+    assert "256 atoms failed: model: expected a step's time, got MemoryError" in found.stopped
+    with pytest.raises(EvaluationError, match="too many atoms"):
+        measure_scaling(start * (2, 2, 1), {"model": model("limited")}, CostSettings(atoms_min=200))
