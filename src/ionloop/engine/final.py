@@ -19,6 +19,7 @@ FINAL_OUTPUTS = frozenset(
         "Cost",
         "Evaluation",
         "Exploration",
+        "FoundBands",
         "Judgement",
         "LabelShard",
         "Member",
