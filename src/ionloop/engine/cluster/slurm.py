@@ -152,14 +152,23 @@ def note_end_time() -> None:
             os.environ["SLURM_JOB_END_TIME"] = str(int(time.time() + left))
 
 
-@cache
 def cluster_name() -> str | None:
-    """Return the cluster's name; jobs know it, others ask."""
+    """Return the cluster's name; jobs know it, others ask until there is an answer."""
     if name := os.environ.get("SLURM_CLUSTER_NAME"):
         return name
+    try:
+        return _configured_name()
+    except LookupError:
+        return None
+
+
+@cache  # an answer stands; that there was none isn't kept
+def _configured_name() -> str:
     lines = (_ask("scontrol", "show", "config") or "").splitlines()
-    found = (line.partition("=")[2].strip() for line in lines if line.startswith("ClusterName"))
-    return next(found, None)
+    for line in lines:
+        if line.startswith("ClusterName"):
+            return line.partition("=")[2].strip()
+    raise LookupError
 
 
 def _ask(*command: str) -> str | None:

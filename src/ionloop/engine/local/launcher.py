@@ -21,7 +21,7 @@ from ionloop.engine.control.hold import held, release
 from ionloop.engine.disk import DISK_FULL, require_room
 from ionloop.engine.launchpad import is_active, launchpad, workflow_of
 from ionloop.engine.local.lease import Lease, hold_lease
-from ionloop.engine.local.recover import Recovery, recover
+from ionloop.engine.local.recover import Recovery, free_dead_lock, recover
 from ionloop.errors import EngineError
 from ionloop.paths import inside
 from ionloop.processes import RUN_MARK, kill_marked
@@ -100,6 +100,7 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
         _take_up(lp, campaign_id, settings)
+        repeated(lambda: free_dead_lock(lp, campaign_id), settings)
         return_lost(lp, campaign_id)
         _put_in_order(lp, campaign_id, settings, rerun_failed=True)
     return status(campaign_id, lp.db)
@@ -127,6 +128,7 @@ def _drive(
         crew.kill()  # what a killed run left behind
         if rerun_failed:
             _take_up(lp, campaign_id, settings)
+            repeated(lambda: free_dead_lock(lp, campaign_id), settings)
             return_lost(lp, campaign_id)
         _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:

@@ -73,12 +73,7 @@ def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
         Whether failed jobs run again too.
     """
     report = Recovery()
-    before = _launches(lp, _fireworks(lp, workflow_of(lp, campaign_id)))
-    foreign = [
-        launch
-        for launch in before.values()
-        if not _is_local(launch) and (launch["state"] == "RUNNING" or _just_ended(launch))
-    ]
+    foreign = _others_may_write(lp, campaign_id)
     free_nameless(lp, campaign_id, _LOCK_PATIENCE_S if foreign else 0.0)
     with locked_workflow(lp, campaign_id):
         pass  # a living command ends its change; a dead one's lock is freed
@@ -101,6 +96,25 @@ def recover(lp: LaunchPad, campaign_id: str, *, rerun_failed: bool) -> Recovery:
     compact(lp, campaign_id)
     logger.info("campaign %s: %s", campaign_id, report)
     return report
+
+
+def free_dead_lock(lp: LaunchPad, campaign_id: str) -> None:
+    """Free the lock that a dead local worker left, where no other worker may hold it.
+
+    As for :func:`recover` the caller holds the campaign's lease. Who takes the lock before it
+    recovers would else wait until the lock counts as a dead process's.
+    """
+    if not _others_may_write(lp, campaign_id):
+        free_nameless(lp, campaign_id, 0.0)
+
+
+def _others_may_write(lp: LaunchPad, campaign_id: str) -> bool:
+    """Whether a cluster's worker runs a job of the campaign, or has just ended one."""
+    launches = _launches(lp, _fireworks(lp, workflow_of(lp, campaign_id)))
+    return any(
+        not _is_local(launch) and (launch["state"] == "RUNNING" or _just_ended(launch))
+        for launch in launches.values()
+    )
 
 
 def _fireworks(lp: LaunchPad, workflow: dict[str, Any]) -> list[dict[str, Any]]:
