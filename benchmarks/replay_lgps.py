@@ -1,6 +1,6 @@
 """How few of LGPS's DFT labels would have been enough, by ways to choose them.
 
-    IONLOOP_TEST_DATA=... python benchmarks/replay_lgps.py OUT [--arms ...] [--seeds 3]
+    python benchmarks/replay_lgps.py LABELS.extxyz.gz OUT [--arms ...] [--seeds 3]
 
 2,060 PBE labels of Li10GeP2S12 (Huang et al., J. Chem. Phys. 154, 094703 (2021)) that DP-GEN
 chose. Of each source, blocks of ten consecutive frames are one group; every fifth is test. Which
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import os
 from collections import Counter
 from io import StringIO
 from pathlib import Path
@@ -22,17 +21,16 @@ import ase.io
 from ase import Atoms
 
 from ionloop.report.replay_picture import write_picture
-from ionloop.select.replay import ReplayPlan, replay
+from ionloop.select.replay import replay
+from ionloop.select.replay_plan import ReplayPlan
 from ionloop.train.labelled import read_labels
 
-DATA = Path(os.environ.get("IONLOOP_TEST_DATA", "../shared/data"))
-LABELS = DATA / "lgps_pbe" / "lgps_50atom.extxyz.gz"
 BLOCK, EVERY = 10, 5
 
 
-def grouped() -> list[Atoms]:
+def grouped(labels: Path) -> list[Atoms]:
     """Read the labels; consecutive frames of a source share a group."""
-    with gzip.open(LABELS, "rt") as stream:
+    with gzip.open(labels, "rt") as stream:
         frames = ase.io.read(StringIO(stream.read()), index=":", format="extxyz")
     seen: Counter[str] = Counter()
     for atoms in frames:
@@ -45,6 +43,7 @@ def grouped() -> list[Atoms]:
 def main() -> None:
     """Split, replay, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("labels_file", type=Path, help="labels whose source stands in each frame")
     parser.add_argument("out", type=Path)
     parser.add_argument("--arms", default="random,sigma,diverse,bottleneck,loop")
     parser.add_argument("--labels", default="40,80,160,320")
@@ -54,7 +53,7 @@ def main() -> None:
     parser.add_argument("--r-max", type=float, default=4.0)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    frames = grouped()
+    frames = grouped(args.labels_file)
     tested = [int(a.info["group"].rpartition(" ")[2]) % EVERY == EVERY - 1 for a in frames]
     for name, wanted in (("pool", False), ("test", True)):
         chosen = [a for a, t in zip(frames, tested, strict=True) if t is wanted]

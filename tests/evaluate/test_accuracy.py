@@ -233,8 +233,9 @@ def test_stress_counts_where_both_have_it_and_the_cell_is_neutral():
 
 
 def test_the_interval_covers_the_error_of_all_groups():
-    # 40 groups of their own scale: the interval of 40 of them must hold the RMSE of them all.
-    covered, repeats, scales = 0, 40, np.random.default_rng(0).gamma(4, 0.05, size=(40, 40))
+    # Groups of their own scale: the interval of 40 of them must hold the RMSE of all there are.
+    covered, repeats = 0, 200
+    scales = np.random.default_rng(0).gamma(4, 0.05, size=(repeats, 40))
     truth = np.sqrt(0.05**2 * 4 * 5)  # root of the mean of the squared scale
     for seed in range(repeats):
         rng = np.random.default_rng(seed)
@@ -245,7 +246,7 @@ def test_the_interval_covers_the_error_of_all_groups():
         ]
         low, high = accuracy(labels, [0.0] * 40, forces, rng).forces_by_origin[0].interval
         covered += low <= truth <= high
-    assert 0.75 <= covered / repeats <= 1.0
+    assert 0.85 <= covered / repeats <= 0.95
 
 
 def test_turning_and_reordering_change_no_rmse():

@@ -16,6 +16,7 @@ from ionloop.explore.saddles import BandPlan
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Origin
 from ionloop.profile import Profile
+from ionloop.reference.schema import Band
 
 PLAN = BandPlan(n_images=1, fmax=5.0, max_steps=2)
 
@@ -65,19 +66,45 @@ def test_events_become_bands_or_are_counted(committee, one_cell, profile, monkey
         events, committee, judge, PLAN, profile=profile, generation=3, model_hash="h"
     )
     assert (found.n_events, found.n_returned) == (2, 1)
-    assert len(found.bands) + found.n_broken == 1
-    for band, order in zip(found.bands, found.n_imaginary, strict=True):
-        assert order >= 0
-        assert band.ion == ion
-        assert band.charge == -1
-        assert saddle_of(band).positions == pytest.approx(
-            np.array(band.images[int(np.argmax(band.energies))])
-        )
+    (band,), (order,) = found.bands, found.n_imaginary
+    assert found.n_broken == 0
+    assert order >= 0
+    assert band.ion == ion
+    assert band.charge == -1
+    assert saddle_of(band).positions == pytest.approx(
+        np.array(band.images[int(np.argmax(band.energies))])
+    )
+    assert len(found.frames) == len(band.images)
     for frame in found.frames:
         assert frame.origin is Origin.SADDLE
         assert frame.group == "found 3 run event 0"
         assert frame.uncertainty > 0
         assert frame.descriptor
+
+
+def test_sides_that_come_near_on_the_mean_are_no_hop(committee, one_cell, profile, monkeypatch):
+    """What the first model keeps apart the mean may bring together, short of a collapse."""
+    monkeypatch.setattr("ionloop.explore.found.QUENCH_STEPS", 0)
+    moved = one_cell.copy()
+    moved.positions[int(np.flatnonzero(moved.symbols == "Li")[2])] += [1.2, 0.4, 0.0]
+
+    def nearer(hop, *_):
+        ends = [hop.start.positions, (0.6 * np.array(hop.start.positions)
+                + 0.4 * np.array(hop.end.positions)).tolist()]  # fmt: skip
+        return Band(
+            symbols=hop.start.symbols, cell=hop.start.cell, images=[ends[0], *ends],
+            energies=[0.0, 0.1, 0.0], ion=hop.ion, path_class=hop.path_class,
+            hop_distance=hop.distance, converged=True, fmax=0.05, n_force_calls=1,
+            engine="mace committee", settings_hash="h", wall_s=0.0,
+        )  # fmt: skip
+
+    monkeypatch.setattr("ionloop.explore.found.committee_band", nearer)
+    judge = CommitteeUncertainty(committee, np.flatnonzero(one_cell.symbols == "Li"), 2.0)
+    found = found_bands(
+        [Event("run", 0, "a", one_cell, moved)], committee, judge, PLAN, profile=profile,
+        generation=0, model_hash="h",
+    )  # fmt: skip
+    assert (found.bands, found.n_returned, found.frames) == ([], 1, [])
 
 
 def test_nothing_found_is_nothing_done(committee, one_cell, profile):

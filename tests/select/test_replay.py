@@ -13,10 +13,12 @@ from ase.io import write
 from labelled_cells import labelled_cells
 
 from ionloop.cli import main
-from ionloop.errors import EvaluationError, ProfileError
+from ionloop.errors import EvaluationError, ProfileError, TrainingError
 from ionloop.frame import Origin
 from ionloop.select.arms import ARMS, Arm, View, pick
-from ionloop.select.replay import ReplayPlan, compare, replay
+from ionloop.select.replay import replay
+from ionloop.select.replay_curves import compare
+from ionloop.select.replay_plan import ReplayPlan
 from ionloop.select.schema import Replay, ReplayPoint
 from ionloop.train.dataset import Sample
 from ionloop.train.labelled import read_labels
@@ -92,6 +94,17 @@ def test_a_replay_goes_on_where_it_was_stopped(done, samples, tmp_path):
     assert [p.chosen for p in again.points] == [p.chosen for p in found.points]
     assert [p.rmse_mobile for p in again.points] == [p.rmse_mobile for p in found.points]
     assert told == again.points
+
+
+def test_a_model_that_somebody_changed_is_not_loaded(done, samples, tmp_path):
+    _, folder = done
+    shutil.copytree(folder, tmp_path / "changed")
+    (last,) = (tmp_path / "changed").glob("loop-0-12-*.json")
+    last.unlink()
+    for model in (tmp_path / "changed" / "models").glob("*.model"):
+        model.write_bytes(b"no model")
+    with pytest.raises(TrainingError, match="expected the model that was trained"):
+        replay(samples[:30], samples[30:], plan(), tmp_path / "changed")
 
 
 def test_a_point_is_told_and_kept_before_the_next_begins(done, samples, tmp_path):

@@ -72,8 +72,8 @@ def replay(  # noqa: PLR0913 - one parameter an option
 
     The same command goes on where it was stopped: what is finished isn't trained again.
     """
-    from ionloop.select.replay import SMALL, ReplayPlan
     from ionloop.select.replay import replay as run
+    from ionloop.select.replay_plan import SMALL, ReplayPlan
     from ionloop.train.labelled import read_labels
     from ionloop.train.schema import Hyperparameters
 

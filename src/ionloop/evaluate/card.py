@@ -18,9 +18,8 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ionloop.document import Document
 from ionloop.errors import EvaluationError, IonloopError
 from ionloop.evaluate.accuracy import accuracy
-from ionloop.evaluate.cost_scaling import measure_scaling
+from ionloop.evaluate.cost_scaling import machine, measure_scaling
 from ionloop.evaluate.dynamics import run_dynamics
-from ionloop.evaluate.models import versions_of
 from ionloop.evaluate.request import Request, bare_atoms, hash_labels, hash_structure
 from ionloop.evaluate.schema import Accuracy
 from ionloop.evaluate.scorecard_schema import (
@@ -35,6 +34,7 @@ from ionloop.evaluate.static import static_properties
 from ionloop.files import whole
 from ionloop.label.schema import Label
 from ionloop.train.labelled import read_whole_labels
+from ionloop.versions import installed
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class _Run:
             "labels": hash_labels(labels),
         }
         return self._part(
-            AccuracyPart, settings, versions_of("ionloop", "numpy"), lambda: self._accuracy(labels)
+            AccuracyPart, settings, installed(["ionloop", "numpy"]), lambda: self._accuracy(labels)
         )
 
     def _accuracy(self, labels: list[Label]) -> Accuracy:
@@ -119,7 +119,7 @@ class _Run:
             "precision": "float64",
             "structure": hash_structure(structure),
         }
-        versions = versions_of("ionloop", "matcalc", "phonopy", "pymatgen", "ase")
+        versions = installed(["ionloop", "matcalc", "phonopy", "pymatgen", "ase"])
         model = self.request.model
         return self._part(
             StaticPart,
@@ -138,6 +138,7 @@ class _Run:
         models = {"model": self.request.model} | ({"reference": reference} if reference else {})
         settings = {
             **asdict(self.request.cost),
+            **machine(),
             "structure": hash_structure(structure),
             "reference": reference.facts.sha256 if reference else None,
         }
@@ -145,7 +146,7 @@ class _Run:
         return self._part(
             CostPart,
             settings,
-            versions_of("ionloop", "ase", "numpy"),
+            installed(["ionloop", "ase", "numpy"]),
             lambda: measure_scaling(atoms, models, self.request.cost, self.tell),
         )
 
@@ -167,7 +168,7 @@ class _Run:
         return self._part(
             DiffusionPart,
             chosen,
-            versions_of("ionloop", "ase", "numpy"),
+            installed(["ionloop", "ase", "numpy"]),
             lambda: run_dynamics(atoms, self.request.model, profile, settings, self.folder,
                                  self.tell),
         )  # fmt: skip

@@ -107,8 +107,7 @@ def measure_scaling(
         exponents=exponents(costs),
         speed_up=speed_ups(costs, list(models)),
         stopped=stopped,
-        cores=len(os.sched_getaffinity(0)),
-        hardware=_hardware(),
+        **machine(),
     )
 
 
@@ -240,6 +239,11 @@ def peak_mb() -> float | None:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return None
+
+
+def machine() -> dict[str, Any]:
+    """Return what a time depends on beside the calculator: processor and usable cores."""
+    return {"cores": len(os.sched_getaffinity(0)), "hardware": _hardware()}
 
 
 def _hardware() -> str:

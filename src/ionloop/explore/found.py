@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,21 +13,17 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.vibrations import Vibrations
 
-from ionloop.errors import ExplorationError
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.events import Event, moved_ions, quench, real_hop
-from ionloop.explore.saddles import BandPlan, judged_images
+from ionloop.explore.saddles import BandPlan, committee_band, judged_images
 from ionloop.explore.schema import FoundBands
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Frame
 from ionloop.profile import Profile
-from ionloop.reference.neb import relax_band
 from ionloop.reference.schema import Band
 
 if TYPE_CHECKING:
     from mace.calculators import MACECalculator
-
-logger = logging.getLogger(__name__)
 
 #: Imaginary modes softer than this are noise of finite differences, eV (24 1/cm).
 SOFT = 3e-3
@@ -67,22 +62,15 @@ def found_bands(
         if hop is None:
             n_returned += 1
             continue
-        try:
-            band = relax_band(
-                hop,
-                lambda _: CommitteeDriver(calculator),
-                n_images=plan.n_images,
-                fmax=plan.fmax,
-                max_steps=plan.max_steps,
-                engine="mace committee",
-                settings_hash=model_hash,
-            )
-        except ExplorationError as error:
-            logger.warning("%s", error)
+        band = committee_band(hop, calculator, plan, model_hash)
+        if band is None:
             n_broken += 1
             continue
-        bands.append(band)
         ions, _ = moved_ions(band.to_atoms()[0], band.to_atoms()[-1], profile.mobile_ion)
+        if not len(ions):  # on the mean the sides are nearer than on the model that quenched
+            n_returned += 1
+            continue
+        bands.append(band)
         saddle = saddle_of(band)
         near = around(saddle, ions)
         orders.append(imaginary_modes(saddle, CommitteeDriver(calculator), near))

@@ -56,18 +56,8 @@ def committee_bands(
     frames: list[Frame] = []
     n_unphysical = 0
     for hop in hops:
-        try:
-            band = relax_band(
-                hop,
-                lambda _: CommitteeDriver(calculator),
-                n_images=plan.n_images,
-                fmax=plan.fmax,
-                max_steps=plan.max_steps,
-                engine="mace committee",
-                settings_hash=model_hash,
-            )
-        except ExplorationError as error:
-            logger.warning("%s", error)
+        band = committee_band(hop, calculator, plan, model_hash)
+        if band is None:
             n_unphysical += 1
             continue
         bands.append(band)
@@ -83,6 +73,25 @@ def committee_bands(
         n_unphysical=n_unphysical,
         wall_s=time.perf_counter() - begin,
     )
+
+
+def committee_band(
+    hop: Hop, calculator: MACECalculator, plan: BandPlan, model_hash: str
+) -> Band | None:
+    """Relax a hop's band on the committee's mean; None, and a warning, if its ends collapse."""
+    try:
+        return relax_band(
+            hop,
+            lambda _: CommitteeDriver(calculator),
+            n_images=plan.n_images,
+            fmax=plan.fmax,
+            max_steps=plan.max_steps,
+            engine="mace committee",
+            settings_hash=model_hash,
+        )
+    except ExplorationError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def barrier_spread(energies: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ionloop.report import plots, tables, transport_plots
+from ionloop.report.found_hops import found_counts, found_hops
 from ionloop.report.outcome import outcome, verdict
 from ionloop.report.summary import Record
 
@@ -132,8 +133,8 @@ def render(record: Record) -> str:
         error_bins=tables.error_bins(record.evaluation),
         energy_errors=tables.energy_errors(record.evaluation),
         costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
-        found_hops=tables.found_hops(record.found_bands),
-        found_counts=tables.found_counts(record.found_bands),
+        found_hops=found_hops(record.found_bands),
+        found_counts=found_counts(record.found_bands),
         stopped=[e for e in record.explorations if e.stopped],
         panels=panels,
         provenance=_provenance(record),

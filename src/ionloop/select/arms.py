@@ -62,6 +62,7 @@ ARMS = {
     "sigma-distinct": Arm({Origin.UNCERTAIN: 1.0}),
     "diverse": Arm({Origin.AIMD: 1.0}),
     "bottleneck": Arm({Origin.HOP: 1.0}),
+    # A campaign's shares, where saddles count as hops and strained frames as uncertain ones.
     "loop": Arm({Origin.HOP: 0.6, Origin.UNCERTAIN: 0.3, Origin.RANDOM: 0.1}),
 }
 

@@ -91,6 +91,17 @@ class Sample:
         )
 
 
+def label_bytes(sample: Sample) -> bytes:
+    """Return what a training takes of a label, to be hashed: frame, energy, forces, stress."""
+    info = sample.atoms.info
+    numbers = (
+        np.float64(info["REF_energy"]),
+        sample.atoms.arrays["REF_forces"],
+        np.asarray(info.get("REF_stress", []), float),
+    )
+    return sample.frame_hash.encode() + b"".join(x.tobytes() for x in numbers)
+
+
 def held_out(labels: Sequence[L], generation: int) -> tuple[list[L], list[L]]:
     """Part this generation's random frames from all other labels.
 

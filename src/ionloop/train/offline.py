@@ -19,7 +19,13 @@ from ionloop.files import whole
 from ionloop.randomness import derive_seed
 from ionloop.train import mace
 from ionloop.train.calibration import calibrate_on_labels
-from ionloop.train.dataset import VALID_FRACTION, Sample, bootstrap_weights, split_by_group
+from ionloop.train.dataset import (
+    VALID_FRACTION,
+    Sample,
+    bootstrap_weights,
+    label_bytes,
+    split_by_group,
+)
 from ionloop.train.labelled import fit_e0s
 from ionloop.train.schema import Calibration, Hyperparameters, TrainedCommittee, TrainedModel
 
@@ -109,7 +115,7 @@ def train_committee(
 
     with ThreadPoolExecutor(workers) as pool:
         members = list(pool.map(one, range(recipe.size)))
-    models = [_checked(folder, member) for member in members]
+    models = checked_models(folder, members)
     committee = TrainedCommittee(
         mobile_ion=recipe.mobile_ion,
         r_max=recipe.r_max,
@@ -210,10 +216,7 @@ def _digest(recipe: Recipe, seed: int, train: Sequence[Sample], valid: Sequence[
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for side in (train, valid):
         for sample in side:
-            digest.update(sample.frame_hash.encode())
-            digest.update(np.float64(sample.atoms.info["REF_energy"]).tobytes())
-            digest.update(sample.atoms.arrays["REF_forces"].tobytes())
-            digest.update(np.asarray(sample.atoms.info.get("REF_stress", []), float).tobytes())
+            digest.update(label_bytes(sample))
         digest.update(b"|")
     return digest.hexdigest()[:12]
 
@@ -231,14 +234,18 @@ def _calibration(models: Sequence[bytes], valid: Sequence[Sample], mobile_ion: s
     )
 
 
-def _checked(folder: Path, member: TrainedModel) -> bytes:
-    """Read a model, which is a pickle, and hold it to the hash of when it was trained.
+def checked_models(folder: Path, members: Sequence[TrainedModel]) -> list[bytes]:
+    """Read models, which are pickles, and hold each to the hash of when it was trained.
 
     Raises
     ------
     TrainingError
-        If it is another one.
+        If one is another.
     """
+    return [_checked(folder, member) for member in members]
+
+
+def _checked(folder: Path, member: TrainedModel) -> bytes:
     content = (folder / member.file).read_bytes()
     if hashlib.sha256(content).hexdigest() != member.sha256:
         msg = (

@@ -52,6 +52,18 @@ def test_only_this_users_jobs_on_this_cluster_are_known():
     assert QUEUE.job_of({}) is None
 
 
+def test_a_name_that_was_not_answered_is_asked_for_again(monkeypatch):
+    """As a busy controller does; a worker that kept it would never find a lost one."""
+    monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
+    slurm._configured_name.cache_clear()
+    answers = [None, "AccountingStorageTRES = cpu\nClusterName             = big\n"]
+    asked = []
+    monkeypatch.setattr(slurm, "_ask", lambda *command: asked.append(command) or answers.pop(0))
+    assert [slurm.cluster_name() for _ in range(3)] == [None, "big", "big"]
+    assert len(asked) == 2  # an answer stands
+    slurm._configured_name.cache_clear()
+
+
 def test_the_queue_is_read_with_its_restarts(stub):
     stub.queue({"7": "RUNNING 2", "9": "PENDING 0"})
     found = slurm.look()

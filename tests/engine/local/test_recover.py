@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -14,14 +15,15 @@ from typing import Any
 
 import pytest
 from crash import crash
+from fireworks import FWorker
 
-from ionloop.engine import locking, resume, submit
+from ionloop.engine import locking, prepare, resume, submit
 from ionloop.engine.cluster.identity import identify
 from ionloop.engine.control.hold import hold
-from ionloop.engine.launchpad import launchpad, workflow_of
+from ionloop.engine.launchpad import LOCAL_WORKER, launchpad, workflow_of
 from ionloop.engine.local import launcher
 from ionloop.engine.local import recover as recover_module
-from ionloop.engine.local.recover import recover
+from ionloop.engine.local.recover import free_dead_lock, recover
 from ionloop.engine.locking import free_nameless, locked_workflow, workflow_if_free
 from ionloop.processes import birth
 from ionloop.settings import get_settings
@@ -124,6 +126,29 @@ def test_fireworks_lock_is_freed_after_its_patience_and_a_named_one_is_not(submi
     with locked_workflow(submitted, "c"):
         free_nameless(submitted, "c", 0.0)
         assert "locked" in workflow_of(submitted, "c")
+
+
+def test_a_resume_does_not_wait_for_the_lock_of_a_dead_local_worker(submitted, tmp_path, caplog):
+    """One of this machine is killed while FireWorks changes the workflow."""
+    local = FWorker(name=LOCAL_WORKER)
+    (tmp_path / "old").mkdir()
+    submitted.checkout_fw(local, str(tmp_path / "old"))
+    submitted.workflows.update_one({}, {"$set": {"locked": True}})
+    with caplog.at_level(logging.WARNING):
+        prepare("c")
+    assert "freeing the lock" not in caplog.text  # nobody waited until it counted as a dead one's
+    assert "locked" not in workflow_of(submitted, "c")
+
+
+def test_a_lock_that_a_clusters_worker_may_hold_is_left(submitted, tmp_path):
+    (tmp_path / "old").mkdir()
+    submitted.checkout_fw(identify(None, "c", get_settings()), str(tmp_path / "old"))
+    submitted.workflows.update_one({}, {"$set": {"locked": True}})
+    free_dead_lock(submitted, "c")
+    assert workflow_of(submitted, "c")["locked"] is True
+    submitted.launches.update_many({}, {"$set": {"fworker.name": LOCAL_WORKER}})
+    free_dead_lock(submitted, "c")
+    assert "locked" not in workflow_of(submitted, "c")
 
 
 def test_a_job_that_a_cluster_chooses_just_now_stays_its_own(submitted, tmp_path):

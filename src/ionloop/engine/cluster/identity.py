@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fireworks import FWorker
@@ -13,6 +12,7 @@ from ionloop.engine.cluster.slurm import cluster_name, restarts
 from ionloop.processes import user_name
 from ionloop.routing import KEY, WorkerKind
 from ionloop.settings import Settings
+from ionloop.versions import installed
 
 #: Packages whose versions decide what a job computes, or how it is read.
 PACKAGES = (
@@ -62,10 +62,4 @@ def identify(kind: WorkerKind | None, campaign_id: str | None, settings: Setting
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that are installed here."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed(PACKAGES)

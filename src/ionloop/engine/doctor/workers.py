@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from ionloop.engine.doctor.check import COMPUTE, Found, Probe, Scene
 from ionloop.store import health
+from ionloop.versions import installed
 
 #: A worker that was silent for so long counts as gone, s: four of FireWorks' pings.
 SILENT_S = 4 * 3600
@@ -46,29 +46,18 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     return [f"{p} {theirs[p]}, here {ours[p]}" for p in both if ours[p] != theirs[p]]
 
 
-def here(packages: Mapping[str, str]) -> dict[str, str]:
-    """Return the versions of packages on this machine; those that aren't here are left out."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def same_versions(scene: Scene) -> Found:
     """Whether workers and the latest campaign's launcher have the packages that are here."""
     told = [w for w in health.workers(scene.db) if w.versions]
     wrong = [
         f"{worker.name}: {', '.join(differs)}"
         for worker in told
-        if (differs := differing(here(worker.versions), worker.versions))
+        if (differs := differing(installed(worker.versions), worker.versions))
     ]
     launched = health.campaign_versions(scene.db)
     if launched:
         campaign, versions = launched
-        if differs := differing(here(versions), versions):
+        if differs := differing(installed(versions), versions):
             wrong.append(f"{campaign} was launched with {', '.join(differs)}")
     mend = "install the same versions everywhere (constraints.txt); a campaign keeps its own"
     if wrong:

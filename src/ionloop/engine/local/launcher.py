@@ -100,8 +100,6 @@ def prepare(campaign_id: str, settings: Settings | None = None) -> CampaignStatu
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lease(lp, campaign_id, folder, settings):
         _take_up(lp, campaign_id, settings)
-        repeated(lambda: free_dead_lock(lp, campaign_id), settings)
-        return_lost(lp, campaign_id)
         _put_in_order(lp, campaign_id, settings, rerun_failed=True)
     return status(campaign_id, lp.db)
 
@@ -128,8 +126,6 @@ def _drive(
         crew.kill()  # what a killed run left behind
         if rerun_failed:
             _take_up(lp, campaign_id, settings)
-            repeated(lambda: free_dead_lock(lp, campaign_id), settings)
-            return_lost(lp, campaign_id)
         _put_in_order(lp, campaign_id, settings, rerun_failed=rerun_failed)
         try:
             _keep_running(lp, crew, lease, watch)
@@ -142,10 +138,12 @@ def _drive(
 
 
 def _take_up(lp: LaunchPad, campaign_id: str, settings: Settings) -> None:
-    """Let a campaign go on that was paused or cancelled."""
+    """Let a campaign go on that was paused or cancelled, and give back what lost workers had."""
     if held(lp, campaign_id):
         _put_in_order(lp, campaign_id, settings, rerun_failed=False)  # frees a dead worker's lock
         release(lp, campaign_id)
+    repeated(lambda: free_dead_lock(lp, campaign_id), settings)
+    return_lost(lp, campaign_id)
 
 
 def _keep_running(lp: LaunchPad, crew: Crew, lease: Lease, watch: Watcher | None) -> None:

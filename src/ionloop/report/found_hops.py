@@ -1,0 +1,36 @@
+"""The table of hops that molecular dynamics showed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ionloop.explore.schema import FoundBands
+
+
+def found_hops(found: Sequence[FoundBands]) -> list[list[str]]:
+    """Return a row a band of the last generation's hops that molecular dynamics showed."""
+    if not found:
+        return []
+    last = max(found, key=lambda f: f.generation)
+    return [
+        [
+            band.path_class.removeprefix("found, "),
+            f"{1000 * band.barrier:.0f}",
+            f"{1000 * (band.energies[-1] - band.energies[0]):.0f}",
+            str(order),
+            "yes" if band.converged else "no",
+        ]
+        for band, order in zip(last.bands, last.n_imaginary, strict=True)
+    ]
+
+
+def found_counts(found: Sequence[FoundBands]) -> str:
+    """Say what became of the events of all generations."""
+    n, returned, broken = (
+        sum(getattr(f, name) for f in found) for name in ("n_events", "n_returned", "n_broken")
+    )
+    bands = sum(len(f.bands) for f in found)
+    return (
+        f"{n} events quenched in all generations: {bands} joined two minima, {returned} fell back "
+        f"into one, of {broken} the band broke down."
+    )
