@@ -67,7 +67,7 @@ def test_a_cluster_worker_of_this_machine_is_ended(camp, tmp_path, runs, elsewhe
     assert cancel(launchpad(), "c").ended == []
     (tmp_path / "slow").unlink()
     release(launchpad(), "c")
-    assert camp.states() == {"COMPLETED": 1, "READY": 2, "WAITING": 4}
+    assert camp.states() == {"COMPLETED": 1, "READY": 2, "WAITING": 4}, status("c").failures
     camp.run_here(runs)
     assert status("c").state == "finished"
     assert Counter(camp.lines(tmp_path, "ledger")) == Counter(["0.0", "0.1"])

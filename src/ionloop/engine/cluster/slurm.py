@@ -91,8 +91,7 @@ def look() -> Queue | None:
         return None
     # Only an answer counts: no job is taken for dead since a controller was away.
     listed = _ask("squeue", "-h", "-a", "-O", _ASKED)
-    cluster = cluster_name()
-    if listed is None or cluster is None:
+    if listed is None or (cluster := cluster_name()) is None:
         return None
     rows = [line.split() for line in listed.splitlines()]
     if odd := [row for row in rows if len(row) != _WORDS]:
