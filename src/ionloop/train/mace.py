@@ -12,7 +12,6 @@ from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
-from zipfile import is_zipfile
 
 import numpy as np
 from ase import Atoms
@@ -77,9 +76,8 @@ def train_model(task: TrainingTask, work_dir: Path) -> tuple[Path, list[EpochLog
     own_folder(work_dir)
     write(work_dir / "train.xyz", list(task.train), format="extxyz")
     write(work_dir / "valid.xyz", list(task.valid), format="extxyz")
-    drop_half_written(work_dir / "checkpoints")
     log = work_dir / "mace.log"
-    command = [sys.executable, "-m", "mace.cli.run_train", *arguments(task, work_dir)]
+    command = [sys.executable, "-m", "ionloop.train.mace_process", *arguments(task, work_dir)]
     status = run_logged(command, log, {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"})
     model = work_dir / "member.model"
     if status != 0 or not model.exists():
@@ -87,19 +85,6 @@ def train_model(task: TrainingTask, work_dir: Path) -> tuple[Path, list[EpochLog
         msg = f"MACE training ended with status {status}: {' '.join(tail)}; see {log}"
         raise TrainingError(msg)
     return model, read_log(work_dir / "results")
-
-
-def drop_half_written(checkpoints: Path) -> list[str]:
-    """Remove checkpoints that a kill or a full disk cut; MACE writes them in place.
-
-    It has deleted the one before by then, so that the training starts anew; with the cut one
-    it would fail at every attempt. Returns the names.
-    """
-    cut = [path for path in sorted(checkpoints.glob("*.pt")) if not is_zipfile(path)]
-    for path in cut:
-        logger.warning("%s is cut off: the training starts anew", path)
-        path.unlink()
-    return [path.name for path in cut]
 
 
 def arguments(task: TrainingTask, work_dir: Path) -> list[str]:
