@@ -154,6 +154,7 @@ def in_child(action: Callable[[], object]) -> int:
         pid = os.fork()
     if pid == 0:
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a worker of its own has it
             jobflow.SETTINGS.JOB_STORE = job_store()
             action()
         finally:

@@ -33,13 +33,15 @@ def drive(
     """Run a submitted campaign until nothing is left to run, and show how far it is."""
     from ionloop import engine
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress() as watch:
             final = engine.resume(campaign_id, workers, watch, take_over=take_over)
     except KeyboardInterrupt:
         err.print(f"stopped; go on with: ionloop resume {campaign_id}")
         raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     report_end(final)
     return final
 
