@@ -53,6 +53,7 @@ def dear_label(name: str, ledger: str, seconds: float) -> SinglePoint:
     """Compute something dear: its end is noted once, and a second run finds its result."""
     checkpoint = Path("done")
     if not checkpoint.exists():
+        Path("begun").touch()
         time.sleep(seconds)
         with Path(ledger).open("a") as book:
             book.write(f"{name}\n")

@@ -62,9 +62,11 @@ class Workers:
         return found
 
     def running(self) -> dict[str, Any]:
-        """The launch whose task has begun; its checkpoint is what a second worker goes on from."""
+        """The launch whose task computes; its checkpoint is what a second worker goes on from."""
         begun = {"state": "RUNNING", "state_history.checkpoint": {"$exists": True}}
-        return dict(self.until(lambda: database().launches.find_one(begun)))
+        launch = dict(self.until(lambda: database().launches.find_one(begun)))
+        self.until((Path(launch["launch_dir"]) / "begun").exists)
+        return launch
 
     def all_processes(self, guard: subprocess.Popen[bytes]) -> list[psutil.Process]:
         parent = psutil.Process(guard.pid)
