@@ -35,6 +35,7 @@ from ionloop.store.imports import store_shard
 from ionloop.store.indexes import INDEXES, create_indexes, missing_indexes
 from ionloop.store.labels import change_share, next_training, readmit_labels, stored_shards
 from ionloop.store.queries import campaign_record, status
+from ionloop.store.scorecards import store_scorecard
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 #: Documents of each growing collection.
@@ -194,6 +195,17 @@ def look_as_others_do(main) -> None:
         source.close()
 
 
+def keep_scorecards(main, folder: Path) -> None:
+    """Keep scorecards, list them, and look for a campaign's models."""
+    from made_record import made_card
+
+    for data in (b"a", b"b"):
+        store_scorecard(made_card(data))
+    for options in ([], ["--material", "Li3OCl"], ["--campaign", "c"]):
+        main("scorecards", *options)
+    main("models", "c", "--out", str(folder / "models"), code=2)
+
+
 def ask_all(main, folder: Path) -> None:
     """Run a campaign with two workers and one that pauses, and ask all that can be asked.
 
@@ -219,6 +231,7 @@ def ask_all(main, folder: Path) -> None:
     submit_to_jobflow_remote("remote")
     look_as_others_do(main)
     lose_workers(folder)
+    keep_scorecards(main, folder)
 
 
 #: Questions that may scan, read more than ten documents for one, or sort, with the reason.

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 from monty.json import jsanitize
+from stored_output import member, put
 
-from ionloop.document import DATA_FIELDS, Blob
+from ionloop.document import Blob
 from ionloop.errors import StoreError
 from ionloop.explore.schema import Exploration
 from ionloop.frame import Frame, Origin
@@ -21,7 +22,7 @@ from ionloop.store.queries import (
     resolve_campaign,
     stored_output,
 )
-from ionloop.train.schema import Hyperparameters, Member
+from ionloop.train.schema import Member
 
 CELL = [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]]
 FRAME = Frame(
@@ -34,27 +35,6 @@ def store(ionloop_db):
     made = job_store()
     made.connect()
     return made
-
-
-def put(store, uuid, output, *, campaign="c", index=1, generation=0, at="2026-01-01T00:00:00"):
-    doc = {
-        "uuid": uuid,
-        "index": index,
-        "output": output,
-        "completed_at": at,
-        "metadata": {"campaign_id": campaign, "generation": generation, "stage": "x"},
-        "hosts": [],
-        "name": uuid,
-    }
-    store.update(doc, key=["uuid", "index"], save={"data": DATA_FIELDS})
-
-
-def member(index: int, generation: int, wall_s: float = 1.0) -> Member:
-    return Member(
-        index=index, seed=1, generation=generation, warm_start=False, n_train=1, n_valid=1,
-        model_hash="h", model_file=Blob.from_bytes(b"weights", "m.model"), log=[],
-        hyperparameters=Hyperparameters(), mace_version="0", wall_s=wall_s,
-    )  # fmt: skip
 
 
 def exploration() -> Exploration:

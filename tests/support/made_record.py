@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from ionloop.campaign.schema import Advance, CampaignStart, CampaignState
@@ -10,6 +12,14 @@ from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.schema import Cost, Diffusivity, Estimate, Evaluation
 from ionloop.evaluate.scorecard import compare_barriers
+from ionloop.evaluate.scorecard_schema import (
+    AccuracyPart,
+    CostPart,
+    DiffusionPart,
+    ModelFacts,
+    Scorecard,
+    StaticPart,
+)
 from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Metrics
@@ -354,3 +364,18 @@ def make_record(generations=3, *, evaluated=True):
         advances=[make_advance(g, totals[g], runs[g]) for g in range(generations)],
         evaluation=make_evaluation(rng, shards) if evaluated else None,
     )
+
+
+def made_card(*files: bytes, key: str = "a", material: str = "Li3OCl") -> Scorecard:
+    """Make a scorecard of a committee of these model files, with no result."""
+    hashes = [hashlib.sha256(data).hexdigest() for data in files]
+    facts = ModelFacts(
+        name="m", kind="mace", sha256="".join(hashes)[:64] or "none", hashed="the model files",
+        file_hashes=hashes, versions={"mace-torch": "0.3.16"},
+    )  # fmt: skip
+    return Scorecard(
+        material=material, mobile_ion="Li", model=facts,
+        accuracy=AccuracyPart(status="missing", reason="a test", key=key),
+        static=StaticPart(status="not asked"), cost=CostPart(status="not asked"),
+        diffusion=DiffusionPart(status="not asked"),
+    )  # fmt: skip

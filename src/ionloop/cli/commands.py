@@ -17,7 +17,9 @@ from ionloop.cli.evaluating import evaluate
 from ionloop.cli.hops import hops
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
+from ionloop.cli.models import models
 from ionloop.cli.replaying import replay
+from ionloop.cli.scorecards import scorecards
 from ionloop.cli.status import status
 from ionloop.cli.training import train
 from ionloop.cli.transport import transport
@@ -34,7 +36,7 @@ app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 for command in (
     status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport, hops,
-    train, replay, evaluate,
+    train, models, replay, evaluate, scorecards,
 ):  # fmt: skip
     app.command()(command)
 

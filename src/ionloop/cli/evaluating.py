@@ -14,7 +14,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import document
+from ionloop.cli.driving import ensure_database
+from ionloop.cli.inputs import check_picture, document
 from ionloop.cli.transport import show_transport
 from ionloop.errors import EvaluationError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ionloop.evaluate.request import Request
     from ionloop.evaluate.schema import Accuracy
     from ionloop.evaluate.scorecard_schema import Part, Scaling, Scorecard, StaticProperties
+    from ionloop.store.scorecards import StoredScorecard
 
 
 def evaluate(  # noqa: PLR0913 - one parameter an option
@@ -81,6 +83,9 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             help="scorecard.json of another model for the picture; repeatable.", show_default=False
         ),
     ] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Keep the scorecard in MongoDB: ionloop scorecards.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Accuracy, static properties, diffusion and cost of any calculator."""
@@ -92,9 +97,9 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     from ionloop.evaluate.scorecard_schema import Scorecard
     from ionloop.profile import Profile, read_structure
 
-    if plot is not None and plot.suffix not in {".png", ".svg", ".pdf"}:
-        msg = f"--plot: expected a name that ends in .png, .svg or .pdf, got {plot}"
-        raise typer.BadParameter(msg)
+    check_picture(plot)
+    if store:
+        ensure_database()  # what is wrong with it is said before hours of work
     others = [Scorecard.model_validate(document(path, "a scorecard")) for path in beside or []]
     request = Request(
         model=resolve_model(model),
@@ -112,6 +117,11 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         from ionloop.report.scorecard_picture import write_picture
 
         write_picture([card, *others], plot)
+    if store:
+        from ionloop.store.scorecards import store_scorecard
+
+        stored = store_scorecard(card)
+        err.print(f"stored as {stored.key}{_home(stored)}", markup=False, highlight=False)
     if as_json:
         sys.stdout.write(card.model_dump_json(indent=1) + "\n")
     else:
@@ -127,6 +137,12 @@ def _parts(text: str | None, *, has_data: bool, has_structure: bool) -> list[str
         msg = "expected --data for the accuracy, --structure for static properties, got neither"
         raise EvaluationError(msg)
     return found
+
+
+def _home(stored: StoredScorecard) -> str:
+    if stored.campaign_id is None:
+        return ""
+    return f": generation {stored.generation} of {stored.campaign_id}"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Files that commands take: dictionaries in JSON or YAML."""
+"""Files that commands take and write: dictionaries in JSON or YAML, and pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
 from ionloop.errors import IonloopError
@@ -30,3 +31,17 @@ def document(path: Path, what: str) -> dict[str, Any]:
         msg = f"{path}: expected {what} as JSON or YAML, got {type(found).__name__}"
         raise IonloopError(msg)
     return found
+
+
+def check_picture(path: Path | None, *suffixes: str) -> None:
+    """Make sure, before anything is computed, that a picture can be written.
+
+    Raises
+    ------
+    typer.BadParameter
+        If its name ends in none of ``suffixes``, .png, .svg and .pdf if there are none.
+    """
+    suffixes = suffixes or (".png", ".svg", ".pdf")
+    if path is not None and path.suffix not in suffixes:
+        msg = f"--plot: expected a name that ends in {' or '.join(suffixes)}, got {path}"
+        raise typer.BadParameter(msg)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import document
+from ionloop.cli.inputs import check_picture, document
 
 if TYPE_CHECKING:
     from ionloop.select.schema import Replay, ReplayCurve, ReplayPoint
@@ -93,9 +93,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
         size=size,
         candidates=candidates,
     )
-    if plot is not None and plot.suffix not in {".png", ".svg", ".pdf"}:
-        msg = f"--plot: expected a name that ends in .png, .svg or .pdf, got {plot}"
-        raise typer.BadParameter(msg)
+    check_picture(plot)
     place = folder or Path(pool[0].name.split(".")[0] + "-replay")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:

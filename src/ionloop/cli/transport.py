@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ionloop.cli.console import err, out
+from ionloop.cli.inputs import check_picture
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ def transport(  # noqa: PLR0913 - one parameter an option
     """Diffusivity, conductivity, Haven ratio and activation energy of trajectories."""
     from ionloop.evaluate.analysis import Sample, analyse
 
-    if plot is not None and plot.suffix not in {".html", ".png"}:
-        msg = f"--plot: expected a name that ends in .html or .png, got {plot}"
-        raise typer.BadParameter(msg)
+    check_picture(plot, ".html", ".png")
     sample = Sample(
         mobile_ion=mobile,
         frame_interval_fs=timestep_fs,

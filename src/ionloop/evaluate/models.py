@@ -114,6 +114,7 @@ def _mace(names: Sequence[str]) -> Model:
         sha256=files[0].sha256 if len(files) == 1 else together,
         hashed="the model files",
         files=[f.path for f in files],
+        file_hashes=[f.sha256 for f in files],
         versions=installed(["mace-torch", "torch", "ase"]),
     )
     return Model(tuple(map(str, paths)), facts, lambda p: mace.committee_calculator(paths, dtype=p))

@@ -20,6 +20,9 @@ class ModelFacts(Document):
     sha256: str = Field(description="Hash of what decides its numbers, as far as that is known.")
     hashed: str = Field(description="What the hash is of.")
     files: list[str] = Field(default=[], description="Where it was found.")
+    file_hashes: list[str] = Field(
+        default=[], description="sha256 of each MACE model file: a campaign's members have them."
+    )
     versions: dict[str, str] = Field(description="Packages that compute it.")
 
 

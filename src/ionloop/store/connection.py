@@ -24,6 +24,8 @@ from ionloop.store.secret_files import split_password, with_password
 #: Collection of the jobs' outputs, and of their heavy parts in GridFS.
 OUTPUTS = "outputs"
 BLOBS = "outputs_blobs"
+#: Collection of the scorecards, of models from anywhere.
+SCORECARDS = "scorecards"
 #: No acknowledged write may be lost: a server that is killed keeps what it journalled. And
 #: nothing may be decided on what a new primary could roll back: which job to check out, which
 #: output is there, what a recovery finds. All clients read so, since FireWorks' and jobflow's

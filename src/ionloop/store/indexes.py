@@ -16,7 +16,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
-from ionloop.store.connection import BLOBS, OUTPUTS
+from ionloop.store.connection import BLOBS, OUTPUTS, SCORECARDS
 
 _UP, _DOWN = ASCENDING, DESCENDING
 #: The order in which FireWorks checks jobs out.
@@ -49,6 +49,16 @@ INDEXES: dict[str, list[IndexModel]] = {
             ],
             partialFilterExpression={"output.@class": "Advance"},
         ),
+        # Which campaign trained a model file.
+        IndexModel(
+            [("output.model_hash", _UP)], partialFilterExpression={"output.@class": "Member"}
+        ),
+    ],
+    SCORECARDS: [
+        IndexModel([("key", _UP)], unique=True),
+        IndexModel([("stored_at", _DOWN)]),
+        IndexModel([("card.material", _UP), ("stored_at", _DOWN)]),
+        IndexModel([("campaign_id", _UP), ("stored_at", _DOWN)]),
     ],
     f"{BLOBS}.files": [
         IndexModel([("metadata.blob_uuid", _UP), ("uploadDate", _DOWN)]),

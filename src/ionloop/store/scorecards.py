@@ -1,0 +1,110 @@
+"""Scorecards in MongoDB: one collection for all models, generations and materials."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+from pymongo.database import Database
+from pymongo.errors import DocumentTooLarge
+
+from ionloop.document import Document
+from ionloop.errors import StoreError
+from ionloop.evaluate.scorecard_schema import PARTS, Scorecard
+from ionloop.processes import user_name
+from ionloop.store.connection import OUTPUTS, SCORECARDS, database
+from ionloop.train.schema import Member
+
+
+class StoredScorecard(Document):
+    """A scorecard, and where its model comes from."""
+
+    key: str = Field(description="Hash of the model and of what each part was computed from.")
+    card: Scorecard
+    campaign_id: str | None = Field(
+        None, description="Campaign that trained the model; None if the database has none."
+    )
+    generation: int | None = Field(None, description="Generation that trained the model.")
+    stored_at: str = Field(description="When, UTC.")
+    by: str = Field(description="User who stored it.")
+
+
+def card_key(card: Scorecard) -> str:
+    """Hash what a scorecard is about: the same evaluation has the same key."""
+    parts = {name: (getattr(card, name).key, getattr(card, name).status) for name in PARTS}
+    text = json.dumps([card.material, card.model.sha256, card.model.versions, parts])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def store_scorecard(card: Scorecard, db: Database[dict[str, Any]] | None = None) -> StoredScorecard:
+    """Store a scorecard; that of the same evaluation is replaced.
+
+    The model's campaign and generation are found by the hashes of its files.
+
+    Raises
+    ------
+    StoreError
+        If it is larger than MongoDB takes.
+    """
+    db = database() if db is None else db
+    campaign_id, generation = _trained_by(card.model.file_hashes, db)
+    found = StoredScorecard(
+        key=card_key(card),
+        card=card,
+        campaign_id=campaign_id,
+        generation=generation,
+        stored_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        by=user_name(),
+    )
+    try:
+        db[SCORECARDS].replace_one({"key": found.key}, found.model_dump(mode="json"), upsert=True)
+    except DocumentTooLarge as error:
+        msg = (
+            f"scorecard of {card.model.name}: expected at most 16 MB, got more; its file is whole: "
+            "evaluate with fewer --parts for the database"
+        )
+        raise StoreError(msg) from error
+    return found
+
+
+def scorecards(
+    material: str | None = None,
+    campaign_id: str | None = None,
+    limit: int = 50,
+    db: Database[dict[str, Any]] | None = None,
+) -> list[StoredScorecard]:
+    """Return stored scorecards, the latest first.
+
+    Parameters
+    ----------
+    material
+        Name of a profile; None: all.
+    campaign_id
+        Only models that this campaign trained; None: all.
+    limit
+        How many at most.
+    db
+        The database; the settings' own if None.
+    """
+    db = database() if db is None else db
+    named = {"card.material": material, "campaign_id": campaign_id}
+    query = {name: value for name, value in named.items() if value is not None}
+    docs = db[SCORECARDS].find(query, {"_id": 0}).sort("stored_at", -1).limit(limit)
+    return [StoredScorecard.model_validate(doc) for doc in docs]
+
+
+def _trained_by(hashes: list[str], db: Database[dict[str, Any]]) -> tuple[str | None, int | None]:
+    """Return campaign and generation that trained all files of a model."""
+    # The filter names the class, as the partial index does.
+    query = {"output.@class": Member.__name__, "output.model_hash": {"$in": hashes}}
+    fields = {"metadata.campaign_id": 1, "output.generation": 1, "output.model_hash": 1}
+    homes: dict[tuple[str, int], set[str]] = {}
+    for doc in db[OUTPUTS].find(query, fields) if hashes else ():
+        home = doc["metadata"]["campaign_id"], doc["output"]["generation"]
+        homes.setdefault(home, set()).add(doc["output"]["model_hash"])
+    return next(
+        (home for home, found in sorted(homes.items()) if found == set(hashes)), (None, None)
+    )
