@@ -36,9 +36,8 @@ def models(
                   soft_wrap=True)  # fmt: skip
     if (calibration := found.calibration) is not None:
         out.print(
-            f"force RMSE of mobile ions {1000 * calibration.rmse_forces:.3g} meV/Å on "
-            f"{calibration.n_frames} held-out frames (as it was trained, generation "
-            f"{found.generation})",
+            f"generation {found.generation}: force RMSE of mobile ions "
+            f"{1000 * calibration.rmse_forces:.3g} meV/Å on {calibration.n_frames} held-out frames",
             markup=False,
             highlight=False,
         )
