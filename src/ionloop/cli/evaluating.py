@@ -243,7 +243,7 @@ def _show_static(found: StaticProperties) -> None:
         value = "none" if estimate.value is None else f"{estimate.value:.4g}"
         table.add_row(f"{name}, GPa", escape(f"{value}{doubt}"))
     for i, row in enumerate(found.elastic or []):
-        table.add_row(f"C{i + 1}j, GPa", " ".join(f"{x:7.1f}" for x in row))
+        table.add_row(f"C{i + 1}j, GPa", " ".join(f"{x:6.1f}" for x in row))
     if found.phonons is not None:
         table.add_row("lowest phonon, THz", f"{found.phonons.lowest:.3f}")
         table.add_row("highest phonon, THz", f"{found.phonons.highest:.3f}")

@@ -60,7 +60,7 @@ def _table(found: list[StoredScorecard]) -> Table:
     names = ("stored", "material", "model", "trained by", "forces of mobile ions, meV/Å",
              "B0, GPa", "D, cm²/s", "µs a step and atom")  # fmt: skip
     for i, name in enumerate(names):
-        table.add_column(name, justify="right" if i > 3 else "left")
+        table.add_column(name, justify="right" if i > 3 else "left", overflow="fold")
     for one in found:
         card = one.card
         home = NONE if one.campaign_id is None else f"{one.campaign_id}, {one.generation}"
