@@ -143,12 +143,27 @@ def test_labels_go_on_below_the_work_folder(tmp_path):
         for bad in (str(tmp_path), str(work), f"{work}/../away", "/"):
             with pytest.raises(UnsafePathError, match="folder of an earlier launch"):
                 first_folder(bad)
-        (tmp_path / "elsewhere").mkdir()
-        (tmp_path / "elsewhere" / JOB_MARK).touch()
-        assert first_folder(str(tmp_path / "elsewhere")) == tmp_path / "elsewhere"
 
 
-def run_sent_to(folder: Path, tmp_path, monkeypatch, key: str = "_launch_dir"):
+def test_labels_that_began_elsewhere_go_on_in_a_copy(tmp_path, monkeypatch):
+    """Once: what was computed in the copy stays."""
+    away, work = tmp_path / "away", tmp_path / "work"
+    for folder in (away, work):
+        folder.mkdir()
+    (away / JOB_MARK).touch()
+    (away / "result").write_text("first")
+    monkeypatch.chdir(work)
+    with environment({"IONLOOP_WORK_DIR": str(work)}):
+        copy = first_folder(str(away))
+        assert copy.parent == work
+        (copy / "result").write_text("second")
+        assert first_folder(str(away)) == copy
+    assert (copy / "result").read_text() == "second"
+    assert (away / "result").read_text() == "first"
+    assert len(list(work.iterdir())) == 1
+
+
+def run_sent_to(folder: Path | str, tmp_path, monkeypatch, key: str = "_launch_dir"):
     """Run a job that the database sends to a folder, as one that is run again; its status."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "support"))
     monkeypatch.chdir(tmp_path)
@@ -161,13 +176,13 @@ def run_sent_to(folder: Path, tmp_path, monkeypatch, key: str = "_launch_dir"):
 
     monkeypatch.setattr(jobflow.SETTINGS, "JOB_STORE", job_store())
     runs = tmp_path / "runs" / "c"
-    runs.mkdir(parents=True)
+    runs.mkdir(parents=True, exist_ok=True)
     submit(engine_jobs.empty(), "c")
     copied = {
         "_prev_dir": str(folder), "_mode": "cp", "_task_n": 0, "_all_stored_data": {},
         "_all_update_spec": {}, "_all_mod_spec": [],
     }  # fmt: skip
-    sent = str(folder) if key == "_launch_dir" else copied
+    sent = {"_recovery": copied}.get(key, str(folder))
     database().fireworks.update_one({}, {"$set": {f"spec.{key}": sent}})
     with environment({"IONLOOP_WORK_DIR": str(runs)}):
         Worker(launchpad(), "c", runs).run()
@@ -187,6 +202,31 @@ def test_a_job_that_is_sent_elsewhere_fails_before_it_runs(
     assert not (tmp_path / "away").exists()
     assert failure.message.startswith("ionloop.errors.UnsafePathError: job 1: expected a folder")
     assert issubclass(UnsafePathError, IonloopError)
+
+
+@pytest.mark.parametrize("there", ["$AWAY", "{runs}/$UP/x", "{runs}/${{UP}}", "away", "~/x"])
+def test_fireworks_expands_no_path_that_was_checked_as_it_stood(
+    ionloop_db, tmp_path, monkeypatch, there
+):
+    monkeypatch.setenv("AWAY", str(tmp_path / "away"))
+    monkeypatch.setenv("UP", "../../away")
+    literal = there.format(runs=tmp_path / "runs" / "c")
+    (failure,) = run_sent_to(literal, tmp_path, monkeypatch).failures
+    assert "UnsafePathError" in failure.message
+    assert not (tmp_path / "away").exists()
+
+
+def test_a_job_copies_no_folder_whose_name_may_mean_another(ionloop_db, tmp_path, monkeypatch):
+    there = tmp_path / "runs" / "c" / "$UP"
+    there.mkdir(parents=True)
+    (failure,) = run_sent_to(there, tmp_path, monkeypatch, "_recovery").failures
+    assert "UnsafePathError" in failure.message
+
+
+@pytest.mark.parametrize("key", ["_files_in", "_files_out", "_files_prev"])
+def test_a_job_copies_no_files_by_fireworks_means(ionloop_db, tmp_path, monkeypatch, key):
+    (failure,) = run_sent_to(tmp_path / "away", tmp_path, monkeypatch, key).failures
+    assert f"expected no {key}, got one" in failure.message
 
 
 def test_a_job_copies_no_folder_but_a_jobs(ionloop_db, tmp_path, monkeypatch):

@@ -24,8 +24,9 @@ def test_a_secret_is_one_line(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "mode", "message"),
     [
-        ("s3cret", 0o604, "got one for all; chmod 600"),
-        ("s3cret", 0o602, "got one for all"),
+        ("s3cret", 0o604, "got one for others too; chmod 600"),
+        ("s3cret", 0o602, "got one for others too"),
+        ("s3cret", 0o640, "got one for others too"),
         ("", 0o600, "expected one line in .*, got 0"),
         ("\n", 0o600, "expected one line"),
         ("s3cret\nmore\n", 0o600, "got 2"),

@@ -18,6 +18,9 @@ from ionloop.store.remote_progress import is_remote
 
 logger = logging.getLogger(__name__)
 
+#: FireWorks' own ways to hand files from job to job, to and from any path.
+_FILE_KEYS = ("_files_in", "_files_out", "_files_prev")
+
 #: States from which a campaign goes on.
 ACTIVE = frozenset({"READY", "RESERVED", "RUNNING"})
 #: Name under which local workers check out jobs.
@@ -40,22 +43,25 @@ class QuietLaunchPad(LaunchPad):
         """Check a job out; it never runs outside of the work folder.
 
         A job that began elsewhere, as on a machine that is lost, goes on in a copy of that
-        folder. One that the database sends to what is no folder of a job has failed.
+        folder. One that the database sends to what is no folder of a job has failed, and so has
+        one that is to copy files: FireWorks would take any path, and ionloop asks for none.
         """
         fw, launch_id = super().checkout_fw(fworker, launch_dir, *args, **kwargs)
         if fw is None:
             return None, launch_id
         root = get_settings().work_dir
+        if files := [key for key in _FILE_KEYS if key in fw.spec]:
+            return self._refuse(fw, launch_id, f"expected no {files[0]}, got one")
         copied = (fw.spec.get("_recovery") or {}).get("_prev_dir")
         if copied and not Path(copied).is_dir():
             logger.warning("job %d begins anew: %s isn't seen here", fw.fw_id, copied)
             del fw.spec["_recovery"]  # FireWorks would fail it
-        elif copied and root and not (is_below(root, copied) or is_job_folder(copied)):
-            return self._refuse(fw, launch_id, root, copied)
+        elif copied and root and not (_is_inside(root, copied) or _is_job_folder(copied)):
+            return self._refuse_folder(fw, launch_id, root, copied)
         there = fw.spec.get("_launch_dir")
-        if there and root and not is_below(root, there):
-            if not is_job_folder(there):
-                return self._refuse(fw, launch_id, root, there)
+        if there and root and not _is_inside(root, there):
+            if not _is_job_folder(there):
+                return self._refuse_folder(fw, launch_id, root, there)
             logger.warning("job %d goes on in %s, a copy of %s", fw.fw_id, launch_dir, there)
             shutil.copytree(there, launch_dir, symlinks=True, dirs_exist_ok=True)
             del fw.spec["_launch_dir"]
@@ -64,17 +70,38 @@ class QuietLaunchPad(LaunchPad):
         (here / JOB_MARK).write_text(f"{fw.fw_id} {launch_id}\n")
         return fw, launch_id
 
-    def _refuse(self, fw: Firework, launch_id: int, root: Path, there: object) -> tuple[None, None]:
+    def _refuse_folder(
+        self, fw: Firework, launch_id: int, root: Path, there: object
+    ) -> tuple[None, None]:
         """End a job that the database sends to what is no folder of a job."""
-        name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
         why = (
-            f"{name}: job {fw.fw_id}: expected a folder below {root}, got {str(there)[:100]!r}; "
+            f"expected a folder below {root}, got {str(there)[:100]!r}; "
             "if it is right, set IONLOOP_WORK_DIR to a folder above both"
         )
+        return self._refuse(fw, launch_id, why)
+
+    def _refuse(self, fw: Firework, launch_id: int, why: str) -> tuple[None, None]:
+        """End a job whose document asks for what none of ours asks for."""
+        name = f"{UnsafePathError.__module__}.{UnsafePathError.__qualname__}"
+        why = f"{name}: job {fw.fw_id}: {why}"
         logger.error(why)
         stored = {"_exception": {"_stacktrace": why, "_details": None}}
         self.complete_launch(launch_id, FWAction(stored_data=stored, exit=True), "FIZZLED")
         return None, None
+
+
+def _is_plain(path: object) -> bool:
+    """Whether FireWorks takes a path as it stands: it expands variables, and from where it is."""
+    text = str(path)
+    return "$" not in text and Path(text).is_absolute()
+
+
+def _is_inside(root: Path, path: str) -> bool:
+    return _is_plain(path) and is_below(root, path)
+
+
+def _is_job_folder(path: str) -> bool:
+    return _is_plain(path) and is_job_folder(path)
 
 
 def launchpad(settings: Settings | None = None, *, patience_s: float | None = None) -> LaunchPad:

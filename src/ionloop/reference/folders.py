@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,10 @@ from monty.os.path import zpath
 
 from ionloop.files import whole
 from ionloop.frame import Frame
-from ionloop.paths import below, is_job_folder
+from ionloop.paths import below, is_below, is_job_folder
 from ionloop.settings import get_settings
+
+logger = logging.getLogger(__name__)
 
 #: What was asked for in a folder; a finished calculation of the same request is kept.
 REQUEST_FILE = "request.json"
@@ -27,16 +31,32 @@ def geometry(frame: Frame) -> dict[str, Any]:
 def first_folder(folder: str | None) -> Path:
     """Return the folder of a job's first launch, as the database has it; None: the working folder.
 
+    A folder in which a job ran, but not where this worker's jobs work, ``IONLOOP_WORK_DIR``, is
+    copied into the working folder once: nothing is changed elsewhere.
+
     Raises
     ------
     UnsafePathError
-        If it is neither where this worker's jobs work, ``IONLOOP_WORK_DIR``, nor a folder in
-        which a job ran.
+        If it is neither below ``IONLOOP_WORK_DIR`` nor a folder in which a job ran.
     """
     root = get_settings().work_dir
-    if folder is None or root is None or is_job_folder(folder):
+    if folder is None or root is None:
         return Path(folder or Path.cwd())
+    if not is_below(root, folder) and is_job_folder(folder):
+        return _copied(Path(folder))
     return below(root, folder, "folder of an earlier launch")
+
+
+def _copied(folder: Path) -> Path:
+    """Copy a folder into the working folder, whole, and only the first time."""
+    name = f"from-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+    copy, scratch = Path.cwd() / name, Path.cwd() / f"{name}.tmp"
+    if not copy.is_dir():
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.copytree(folder, scratch, symlinks=True)
+        scratch.rename(copy)
+        logger.warning("labels go on in %s, a copy of %s", copy, folder)
+    return copy
 
 
 def read_text(path: Path) -> str | None:

@@ -7,8 +7,8 @@ from urllib.parse import quote_plus, unquote_plus
 
 from ionloop.errors import StoreError
 
-#: Permission bits of people who are neither the owner nor of the file's group.
-_OTHERS = 0o007
+#: Permission bits of all but the owner.
+_OTHERS = 0o077
 
 
 def read_secret(path: Path, what: str) -> str:
@@ -24,7 +24,7 @@ def read_secret(path: Path, what: str) -> str:
     Raises
     ------
     StoreError
-        If there is no such file, anybody may read or write it, or it holds no line or several.
+        If there is no such file, others may read or write it, or it holds no line or several.
     """
     path = path.expanduser()
     try:
@@ -40,7 +40,9 @@ def read_secret(path: Path, what: str) -> str:
         msg = f"{what}: expected a file with one line, got the folder {path}; name a file in it"
         raise StoreError(msg)
     if mode & _OTHERS:
-        msg = f"{what}: expected a file for its owner only, got one for all; chmod 600 {path}"
+        msg = (
+            f"{what}: expected a file for its owner only, got one for others too; chmod 600 {path}"
+        )
         raise StoreError(msg)
     lines = text.splitlines()
     if len(lines) != 1 or not lines[0].strip():

@@ -395,6 +395,39 @@ def test_cp2k_is_asked_for_its_version(scene, tmp_path, monkeypatch):
         assert said in found.detail
 
 
+@pytest.mark.parametrize("launcher", ["env", "mpirun -np 2", "srun --mpi=pmix -p cpu", "env A=1"])
+def test_a_program_behind_a_launcher_is_looked_for(scene, tmp_path, monkeypatch, launcher):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("IONLOOP_VASP_CMD", f"{launcher} vasp_std")
+    monkeypatch.setenv("IONLOOP_CP2K_CMD", f"{launcher} cp2k.psmp")
+    asked = Scene(settings=get_settings())
+    script(tmp_path, "vasp_std", "exit 0")
+    script(tmp_path, "cp2k.psmp", "echo CP2K version 2026.1")
+    assert not programs.vasp(asked).ok  # no launcher
+    script(tmp_path, launcher.split()[0], "exit 1")
+    assert str(tmp_path / "vasp_std") in programs.vasp(asked).detail
+    assert programs.cp2k(asked).detail.startswith("2026.1")
+    for name in ("vasp_std", "cp2k.psmp"):
+        (tmp_path / name).unlink()
+    assert not programs.vasp(asked).ok
+    assert not programs.cp2k(asked).ok
+
+
+def test_a_module_behind_a_launcher_is_pythons():
+    command = f"env {sys.executable} -m ionloop.testing.vasp_std"
+    assert programs.program(command) == sys.executable
+
+
+def test_programs_of_bands_are_found_or_not(scene, tmp_path, monkeypatch):
+    assert "IONLOOP_VASP_CMD is used" in programs.vasp_neb(scene).detail
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not programs.cp2k_shell(scene).ok
+    script(tmp_path, "cp2k_shell.psmp", "exit 0")
+    assert programs.cp2k_shell(scene).ok
+    monkeypatch.setenv("IONLOOP_VASP_NEB_CMD", "vasp_vtst")
+    assert not programs.vasp_neb(Scene(settings=get_settings())).ok
+
+
 def test_vasp_is_found_or_not(scene, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     for look in (programs.vasp, programs.vasp_gamma):
@@ -481,6 +514,11 @@ def test_a_full_or_closed_disk_is_told(scene, monkeypatch):
         assert "more files" in disk.work(scene).detail
     monkeypatch.chdir("/proc")
     assert "not writable" in disk.work(scene).detail
+    monkeypatch.chdir("/tmp")
+    monkeypatch.setenv("IONLOOP_WORK_DIR", "/proc/nowhere")
+    found = disk.work(Scene(settings=get_settings()))
+    assert not found.ok
+    assert "/proc/nowhere" in found.detail
     monkeypatch.setenv("IONLOOP_HOME", "/proc/home")
     assert not disk.home(Scene(settings=get_settings())).ok
 
@@ -499,6 +537,14 @@ def test_secrets_that_others_can_read_are_told(scene, ionloop_home, monkeypatch,
     assert not found.ok
     assert "640" in found.detail
     assert f"chmod 600 {file}" in found.mend
+
+
+def test_a_password_file_that_others_can_read_is_told(tmp_path, monkeypatch):
+    file = tmp_path / "secret"
+    file.write_text("x")
+    file.chmod(0o644)
+    monkeypatch.setenv("IONLOOP_DB_PASSWORD_FILE", str(file))
+    assert f"chmod 600 {file}" in disk.secrets(Scene(settings=get_settings())).mend
 
 
 # ---------------------------------------------------------------- the command
@@ -555,4 +601,4 @@ def test_nothing_hangs_where_the_server_does(ionloop_db, mongod_uri, monkeypatch
 
 def test_all_is_looked_at(ionloop_db):
     names = [check.name for check in examine()]
-    assert len(names) == len(set(names)) == 28
+    assert len(names) == len(set(names)) == 30

@@ -18,6 +18,7 @@ from ionloop.engine.cluster.slurm import Queue, end_jobs, folders_of_jobs, look
 from ionloop.engine.control.hold import hold
 from ionloop.engine.control.rerun_steps import reset
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query
+from ionloop.paths import inside
 from ionloop.processes import kill_marked, user_name
 from ionloop.settings import Settings, get_settings
 from ionloop.store.schema import Held
@@ -57,7 +58,7 @@ def cancel(lp: LaunchPad, campaign_id: str, settings: Settings | None = None) ->
     settings = settings or get_settings()
     report = Cancelled(hold(lp, campaign_id, "cancelled"))
     launches = running_launches(lp, campaign_id)
-    folder = settings.home_dir / "runs" / campaign_id
+    folder = inside(settings.home_dir / "runs", campaign_id, "campaign id")
     queue = look()
     local = [one for one in launches if is_local(one, folder)]
     in_slurm = [one for one in launches if one not in local and queue and _job(one, queue)]

@@ -13,7 +13,7 @@ from ionloop.errors import IonloopError
 DISK_GB = 5.0
 INODES = 10_000
 #: Files of the home folder that hold the database's password.
-SECRETS = ("jobflow.yaml", "my_launchpad.yaml")
+SECRETS = ("jobflow.yaml", "my_launchpad.yaml", "db_password")
 
 
 def home(scene: Scene) -> Found:
@@ -22,9 +22,11 @@ def home(scene: Scene) -> Found:
     return _room(folder, f"free {DISK_GB:.0f} GB there or set IONLOOP_HOME to another folder")
 
 
-def work(_: Scene) -> Found:
-    """Whether the folder that we are in has room: cluster workers run their jobs below it."""
-    return _room(Path.cwd(), "free some there, or start workers in another folder")
+def work(scene: Scene) -> Found:
+    """Whether the folder below which jobs run has room."""
+    named = scene.settings.work_dir
+    mend = "set IONLOOP_WORK_DIR to another folder" if named else "start workers in another folder"
+    return _room(named or Path.cwd(), f"free some there, or {mend}")
 
 
 def _room(folder: Path, mend: str) -> Found:
@@ -54,7 +56,7 @@ def _unwritable(folder: Path) -> str:
 
 def _existing(folder: Path) -> Path:
     if not folder.is_absolute():
-        msg = f"IONLOOP_HOME: expected a folder, got {folder}"
+        msg = f"IONLOOP_HOME, IONLOOP_WORK_DIR: expected an absolute path, got {folder}"
         raise IonloopError(msg)
     while not folder.exists():
         folder = folder.parent
@@ -65,7 +67,10 @@ def secrets(scene: Scene) -> Found:
     """Whether files that hold the database's password are their owner's alone."""
     files = [scene.settings.home_dir / name for name in SECRETS]
     if named := os.environ.get("JOBFLOW_CONFIG_FILE"):
-        files.append(Path(named).expanduser())
+        config = Path(named).expanduser()
+        files += [config, *(config.parent / name for name in SECRETS)]
+    if scene.settings.db_password_file:
+        files.append(scene.settings.db_password_file.expanduser())
     there = [file for file in dict.fromkeys(files) if file.is_file()]
     loose = [file for file in there if file.stat().st_mode & 0o077]
     if loose:

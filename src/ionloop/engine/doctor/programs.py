@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from ionloop.engine.doctor.check import COMPUTE, Found, Probe, Scene, ask
 
@@ -23,10 +24,26 @@ def package(name: str, mend: str, module: str | None = None) -> Found:
     return Found(ok=True, detail=found)
 
 
+#: Programs that start another one, which is then the last word of the command.
+LAUNCHERS = {
+    "aprun", "env", "ibrun", "jsrun", "mpiexec", "mpiexec.hydra", "mpirun", "nice", "numactl",
+    "orterun", "prun", "srun", "time",
+}  # fmt: skip
+
+
 def program(command: str) -> str | None:
-    """Return the program of a command, environment variables expanded; None if it isn't there."""
+    """Return the program of a command, environment variables expanded; None if it isn't there.
+
+    Behind a launcher, as in ``srun -n 4 vasp_std``, it is the last word, or the one before
+    Python's ``-m``, and launcher and program must be there.
+    """
     words = shlex.split(os.path.expandvars(command))
-    return shutil.which(words[0]) if words else None
+    if not words:
+        return None
+    first = shutil.which(words[0])
+    if first is None or len(words) == 1 or Path(words[0]).name not in LAUNCHERS:
+        return first
+    return shutil.which(words[words.index("-m") - 1] if "-m" in words else words[-1])
 
 
 def torch(_: Scene) -> Found:
@@ -65,24 +82,38 @@ def cp2k(scene: Scene) -> Found:
     return Found(ok=True, detail=f"{number[1]}, {found}")
 
 
-def vasp(scene: Scene) -> Found:
-    """Whether VASP's program is there; it has no way to be asked for its version."""
-    command = scene.settings.vasp_cmd
+def cp2k_shell(scene: Scene) -> Found:
+    """Whether CP2K's shell, which relaxes bands, is there; it can't be asked for a version."""
+    command = scene.settings.cp2k_shell_cmd
+    mend = "set IONLOOP_CP2K_SHELL_CMD; only bands by CP2K need it"
+    return _there(command, mend)
+
+
+def vasp_neb(scene: Scene) -> Found:
+    """Whether the VASP for bands is there, if one is named."""
+    command = scene.settings.vasp_neb_cmd
+    if command is None:
+        return Found(ok=True, detail="none set: IONLOOP_VASP_CMD is used")
+    return _there(command, "mend IONLOOP_VASP_NEB_CMD; only bands by VASP need it")
+
+
+def _there(command: str, mend: str) -> Found:
     found = program(command)
-    mend = "load VASP's module or set IONLOOP_VASP_CMD; only a VASP reference needs it"
     if found is None:
         return Found(ok=False, detail=f"no {command!r}", mend=mend)
     return Found(ok=True, detail=f"{command} ({found})")
+
+
+def vasp(scene: Scene) -> Found:
+    """Whether VASP's program is there; it has no way to be asked for its version."""
+    mend = "load VASP's module or set IONLOOP_VASP_CMD; only a VASP reference needs it"
+    return _there(scene.settings.vasp_cmd, mend)
 
 
 def vasp_gamma(scene: Scene) -> Found:
     """Whether VASP for Gamma alone is there."""
-    command = scene.settings.vasp_gamma_cmd
-    found = program(command)
     mend = "set IONLOOP_VASP_GAMMA_CMD: Gamma alone is then twice as fast; vasp_std works too"
-    if found is None:
-        return Found(ok=False, detail=f"no {command!r}", mend=mend)
-    return Found(ok=True, detail=f"{command} ({found})")
+    return _there(scene.settings.vasp_gamma_cmd, mend)
 
 
 PROBES = [
@@ -91,6 +122,8 @@ PROBES = [
     Probe("FireWorks", fireworks, COMPUTE),
     Probe("lammps", lammps),
     Probe("cp2k", cp2k),
+    Probe("cp2k shell", cp2k_shell),
     Probe("vasp", vasp),
     Probe("vasp gamma", vasp_gamma),
+    Probe("vasp neb", vasp_neb),
 ]
