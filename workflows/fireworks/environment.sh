@@ -16,4 +16,7 @@ export IONLOOP_WORK_DIR="<WORK_DIR>"
 # FILL IN what your site's DFT code needs, for example
 # module load vasp/6.4
 # export IONLOOP_VASP_CMD="srun vasp_std" PMG_VASP_PSP_DIR="$HOME/potcars"
+# module load cp2k
 # export IONLOOP_CP2K_CMD="mpirun -np 16 cp2k.popt"
+# export IONLOOP_CP2K_SHELL_CMD="mpirun -np 16 cp2k_shell.popt"   # bands
+# export IONLOOP_CP2K_DATA_DIR="$CP2K_ROOT/data"

@@ -294,6 +294,12 @@ def test_other_versions_on_a_worker_are_told(camp, tmp_path, monkeypatch):
     assert fine.detail == "as here: 1 workers"
     assert not wrong.ok
     assert f"jobflow 0.0.1, here {version('jobflow')}" in wrong.detail
+    # It has ended: today's worker counts, last week's doesn't.
+    scene = Scene(settings=get_settings(), db=database())
+    assert not workers.same_versions(scene).ok
+    old = {"time_start": "2020-01-01T00:00:00", "time_end": None, "state_history": []}
+    scene.db.launches.update_many({}, {"$set": {**old, "heartbeat": None}})
+    assert workers.same_versions(scene).detail == "no worker has told yet"
 
 
 @pytest.mark.parametrize(("told", "ok"), [(version("jobflow"), True), ("0.0.1", False)])

@@ -11,6 +11,8 @@ from ionloop.versions import installed
 
 #: A worker that was silent for so long counts as gone, s: four of FireWorks' pings.
 SILENT_S = 4 * 3600
+#: A worker without a running job that was seen last before so long isn't one any more, s.
+_GONE_S = 24 * 3600
 #: Workers that a line names.
 _SHOWN = 3
 
@@ -47,8 +49,9 @@ def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
 
 
 def same_versions(scene: Scene) -> Found:
-    """Whether workers and the latest campaign's launcher have the packages that are here."""
-    told = [w for w in health.workers(scene.db) if w.versions]
+    """Whether workers of the last day, and the latest campaign's launcher, have our packages."""
+    now = datetime.now(UTC)
+    told = [w for w in health.workers(scene.db) if w.versions and _is_current(w, now)]
     wrong = [
         f"{worker.name}: {', '.join(differs)}"
         for worker in told
@@ -64,6 +67,11 @@ def same_versions(scene: Scene) -> Found:
         return Found(ok=False, detail="; ".join(wrong[:_SHOWN]), mend=mend)
     n = f"{len(told)} workers" + (" and the latest campaign" if launched else "")
     return Found(ok=True, detail=f"as here: {n}" if told or launched else "no worker has told yet")
+
+
+def _is_current(worker: health.Worker, now: datetime) -> bool:
+    seen = worker.seen
+    return bool(worker.running or (seen and (now - seen).total_seconds() < _GONE_S))
 
 
 PROBES = [
