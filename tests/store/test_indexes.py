@@ -5,6 +5,7 @@ The server's profiler sees all: FireWorks' and maggma's own questions, and those
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from pymongo import MongoClient
 
 from ionloop import cli
 from ionloop.dashboard.source import Source
+from ionloop.document import Blob
 from ionloop.engine import run_local, submit
 from ionloop.engine.cluster.identity import identify, ready_query
 from ionloop.engine.cluster.lost import return_lost, return_own
@@ -198,12 +200,24 @@ def look_as_others_do(main) -> None:
 def keep_scorecards(main, folder: Path) -> None:
     """Keep scorecards, list them, and look for a campaign's models."""
     from made_record import made_card
+    from stored_output import member, put
 
-    for data in (b"a", b"b"):
-        store_scorecard(made_card(data))
+    data = b"weights"
+    trained = member(0, 0).model_copy(
+        update={
+            "model_hash": hashlib.sha256(data).hexdigest(),
+            "model_file": Blob.from_bytes(data, "member.model"),
+        }
+    )
+    store = job_store()
+    store.connect()
+    put(store, "member", trained)
+    for files in ([data], [b"elsewhere"]):
+        store_scorecard(made_card(*files))
     for options in ([], ["--material", "Li3OCl"], ["--campaign", "c"]):
         main("scorecards", *options)
-    main("models", "c", "--out", str(folder / "models"), code=2)
+    main("models", "c", "--out", str(folder / "models"))
+    assert (folder / "models" / "member-0.model").read_bytes() == data
 
 
 def ask_all(main, folder: Path) -> None:
