@@ -163,6 +163,19 @@ def test_labels_that_began_elsewhere_go_on_in_a_copy(tmp_path, monkeypatch):
     assert len(list(work.iterdir())) == 1
 
 
+def test_no_folder_is_copied_into_itself(tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    work.mkdir()
+    (tmp_path / JOB_MARK).touch()
+    monkeypatch.chdir(work)
+    with (
+        environment({"IONLOOP_WORK_DIR": str(work)}),
+        pytest.raises(UnsafePathError, match="folder of an earlier launch"),
+    ):
+        first_folder(str(tmp_path))
+    assert list(work.iterdir()) == []
+
+
 def run_sent_to(folder: Path | str, tmp_path, monkeypatch, key: str = "_launch_dir"):
     """Run a job that the database sends to a folder, as one that is run again; its status."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "support"))

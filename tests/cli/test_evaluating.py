@@ -10,8 +10,9 @@ from pymatgen.core import Structure
 from typer.testing import CliRunner
 
 from ionloop.cli.commands import app
-from ionloop.errors import EvaluationError
+from ionloop.errors import EvaluationError, StoreError
 from ionloop.evaluate.scorecard_schema import Scorecard
+from ionloop.store.scorecards import scorecards
 
 PROFILE = """
 name: Li3OCl
@@ -80,3 +81,18 @@ def test_nothing_to_do_is_refused(folder):
         invoke(folder)
     with pytest.raises(EvaluationError, match="got beauty"):
         invoke(folder, "--parts", "beauty")
+
+
+def test_a_stored_card_is_the_printed_one(folder, ionloop_db):
+    labels = ["--data", str(folder / "labels.extxyz"), "--json", "--store"]
+    found = invoke(folder, *labels)
+    (stored,) = scorecards("Li3OCl")
+    assert stored.card == Scorecard.model_validate_json(found.stdout)
+    assert f"stored as {stored.key}" in found.stderr
+
+
+def test_a_database_that_is_away_is_said_before_the_work(folder, monkeypatch):
+    monkeypatch.setenv("IONLOOP_DB_URI", "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200")
+    monkeypatch.setattr("ionloop.evaluate.card.evaluate", lambda *_: pytest.fail("it computed"))
+    with pytest.raises(StoreError, match="expected a MongoDB at"):
+        invoke(folder, "--data", str(folder / "labels.extxyz"), "--store")

@@ -199,7 +199,7 @@ def look_as_others_do(main) -> None:
 
 def keep_scorecards(main, folder: Path) -> None:
     """Keep scorecards, list them, and look for a campaign's models."""
-    from made_record import made_card
+    from made_record import make_card
     from stored_output import member, put
 
     data = b"weights"
@@ -213,7 +213,7 @@ def keep_scorecards(main, folder: Path) -> None:
     store.connect()
     put(store, "member", trained)
     for files in ([data], [b"elsewhere"]):
-        store_scorecard(made_card(*files))
+        store_scorecard(make_card(*files))
     for options in ([], ["--material", "Li3OCl"], ["--campaign", "c"]):
         main("scorecards", *options)
     main("models", "c", "--out", str(folder / "models"))

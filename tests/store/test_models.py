@@ -7,7 +7,7 @@ import json
 import os
 
 import pytest
-from made_record import made_card
+from made_record import make_card
 from stored_output import member, put
 from typer.testing import CliRunner
 
@@ -137,27 +137,27 @@ def test_the_command_names_files_and_error(campaign, tmp_path):
 
 
 def test_a_scorecard_knows_who_trained_its_model(campaign):
-    assert store_scorecard(made_card(weights(0, 1), weights(1, 1))).generation == 1
-    half = store_scorecard(made_card(weights(0, 0)))
+    assert store_scorecard(make_card(weights(0, 1), weights(1, 1))).generation == 1
+    half = store_scorecard(make_card(weights(0, 0)))
     assert (half.campaign_id, half.generation) == ("c", 0)
-    mixed = store_scorecard(made_card(weights(0, 0), weights(1, 1)))
+    mixed = store_scorecard(make_card(weights(0, 0), weights(1, 1)))
     assert (mixed.campaign_id, mixed.generation) == (None, None)
-    assert store_scorecard(made_card(b"elsewhere")).campaign_id is None
-    assert store_scorecard(made_card()).campaign_id is None
+    assert store_scorecard(make_card(b"elsewhere")).campaign_id is None
+    assert store_scorecard(make_card()).campaign_id is None
 
 
 def test_the_same_evaluation_is_kept_once(ionloop_db):
-    first = store_scorecard(made_card(b"x"))
-    again = store_scorecard(made_card(b"x"))
-    other = store_scorecard(made_card(b"x", key="b"))
+    first = store_scorecard(make_card(b"x"))
+    again = store_scorecard(make_card(b"x"))
+    other = store_scorecard(make_card(b"x", key="b"))
     assert first.key == again.key != other.key
     assert {one.key for one in scorecards()} == {first.key, other.key}
     assert scorecards()[0].card == other.card
 
 
 def test_they_are_asked_for_by_material_and_campaign(campaign):
-    store_scorecard(made_card(weights(0, 0), weights(1, 0)))
-    store_scorecard(made_card(b"x", material="LLZO"))
+    store_scorecard(make_card(weights(0, 0), weights(1, 0)))
+    store_scorecard(make_card(b"x", material="LLZO"))
     assert [one.card.material for one in scorecards("LLZO")] == ["LLZO"]
     assert [one.generation for one in scorecards(campaign_id="c")] == [0]
     assert len(scorecards(limit=1)) == 1
@@ -165,7 +165,7 @@ def test_they_are_asked_for_by_material_and_campaign(campaign):
 
 
 def test_a_scorecard_that_is_too_large_says_so(ionloop_db):
-    large = made_card(b"x").model_copy(update={"structure": "x" * 17_000_000})
+    large = make_card(b"x").model_copy(update={"structure": "x" * 17_000_000})
     with pytest.raises(StoreError, match="at most 16 MB"):
         store_scorecard(large)
     assert scorecards() == []
@@ -177,7 +177,7 @@ def test_the_list_is_a_table_and_json(campaign, tmp_path):
         return found.stdout
 
     assert "--store` keeps one" in said()
-    store_scorecard(made_card(weights(0, 0), weights(1, 0)))
+    store_scorecard(make_card(weights(0, 0), weights(1, 0)))
     assert "1 scorecards" in said()
     assert "Li3OCl" in said("--material", "Li3OCl")
     (row,) = json.loads(said("--json"))

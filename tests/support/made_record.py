@@ -366,7 +366,7 @@ def make_record(generations=3, *, evaluated=True):
     )
 
 
-def made_card(*files: bytes, key: str = "a", material: str = "Li3OCl") -> Scorecard:
+def make_card(*files: bytes, key: str = "a", material: str = "Li3OCl") -> Scorecard:
     """Make a scorecard of a committee of these model files, with no result."""
     hashes = [hashlib.sha256(data).hexdigest() for data in files]
     facts = ModelFacts(

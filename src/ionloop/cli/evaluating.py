@@ -98,8 +98,12 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     from ionloop.profile import Profile, read_structure
 
     check_picture(plot)
-    if store:
-        ensure_database()  # what is wrong with it is said before hours of work
+    if store:  # what is wrong with it is said before hours of work
+        from ionloop.store.connection import database
+        from ionloop.store.scorecards import store_scorecard
+
+        ensure_database()
+        database()
     others = [Scorecard.model_validate(document(path, "a scorecard")) for path in beside or []]
     request = Request(
         model=resolve_model(model),
@@ -117,15 +121,13 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         from ionloop.report.scorecard_picture import write_picture
 
         write_picture([card, *others], plot)
-    if store:
-        from ionloop.store.scorecards import store_scorecard
-
-        stored = store_scorecard(card)
-        err.print(f"stored as {stored.key}{_home(stored)}", markup=False, highlight=False)
     if as_json:
         sys.stdout.write(card.model_dump_json(indent=1) + "\n")
     else:
         _show(card)
+    if store:
+        stored = store_scorecard(card)
+        err.print(f"stored as {stored.key}{_home(stored)}", markup=False, highlight=False)
     return _status(card, request)
 
 

@@ -37,12 +37,14 @@ def first_folder(folder: str | None) -> Path:
     Raises
     ------
     UnsafePathError
-        If it is neither below ``IONLOOP_WORK_DIR`` nor a folder in which a job ran.
+        If it is neither below ``IONLOOP_WORK_DIR`` nor a folder in which a job ran, or holds the
+        working folder itself.
     """
     root = get_settings().work_dir
     if folder is None or root is None:
         return Path(folder or Path.cwd())
-    if not is_below(root, folder) and is_job_folder(folder):
+    here = Path.cwd()
+    if not is_below(root, folder) and is_job_folder(folder) and not is_below(Path(folder), here):
         return _copied(Path(folder))
     return below(root, folder, "folder of an earlier launch")
 
