@@ -8,13 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
+import engine_jobs
 import pytest
 from fault_trials.plan import CLUSTER_KINDS, KINDS, SETUPS, plan_of
-from fault_trials.run import Bench, trials
+from fault_trials.run import TRIALS, Bench, trials
 from fault_trials.table import line, markdown, write
+from fault_trials.trial import Trial
+
+from ionloop.reference.schema import SinglePoint
 
 #: A seed, kinds of fault and worker processes; together they have every kind.
 SHORT = [
@@ -30,7 +35,10 @@ SHORT = [
     (10, ("database_lost",), 1),
 ]
 #: The same on a cluster; the others of its kinds are done by the long run.
-SHORT_CLUSTER = [(11, ("cluster_worker_kill", "guard_kill"))]
+SHORT_CLUSTER = [
+    (11, ("cluster_worker_kill", "guard_kill")),
+    (12, ("second_qlaunch", "disk_full")),
+]
 #: How long the connection is dropped or held, s.
 SHORT_DROP_S, LONG_DROP_S = 2.0, 30.0
 
@@ -55,7 +63,7 @@ def test_the_plans_of_local_trials_stay_as_they_were():
 
 
 def test_a_cluster_has_kinds_of_its_own_and_two_workers():
-    plans = [plan_of(seed, setup="cluster") for seed in range(24)]
+    plans = [plan_of(seed, setup="cluster") for seed in range(32)]
     assert {kind for plan in plans for kind in plan.kinds} == set(CLUSTER_KINDS)
     assert all(sum(kind in plan.kinds for plan in plans) >= 4 for kind in CLUSTER_KINDS)
     assert {plan.workers for plan in plans} == {2}
@@ -90,9 +98,48 @@ def test_a_campaign_survives_on_a_cluster(bench, seed, kinds):
     assert sorted(outcome.done) == sorted(kinds)
 
 
+class Tampered(Trial):
+    """An undisturbed campaign of whose labels one was computed twice, and one is another."""
+
+    def _drive(self) -> None:
+        super()._drive()
+        engine_jobs.note(str(self.ledger), "end", "0.1")
+        self.may_pay_twice["0.2"] += 1  # of another label
+        self.expected_hash = "another"
+
+
+def test_a_trial_sees_what_is_wrong(bench, monkeypatch):
+    monkeypatch.setitem(TRIALS, "local", Tampered)
+    outcome = bench.run(plan_of(13, (), generations=2, workers=2))
+    assert outcome.violations == [
+        "labels computed twice: ['0.1']",
+        "another dataset hash than the undisturbed run's",
+    ]
+    shutil.rmtree(outcome.notes[-1].partition("is kept: ")[2])
+
+
+def test_a_dataset_hash_sees_each_number():
+    point = SinglePoint(
+        energy=1.0, forces=[[0.0, 0.0, 0.1]], converged=True, settings_hash="a", engine="b",
+        wall_s=1.0, directory="c",
+    )  # fmt: skip
+    collect = engine_jobs.collect.original
+
+    def digest(generation: int = 0, **fields: object) -> str:
+        shard = collect(generation, [point.model_copy(update=fields)])
+        return engine_jobs.dataset_hash([shard])
+
+    same = digest(wall_s=2.0, directory="d")
+    others = [
+        digest(1), digest(energy=1.1), digest(forces=[[0.0, 0.0, 0.2]]), digest(settings_hash="x")
+    ]  # fmt: skip
+    assert digest() == same
+    assert len({same, *others}) == 5
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
-@pytest.mark.parametrize(("setup", "usual"), [("local", 112), ("cluster", 24)])
+@pytest.mark.parametrize(("setup", "usual"), [("local", 112), ("cluster", 32)])
 def test_many_trials(capsys, setup, usual):
     """``IONLOOP_FAULT_TRIALS`` and ``IONLOOP_FAULT_SEED`` choose others."""
     n = int(os.environ.get("IONLOOP_FAULT_TRIALS", usual))

@@ -87,10 +87,13 @@ def calculation(name: str, ledger: str, seconds: float) -> SinglePoint:
             time.sleep(seconds / PIECES)
             write_whole(progress, piece + 1)
         # The bytes that a real code's output takes: a full disk must hit it.
-        write_whole(result, {"name": name, "energy": energy_of(name), "output": "x" * 50_000})
+        found = {"name": name, "energy": number_of(name), "forces": vectors_of(f"F {name}")}
+        write_whole(result, {**found, "output": "x" * 50_000})
         note(ledger, "end", name)
+    found = json.loads(result.read_text())
     return SinglePoint(
-        energy=json.loads(result.read_text())["energy"],
+        energy=found["energy"],
+        forces=found["forces"],
         converged=True,
         settings_hash="hash",
         engine="test",
@@ -104,9 +107,14 @@ def result_name(path: Path) -> str:
     return json.loads(path.read_text())["name"]
 
 
-def energy_of(name: str) -> float:
-    """Return a label's energy, eV; from its name, so that a mix-up shows."""
+def number_of(name: str) -> float:
+    """Return a number below one; from a name, so that a mix-up shows."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def vectors_of(name: str) -> list[list[float]]:
+    """Return a vector for each atom of the frame."""
+    return [[number_of(f"{name} {i} {x}") for x in "xyz"] for i in range(len(FRAME.symbols))]
 
 
 def note(ledger: str, what: str, name: str) -> None:
@@ -124,9 +132,10 @@ def write_whole(path: Path, what: Any) -> None:
 
 
 def dataset_hash(shards: Sequence[LabelShard]) -> str:
-    """Hash what a potential would be trained on: each label's frame, energy and settings."""
+    """Hash what a potential would be trained on, and whose it is."""
+    fields = {"frame", "frame_hash", "energy", "forces", "stress", "settings_hash", "engine"}
     labels = sorted(
-        (shard.generation, label.frame_hash, label.energy, label.settings_hash)
+        (shard.generation, label.model_dump_json(include=fields))
         for shard in shards
         for label in shard.labels
     )
@@ -137,14 +146,21 @@ def dataset_hash(shards: Sequence[LabelShard]) -> str:
 LABELS = {"dear_label": dear_label, "calculation": calculation}
 
 
+def frame_of(generation: int, i: int) -> Frame:
+    """Make the frame of a label."""
+    positions = vectors_of(f"{generation}.{i}")
+    return FRAME.model_copy(update={"generation": generation, "positions": positions})
+
+
 @job(data=DATA_FIELDS)
 def collect(generation: int, points: list[SinglePoint]) -> LabelShard:
     """Put labels together; they go to GridFS."""
     labels = [
         Label(
-            frame=FRAME.model_copy(update={"generation": generation}),
+            frame=frame_of(generation, i),
             frame_hash=f"{generation}.{i}",
             energy=point.energy,
+            forces=point.forces,
             settings_hash=point.settings_hash,
             engine=point.engine,
             wall_s=point.wall_s,

@@ -69,11 +69,12 @@ def _labels(trial: Trial) -> list[str]:
         for folder in folders
         for path in folder.glob("*/*/result.json")
     )
-    twice = [n for n in names if ends[n] > 1 or (results[n] > 1 and not trial.copies)]
+    paid = ends if trial.copies else ends | results  # the larger of both
+    twice = [n for n in names if paid[n] > 1]
     trial.outcome.paid_twice = len(twice)
     trial.outcome.cut = sum(begins.values()) - len(begins)
-    if twice and not trial.may_pay_twice:
-        bad.append(f"labels computed twice: {twice}")
+    if without_cause := [n for n in twice if paid[n] > 1 + trial.may_pay_twice[n]]:
+        bad.append(f"labels computed twice: {without_cause}")
     if set(begins) != set(names):
         bad.append(f"labels never begun: {sorted(set(names) - set(begins))}")
     shards: list[LabelShard] = campaign_record(trial.campaign).shards

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fault_trials import cluster_faults
 from fault_trials.trial import HungError, Trial
+from ionloop.engine.disk import DISK_FULL
 from ionloop.engine.launchpad import is_active, launchpad
 
 #: A worker that was silent for so long counts as gone, s.
@@ -20,6 +21,8 @@ LOST_AFTER_S = 6
 IDLE_S = 3
 #: Seconds between two starts of a worker, and between two looks at the campaign.
 START_S, STATUS_S = 1.0, 0.1
+#: How a guard may end: its worker had nothing to do, it was killed, its disk was full.
+ENDS = {0, -signal.SIGKILL, DISK_FULL}
 #: A trial that needs more workers than this isn't driven on.
 MAX_WORKERS = 40
 
@@ -40,6 +43,8 @@ class ClusterTrial(Trial):
         #: Those that run, or have just ended.
         self.guards: list[int] = []
         self.started: list[int] = []
+        #: Whether nobody starts workers, since the disk is full.
+        self.full = False
         self._finished = False
         self._next_start = self._next_look = 0.0
 
@@ -70,15 +75,25 @@ class ClusterTrial(Trial):
         return self.started[-1]
 
     def tend(self) -> None:
-        """Start a worker where one has ended, until the campaign has."""
+        """Start a worker where one has ended, until the campaign has; none on a full disk."""
+        if self.full:
+            return
         for i, guard in enumerate(self.guards):
             ended = self.zygote.status(guard)
             if ended is None or time.monotonic() < self._next_start or self.status() == 0:
                 continue
-            if ended not in (0, -signal.SIGKILL):
+            if ended not in ENDS:
                 note = f"guard {guard} ended with {ended}: {self.last_words()}"
                 self.outcome.notes.append(note)
             self.guards[i] = self._work()
+
+    def double(self) -> None:
+        """Start as many workers as there are; they too are started anew where they end."""
+        self.guards += [self._work() for _ in self.guards]
+
+    def alive(self) -> list[int]:
+        """Return the guards that run."""
+        return [guard for guard in self.guards if self.zygote.status(guard) is None]
 
     def status(self) -> int | None:
         """Return 0 if the campaign has ended; None while it goes on: nobody launches it."""
@@ -87,12 +102,16 @@ class ClusterTrial(Trial):
             self._next_look = time.monotonic() + STATUS_S
         return 0 if self._finished else None
 
+    def look_again(self) -> None:
+        """Take the campaign for one that goes on: failed jobs run again."""
+        self._finished = False
+
     def wait_for_end(self) -> bool:
         """Wait until the campaign has ended, and then for the workers, which have nothing to do."""
         self.wait(lambda: self.status() is not None)
         self.wait(lambda: all(self.zygote.status(guard) is not None for guard in self.guards))
         ends = [self.zygote.status(guard) for guard in self.guards]
-        assert set(ends) <= {0, -signal.SIGKILL}, f"workers ended with {ends}: {self.last_words()}"
+        assert set(ends) <= ENDS, f"workers ended with {ends}: {self.last_words()}"
         return True
 
     def progress(self) -> object:

@@ -6,8 +6,10 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from fault_trials import disk
 from fault_trials.faults import kill
 from ionloop.engine.launchpad import workflow_of
+from ionloop.store.queries import status
 
 if TYPE_CHECKING:
     from fault_trials.cluster import ClusterTrial
@@ -71,7 +73,7 @@ def _suspended(trial: ClusterTrial, guard: int, worker: int) -> dict[str, Any] |
 
 def _sleep(trial: ClusterTrial, guard: int, worker: int, launch: dict[str, Any]) -> bool:
     """Wait until the launch was given to another, at a random moment after; let them go on."""
-    trial.may_pay_twice = True
+    trial.allow_twice(launch["fw_id"])
     mine = {"launch_id": launch["launch_id"], "state": "RUNNING"}
     try:
         trial.wait(lambda: trial.lp.launches.find_one(mine) is None)
@@ -85,6 +87,42 @@ def _sleep(trial: ClusterTrial, guard: int, worker: int, launch: dict[str, Any])
 def _go_on(guard: int, worker: int) -> None:
     for pid in (guard, worker):
         kill(pid, signal.SIGCONT)
+
+
+def second_qlaunch(trial: ClusterTrial) -> bool:
+    """Start as many workers again, all at once, as a second qlaunch on the same queue does."""
+    in_time = trial.status() is None
+    trial.double()
+    return in_time
+
+
+def disk_full(trial: ClusterTrial) -> bool:
+    """Fill the disk of the work folder until all workers gave up, free it, run failed jobs again.
+
+    Where nothing can be mounted, and sometimes anyway, the size of files is limited instead.
+    """
+    trial.wait_until(trial.warm)
+    trial.full = True
+    filler = None
+    if trial.mounted:
+        filler = disk.fill(trial.home / "runs")
+    else:
+        for guard in trial.guards:
+            for pid in (guard, trial.worker(guard)):
+                if pid is not None:
+                    disk.limit_files(pid)
+    trial.wait(lambda: not trial.alive())
+    if filler is not None:
+        filler.unlink()
+    trial.full = False
+    if status(trial.campaign).state == "finished":  # its last jobs needed no room
+        return False
+    assert trial.said("No space left|File too large|MB free"), trial.last_words()
+    resume = trial.zygote.start(["resume", trial.campaign, "--no-run"], trial.env, trial.log)
+    trial.wait(lambda: trial.zygote.status(resume) is not None)
+    assert trial.zygote.status(resume) == 0, trial.last_words()
+    trial.look_again()
+    return True
 
 
 def _choose(trial: ClusterTrial) -> int | None:

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import engine_jobs
 from fireworks import FWAction
 
 from fault_trials import disk
 from ionloop.engine.launchpad import launchpad, workflow_of
+from ionloop.store.connection import database
 
 if TYPE_CHECKING:
     from fault_trials.trial import Trial
@@ -36,21 +39,21 @@ CHECK_OUT_S = 10.0
 
 
 def worker_kill(trial: Trial) -> bool:
-    """Kill a worker (-9)."""
+    """Kill a worker that has a job (-9)."""
     return _signal_worker(trial, signal.SIGKILL)
 
 
 def worker_term(trial: Trial) -> bool:
-    """Ask a worker to end."""
+    """Ask a worker that has a job to end."""
     return _signal_worker(trial, signal.SIGTERM)
 
 
 def _signal_worker(trial: Trial, sig: signal.Signals) -> bool:
-    trial.wait_until(trial.workers)
-    workers = trial.workers()
-    if workers:
-        kill(trial.rng.choice(workers), sig)
-    return bool(workers)
+    while trial.wait_until(trial.busy):
+        if workers := trial.busy():
+            kill(trial.rng.choice(workers), sig)
+            return True
+    return False
 
 
 def launcher_kill(trial: Trial) -> bool:
@@ -258,7 +261,7 @@ def _go_on(pids: list[int]) -> list[int]:
 def _finish_late(trial: Trial, worker: subprocess.Popen, launch: dict) -> bool:
     """Run a suspended worker's job again, then let it end the job as well."""
     lp = launchpad()
-    trial.may_pay_twice = True
+    trial.allow_twice(launch["fw_id"])
     # As ionloop.engine.cluster.giving_back has it where a worker may live: in a copy of its folder.
     lp.rerun_fw(launch["fw_id"], recover_launch="last", recover_mode="cp")
     done = {"fw_id": launch["fw_id"], "state": "COMPLETED"}
@@ -335,11 +338,20 @@ def machine_lost(trial: Trial) -> bool:
     lost.kill()
     lost.wait()
     if trial.rng.random() < 0.5:  # its disk is lost too
+        trial.may_pay_twice += _only_in(home / "runs")
         shutil.rmtree(home / "runs", ignore_errors=True)
-        trial.may_pay_twice = True  # results that were only there
     trial.take_over = True
     trial.resume()
     return in_time
+
+
+def _only_in(folder: Path) -> Counter[str]:
+    """Count the labels whose results lie in a folder, and whose jobs haven't ended."""
+    db = database()
+    open_launches = db.fireworks.distinct("launches", {"state": {"$ne": "COMPLETED"}})
+    folders = db.launches.distinct("launch_dir", {"launch_id": {"$in": open_launches}})
+    results = [Path(one) / "result.json" for one in folders if Path(one).is_relative_to(folder)]
+    return Counter(engine_jobs.result_name(one) for one in results if one.exists())
 
 
 def another_machine() -> list[str]:

@@ -33,6 +33,8 @@ CLUSTER_KINDS = (
     "mongod_kill",
     "connection_drop",
     "duplicate_finish",
+    "second_qlaunch",
+    "disk_full",
 )
 #: What can happen where.
 MENUS = {"local": KINDS, "cluster": CLUSTER_KINDS}

@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from fault_trials.proxy import Proxy
 from fault_trials.server import Server
 from fault_trials.zygote import Zygote
 from ionloop.engine.flows import submit
+from ionloop.engine.launchpad import launchpad
 from ionloop.errors import IonloopError
 from ionloop.processes import kill_marked, marked_processes
 from ionloop.testing import environment
@@ -85,8 +87,8 @@ class Trial:
         self.proxy: Proxy | None = None
         #: Folders of launchers on "other machines", and of workers beside the launcher's.
         self.other_homes: list[Path] = []
-        #: Whether a calculation may have been paid twice, since its machine counted as gone.
-        self.may_pay_twice = False
+        #: Labels that may have been paid twice, since their worker counted as gone; how often more.
+        self.may_pay_twice: Counter[str] = Counter()
         #: The undisturbed run's; "" for that run itself.
         self.expected_hash = expected_hash
 
@@ -259,6 +261,17 @@ class Trial:
             return []
         return [pid for pid in pids if is_worker(pid)]
 
+    def busy(self) -> list[int]:
+        """Return the workers that have a job, from before its checkout until after its end."""
+        idle = self.home / "runs" / self.campaign
+        return [pid for pid in self.workers() if folder_of(pid) not in (None, idle)]
+
+    def allow_twice(self, fw_id: int) -> None:
+        """Note that a job's label may be paid once more; other kinds of jobs have none."""
+        job = launchpad().get_fw_dict_by_id(fw_id)["spec"]["_tasks"][0]["job"]
+        if job["name"] == "calculation":
+            self.may_pay_twice[job["function_args"][0]] += 1
+
     def orphans(self) -> list[int]:
         """Return what runs of the campaign though its launcher has ended."""
         return [pid for mark in self.marks() for pid in marked_processes(mark)]
@@ -266,6 +279,13 @@ class Trial:
     def marks(self) -> list[str]:
         """Return what marks the trial's processes."""
         return [str(home / "runs" / self.campaign) for home in (self.home, *self.other_homes)]
+
+
+def folder_of(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def is_worker(pid: int) -> bool:
