@@ -162,6 +162,28 @@ def fetch_fields(uuids: Sequence[str], *names: str) -> list[dict[str, Any]]:
     return fields
 
 
+def blobs_of(uuids: Sequence[str], fields: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return which blobs hold heavy fields of earlier jobs' outputs, in the order of ``uuids``.
+
+    A field that lies in none has "". One query for all of them.
+
+    Raises
+    ------
+    RuntimeError
+        If the running job wasn't given its store.
+    """
+    store = _exposed_store()
+    owners = _owners(store, uuids)
+    found = _latest(store, owners, [f"output.{name}.blob_uuid" for name in fields])
+    return [tuple(_blob(found.get(uuid), name) for name in fields) for uuid in owners]
+
+
+def _blob(doc: dict[str, Any] | None, name: str) -> str:
+    output = (doc or {}).get("output")
+    value = output.get(name) if isinstance(output, dict) else None
+    return str(value.get("blob_uuid", "")) if isinstance(value, dict) else ""
+
+
 def _owners(store: JobStore, uuids: Sequence[str]) -> list[str]:
     """Follow outputs that are nothing but references to the jobs whose outputs they mean."""
     owners = list(uuids)

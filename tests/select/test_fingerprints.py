@@ -26,7 +26,7 @@ def licl(seed: int) -> Frame:
 
 def test_each_mobile_ion_has_the_fingerprint_of_a_candidate(calculator):
     frames = [licl(1), licl(2)]
-    found = labelled_fingerprints(frames, calculator, "Li")
+    found = labelled_fingerprints([frame.to_atoms() for frame in frames], calculator, "Li")
     expected = [
         fingerprint(calculator, frame.to_atoms(), ion)
         for frame in frames
@@ -43,12 +43,12 @@ def test_a_committee_s_fingerprint_is_its_first_member_s(calculator, model_path,
     other.write_bytes(model_path.read_bytes())
     two = committee_calculator([model_path, other], dtype="float64")
     frame = licl(3)
-    (row, *_) = labelled_fingerprints([frame], calculator, "Li")
+    (row, *_) = labelled_fingerprints([frame.to_atoms()], calculator, "Li")
     assert fingerprint(two, frame.to_atoms(), 0) == pytest.approx(row, abs=1e-10)
 
 
 def test_the_frame_itself_is_nearest(calculator):
-    known = labelled_fingerprints([licl(1)], calculator, "Li")
+    known = labelled_fingerprints([licl(1).to_atoms()], calculator, "Li")
     same, other = (np.array([fingerprint(calculator, licl(n).to_atoms(), 2)]) for n in (1, 2))
     assert distances_to(same, known)[0] < 1e-9
     assert distances_to(other, known)[0] > 1e-4

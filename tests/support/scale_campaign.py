@@ -15,10 +15,11 @@ from tiny_campaign import CHARGES, structures
 
 from ionloop.campaign.maker import CampaignMaker
 from ionloop.campaign.schema import CampaignState, Material
-from ionloop.document import DATA_FIELDS, Blob, fetch_fields, stream_outputs
+from ionloop.document import DATA_FIELDS, Blob, fetch_fields
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.frame import Frame, Origin
+from ionloop.kept import Kept
 from ionloop.label.schema import LabelShard
 from ionloop.profile import Budget, Profile
 from ionloop.reference.forcefield import ForceFieldReference
@@ -141,6 +142,10 @@ def described(shard: LabelShard) -> np.ndarray:
     return np.array([x.frame.descriptor for x in (*shard.labels, *shard.quarantined)])
 
 
+#: As selection keeps what was asked.
+KEPT = Kept(["labels", "quarantined"], described, lambda found: int(found.nbytes))
+
+
 @job(data=DATA_FIELDS, output_schema=Selection)
 def stand_in_selection(
     explorations: list[list[Exploration]],
@@ -154,7 +159,7 @@ def stand_in_selection(
     found = [f for runs in explorations for e in runs for f in e.frames] + bands.frames
     fresh = [f for f in found if f.frame_hash not in known][:n]
     fresh = [f.model_copy(update={"generation": generation}) for f in fresh]
-    _, nearest = nearest_known(fresh, map(described, stream_outputs(shards)))
+    _, nearest = nearest_known(fresh, KEPT.stream(shards))
     return Selection(
         generation=generation, frames=fresh, counts={"hop": len(fresh)}, n_untrusted=0,
         candidates={"hop": len(found)}, n_known=len(found) - len(fresh),

@@ -182,9 +182,11 @@ def test_charged_cells_count_by_their_forces_alone():
 
 
 def test_stress_stays_out_where_it_is_not_used():
-    atoms = to_training_atoms(label(0, Origin.AIMD, "a"), use_stress=False)
-    assert "REF_stress" not in atoms.info
-    assert "config_stress_weight" not in atoms.info
+    sample = Sample.of(label(0, Origin.AIMD, "a"))
+    info = sample.copy(use_stress=False).atoms.info
+    assert "REF_stress" not in info
+    assert "config_stress_weight" not in info
+    assert "REF_stress" in sample.copy().atoms.info
 
 
 @pytest.mark.parametrize("generation", [1, 4])

@@ -139,11 +139,7 @@ def pick(arm: Arm, view: View, n: int, rng: np.random.Generator) -> list[int]:
     frames = _frames(arm, view, n, rng)
     known = None
     if arm.describes and view.labelled:
-        known = labelled_fingerprints(
-            [Frame.from_atoms(a, origin=Origin.AIMD, group="") for a in view.labelled],
-            view.committee,
-            view.mobile_ion,
-        )
+        known = labelled_fingerprints(view.labelled, view.committee, view.mobile_ion)
     selection = choose(
         frames,
         (),

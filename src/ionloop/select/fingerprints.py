@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ionloop.explore.uncertainty import fingerprints
-from ionloop.frame import Frame
 
 
 def labelled_fingerprints(
-    frames: Sequence[Frame], calculator: Calculator, mobile_ion: str
+    frames: Sequence[Atoms], calculator: Calculator, mobile_ion: str
 ) -> np.ndarray:
     """Describe labelled frames once more; fingerprints of different models don't compare.
 
@@ -36,6 +36,6 @@ def labelled_fingerprints(
     """
     described = []
     for frame in frames:
-        ions = np.flatnonzero(np.array(frame.symbols) == mobile_ion)
-        described.append(fingerprints(calculator, frame.to_atoms(), ions))
+        ions = np.flatnonzero(np.array(frame.get_chemical_symbols()) == mobile_ion)
+        described.append(fingerprints(calculator, frame, ions))
     return np.concatenate(described)

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
+from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.frame import Frame, Origin
-from ionloop.label.schema import cost_of
+from ionloop.kept import Kept, atoms_bytes
+from ionloop.label.schema import LabelShard, cost_of
 from ionloop.profile import Profile
 from ionloop.seed.displace import rattle, strain
 from ionloop.seed.schema import Displacements
@@ -49,15 +51,26 @@ def strained_candidates(
     return candidates
 
 
+def _asked(shard: LabelShard) -> list[Atoms]:
+    return [label.frame.to_atoms() for label in (*shard.labels, *shard.quarantined)]
+
+
+def _bytes(frames: Sequence[Atoms]) -> int:
+    return sum(map(atoms_bytes, frames))
+
+
+#: Frames that were asked, of all batches that this process has selected against.
+_KEPT = Kept(["labels", "quarantined"], _asked, _bytes)
+
+
 def known_fingerprints(shards: Sequence[str], member: str, mobile_ion: str) -> Iterator[np.ndarray]:
     """Fingerprint all frames that were asked, by the committee's first member, shard by shard.
 
     Refused ones too: a frame very near one that the reference refused is likely to be refused.
-    Shards and member are uuids; labels and fingerprints of one shard at a time are in memory.
+    Shards and member are uuids; documents and fingerprints of one shard at a time are in memory.
     """
     calculator = None
-    for shard in stream_outputs(shards):
-        frames = [label.frame for label in (*shard.labels, *shard.quarantined)]
+    for frames in _KEPT.stream(shards):
         if frames:
             calculator = calculator or _load(member)
             yield labelled_fingerprints(frames, calculator, mobile_ion)

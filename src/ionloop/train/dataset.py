@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -80,15 +80,23 @@ class Sample:
     atoms: Atoms
 
     @classmethod
-    def of(cls, label: Label, *, use_stress: bool = True) -> Sample:
+    def of(cls, label: Label) -> Sample:
         """Keep of a label what training needs."""
         frame = label.frame
         return cls(
             frame=Tags(frame.origin, frame.generation, sys.intern(frame.group)),
             frame_hash=label.frame_hash,
             readmitted=label.readmitted,
-            atoms=to_training_atoms(label, use_stress=use_stress),
+            atoms=to_training_atoms(label),
         )
+
+    def copy(self, *, use_stress: bool = True) -> Sample:
+        """Copy it, with atoms of its own; without stress, if that isn't to be trained on."""
+        atoms = self.atoms.copy()
+        if not use_stress:
+            for key in ("REF_stress", "config_stress_weight"):
+                atoms.info.pop(key, None)
+        return replace(self, atoms=atoms)
 
 
 def label_bytes(sample: Sample) -> bytes:
@@ -199,7 +207,7 @@ def bootstrap_weights(n: int, rng: np.random.Generator) -> np.ndarray:
     return draws * n / draws.sum()
 
 
-def to_training_atoms(label: Label, weight: float = 1.0, *, use_stress: bool = True) -> Atoms:
+def to_training_atoms(label: Label, weight: float = 1.0) -> Atoms:
     """Write a label as MACE reads it: ``REF_energy``, ``REF_forces``, ``REF_stress``.
 
     Energy and stress of charged cells carry an arbitrary background and get weight 0.
@@ -210,7 +218,7 @@ def to_training_atoms(label: Label, weight: float = 1.0, *, use_stress: bool = T
     atoms.info["config_weight"] = float(weight)
     atoms.info["config_energy_weight"] = 1.0 if neutral else 0.0
     atoms.arrays["REF_forces"] = np.array(label.forces, float)
-    if use_stress and label.stress is not None:
+    if label.stress is not None:
         atoms.info["REF_stress"] = np.array(label.stress, float)
         atoms.info["config_stress_weight"] = 1.0 if neutral else 0.0
     return atoms

@@ -7,14 +7,17 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from jobflow import job
 
-from ionloop.document import DATA_FIELDS, Blob, fetch_outputs, stream_outputs
+from ionloop.document import DATA_FIELDS, Blob, fetch_outputs
 from ionloop.errors import TrainingError
 from ionloop.frame import Origin
+from ionloop.kept import Kept, atoms_bytes
+from ionloop.label.schema import LabelShard
 from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.train import mace
@@ -37,13 +40,25 @@ logger = logging.getLogger(__name__)
 DISPLACED = {Origin.RATTLE, Origin.STRAIN}
 
 
+def _samples(shard: LabelShard) -> list[Sample]:
+    return [Sample.of(label) for label in shard.labels]
+
+
+def _bytes(samples: Sequence[Sample]) -> int:
+    return sum(atoms_bytes(sample.atoms) for sample in samples)
+
+
+#: Labels of all batches that this process has trained on.
+_KEPT = Kept(["labels"], _samples, _bytes)
+
+
 def read_samples(shards: Sequence[str], *, use_stress: bool = True) -> list[Sample]:
-    """Read the labels of shards by their uuids, one shard's documents in memory at a time."""
-    return [
-        Sample.of(label, use_stress=use_stress)
-        for labels in stream_outputs(shards, "labels")
-        for label in labels
-    ]
+    """Read the labels of shards by their uuids, one shard's documents in memory at a time.
+
+    What a process has read it reads only once; the samples' atoms are the caller's own.
+    """
+    found = chain.from_iterable(_KEPT.stream(shards))
+    return [sample.copy(use_stress=use_stress) for sample in found]
 
 
 def partition(
@@ -56,8 +71,9 @@ def partition(
     """
     usable, out = held_out(labels, generation)
     sides: dict[str, bool] = {}
+    begins = [trained_from(x) for x in usable]
     for g in range(generation + 1):
-        known = [x for x in usable if trained_from(x) <= g]
+        known = [x for x, begin in zip(usable, begins, strict=True) if begin <= g]
         rng = np.random.default_rng([random_seed, g, 17])
         train, valid = split_by_group(known, VALID_FRACTION, rng, sides)
         sides = {x.frame.group: False for x in train} | {x.frame.group: True for x in valid}
