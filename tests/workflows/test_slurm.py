@@ -100,6 +100,26 @@ class Cluster:
         begun = {"launch_id": {"$in": last}, "state_history.checkpoint": {"$exists": True}}
         return {launch["fworker"]["name"]: launch for launch in db.launches.find(begun)}
 
+    def lose(self, stage: str, end: Callable[[dict[str, Any]], object]) -> int:
+        """End a worker that runs a job of a stage; return the launch, when it counts as lost."""
+        db = database()
+
+        def begun() -> dict[str, Any] | None:
+            fw = db.fireworks.find_one({"state": "RUNNING", "spec.stage": stage})
+            last = fw["launches"][-1] if fw and fw["launches"] else None
+            checked = {"launch_id": last, "state_history.checkpoint": {"$exists": True}}
+            return db.launches.find_one(checked)
+
+        def lost() -> int | None:
+            launch = self.until(begun)
+            end(launch["fworker"]["env"])
+            number = launch["launch_id"]
+            self.until(lambda: db.launches.find_one({"launch_id": number})["state"] != "RUNNING")
+            state = db.launches.find_one({"launch_id": number})["state"]
+            return number if state == "ARCHIVED" else None  # else it had ended just then
+
+        return self.until(lost)
+
     def finish(self) -> None:
         self.until(lambda: status("c").state not in ("running", "waiting"))
         assert status("c").state == "finished", (status("c"), self.said())
@@ -253,17 +273,32 @@ def test_a_job_goes_on_after_the_end_of_its_workers_wall_time(jobs, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_whole_campaign_runs_on_a_cluster(jobs, tmp_path):
-    """The tiny campaign, with MACE, from its seeds to its evaluation."""
+def test_a_whole_campaign_survives_lost_workers(jobs, tmp_path, monkeypatch):
+    """The tiny campaign, with MACE, from its seeds to its evaluation.
+
+    A worker at the reference's MD is cancelled, then one at a label, and one that trains is
+    killed; ``submit.sh`` submits others.
+    """
     import tiny_campaign
 
+    monkeypatch.setenv("IONLOOP_LOST_AFTER_S", "60")
     with cluster(tmp_path) as here:
-        here.make()
+        here.make("--idle", "30", "--dft-idle", "30")
         submit(tiny_campaign.build("c"), "c")
-        for kind, n in (("dft", 2), ("gpu", 2), ("light", 1)):
-            here.launch(kind, n)
+        for kind in KINDS:
+            here.launch(kind)
+        gone = [
+            here.lose("seed", lambda env: here.slurm.run("scancel", env["slurm_job_id"])),
+            here.lose("label", lambda env: here.slurm.run("scancel", env["slurm_job_id"])),
+            here.lose("train", lambda env: os.kill(env["pid"], signal.SIGKILL)),
+        ]
         here.until(lambda: status("c").state not in ("running", "waiting"), 3000)
         assert status("c").state == "finished", here.said()
+    db = database()
+    lost = db.launches.count_documents({"launch_id": {"$in": gone}, "state": "ARCHIVED"})
+    assert lost == len(gone)
+    done = db.launches.distinct("fw_id", {"state": "COMPLETED"})
+    assert len(done) == db.launches.count_documents({"state": "COMPLETED"})
     assert partitions() == {kind: {partition} for kind, partition in PARTITIONS.items()}
     record = campaign_record("c")
     assert record.evaluation is not None
