@@ -1,4 +1,4 @@
-"""Overhead a job, and jobs a second: ionloop's workers, bare FireWorks and jobflow-remote.
+"""Overhead a job, and jobs a second: ionloop's two workers, bare FireWorks and jobflow-remote.
 
     python benchmarks/bench_throughput.py > throughput.json
 
@@ -7,7 +7,9 @@ Rounds take every case in turn; the table gives medians over the rounds and thei
 JSON follows on standard output. Counted are the jobs that end after each worker has ended its
 first, so that no process's start counts; ms a job is the time between two ends.
 
-- ionloop: ``ionloop resume``, as a laptop or a cluster's worker runs it.
+- ionloop: ``ionloop resume``, as on a laptop.
+- ionloop work: as many ``ionloop work`` as workers, each with its guard, as on a cluster; the
+  jobs are submitted when all of them wait.
 - FireWorks: its own indexes, and as many ``rlaunch rapidfire`` as workers, with its defaults;
   one that finds nothing ready while others run sleeps for 60 s, which a chain doesn't show.
 - jobflow-remote: its runner with local shell workers, at most so many jobs at once. It looks
@@ -26,7 +28,7 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,6 +84,16 @@ def run_ionloop(case: Case, folder: Path, _: float) -> None:
     run_local(folder.name, case.workers)
 
 
+def run_ionloop_work(case: Case, folder: Path, _: float) -> None:
+    """Run by processes of ``ionloop work``."""
+    command = [sys.executable, "-m", "ionloop.cli", "work", f"--campaign={folder.name}"]
+    with processes(command, case, folder, {}) as started:
+        logs = [folder / f"worker-{number}" / "log" for number in range(case.workers)]
+        wait(lambda: all(" begins" in log.read_text() for log in logs), started)
+        submit(build(case), folder.name)
+        wait(all_ended(case), started)
+
+
 def run_fireworks(case: Case, folder: Path, _: float) -> None:
     """Run by processes of ``rlaunch rapidfire``."""
     settings = get_settings()
@@ -93,26 +105,43 @@ def run_fireworks(case: Case, folder: Path, _: float) -> None:
         warnings.filterwarnings("ignore", "Some jobs are not connected")
         lp.add_wf(flow_to_workflow(build(case), metadata={"campaign_id": folder.name}))
     lp.to_file(str(folder / "my_launchpad.yaml"))
-    command = [RLAUNCH, "-s", "-l", folder / "my_launchpad.yaml", "rapidfire"]
-    variables = os.environ | {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config(settings))}
-    processes = []
-    for number in range(case.workers):
-        here = folder / f"rlaunch-{number}"
-        here.mkdir()
-        with (here / "log").open("wb") as log:
-            processes.append(
-                subprocess.Popen(command, cwd=here, env=variables, stdout=log, stderr=log)
-            )
-    end = time.monotonic() + PATIENCE_S
+    command = [str(RLAUNCH), "-s", "-l", str(folder / "my_launchpad.yaml"), "rapidfire"]
+    variables = {"JOBFLOW_CONFIG_FILE": str(write_jobflow_config(settings))}
+    with processes(command, case, folder, variables) as started:
+        wait(all_ended(case), started)
+
+
+@contextmanager
+def processes(
+    command: Sequence[str], case: Case, folder: Path, variables: Mapping[str, str]
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run a command once a worker, each in a folder of its own, where its log is too."""
+    started = []
     try:
-        while lp.fireworks.count_documents({"state": "COMPLETED"}) < case.jobs:
-            if time.monotonic() > end or all(p.poll() is not None for p in processes):
-                return
-            time.sleep(0.1)
+        for number in range(case.workers):
+            here = folder / f"worker-{number}"
+            here.mkdir()
+            with (here / "log").open("wb") as log:
+                env = os.environ | variables
+                started.append(subprocess.Popen(command, cwd=here, env=env, stdout=log, stderr=log))
+        yield started
     finally:
-        for process in processes:  # one that sleeps would do so for a minute
+        for process in started:  # one that sleeps would do so for a minute
             process.kill()
             process.wait()
+
+
+def wait(is_over: Callable[[], bool], started: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until it is so, for too long, or no process is left that could bring it about."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and any(p.poll() is None for p in started) and not is_over():
+        time.sleep(0.1)
+
+
+def all_ended(case: Case) -> Callable[[], bool]:
+    """Return what tells whether all jobs have ended."""
+    fireworks = database().fireworks
+    return lambda: fireworks.count_documents({"state": "COMPLETED"}) >= case.jobs
 
 
 def run_jobflow_remote(case: Case, folder: Path, delay_s: float) -> None:
@@ -129,6 +158,7 @@ def run_jobflow_remote(case: Case, folder: Path, delay_s: float) -> None:
 
 RUNS: dict[str, Callable[[Case, Path, float], None]] = {
     "ionloop": run_ionloop,
+    "ionloop work": run_ionloop_work,
     "FireWorks": run_fireworks,
     "jobflow-remote": run_jobflow_remote,
 }
