@@ -250,6 +250,15 @@ def test_a_job_copies_no_folder_but_a_jobs(ionloop_db, tmp_path, monkeypatch):
     assert not list((tmp_path / "runs").rglob("id_rsa"))
 
 
+@pytest.mark.parametrize("key", ["_launch_dir", "_recovery"])
+def test_a_job_copies_no_folder_into_itself(ionloop_db, tmp_path, monkeypatch, key):
+    """As where somebody's home has FireWorks' mark."""
+    (tmp_path / "FW.json").write_text("{}")
+    (failure,) = run_sent_to(tmp_path, tmp_path, monkeypatch, key).failures
+    assert "UnsafePathError" in failure.message
+    assert len(list(tmp_path.rglob("FW.json"))) == 1
+
+
 def test_a_job_whose_folder_isnt_seen_here_begins_anew(ionloop_db, tmp_path, monkeypatch):
     found = run_sent_to(tmp_path / "gone", tmp_path, monkeypatch, "_recovery")
     assert found.state == "finished"

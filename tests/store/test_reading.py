@@ -182,6 +182,22 @@ def test_labels_to_train_on_take_arrays_for_memory(store):
 # ---------------------------------------------------------------- size is no limit
 
 
+def test_a_batch_of_labels_above_16_mb_goes_in_and_out(store):
+    """600 labels of 320 atoms: MongoDB would refuse their document."""
+    found = shard(0)
+    label = found.labels[0]
+    wide = np.random.default_rng(0).normal(size=(320, 3)).tolist()
+    frame = label.frame.model_copy(update={"symbols": ["Li"] * 320, "positions": wide})
+    large = label.model_copy(update={"frame": frame, "forces": wide})
+    sent = found.model_copy(update={"labels": [large] * 600})
+    assert len(sent.model_dump_json()) > 1.4 * 2**24
+    put(store, "large", sent)
+    assert fetch_outputs(["large"], "labels")[0] == sent.labels
+    samples = read_samples(["large"])
+    assert len(samples) == 600
+    assert samples[-1].atoms.arrays["REF_forces"].tolist() == wide
+
+
 @job(data=DATA_FIELDS)
 def give(n_bytes: int) -> dict:
     return {"model_file": Blob.from_bytes(np.random.default_rng(1).bytes(n_bytes), "m.model")}

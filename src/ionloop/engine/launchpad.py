@@ -56,11 +56,16 @@ class QuietLaunchPad(LaunchPad):
         if copied and not Path(copied).is_dir():
             logger.warning("job %d begins anew: %s isn't seen here", fw.fw_id, copied)
             del fw.spec["_recovery"]  # FireWorks would fail it
-        elif copied and root and not (_is_inside(root, copied) or _is_job_folder(copied)):
+        elif (
+            copied
+            and root
+            and not _is_inside(root, copied)
+            and not _may_be_copied(copied, launch_dir)
+        ):
             return self._refuse_folder(fw, launch_id, root, copied)
         there = fw.spec.get("_launch_dir")
         if there and root and not _is_inside(root, there):
-            if not _is_job_folder(there):
+            if not _may_be_copied(there, launch_dir):
                 return self._refuse_folder(fw, launch_id, root, there)
             logger.warning("job %d goes on in %s, a copy of %s", fw.fw_id, launch_dir, there)
             shutil.copytree(there, launch_dir, symlinks=True, dirs_exist_ok=True)
@@ -100,8 +105,9 @@ def _is_inside(root: Path, path: str) -> bool:
     return _is_plain(path) and is_below(root, path)
 
 
-def _is_job_folder(path: str) -> bool:
-    return _is_plain(path) and is_job_folder(path)
+def _may_be_copied(path: str, into: str) -> bool:
+    """Whether a folder from elsewhere is a job's, and no folder around the one to copy it into."""
+    return _is_plain(path) and is_job_folder(path) and not is_below(Path(path), into)
 
 
 def launchpad(settings: Settings | None = None, *, patience_s: float | None = None) -> LaunchPad:
