@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -195,15 +197,35 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         raise RuntimeError(msg)
     begin = time.perf_counter()
     status(CAMPAIGN)
+    status_s = time.perf_counter() - begin
+    launcher_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    report_s, report_mb = report()
     return {
         "asked": {k: v for k, v in vars(args).items() if k != "out"},
         "wall_s": wall,
         "jobs": sum(final.jobs.values()),
-        "status_ms": 1e3 * (time.perf_counter() - begin),
+        "status_ms": 1e3 * status_s,
+        "launcher_peak_mb": launcher_mb,
+        "report_s": report_s,
+        "report_peak_mb": report_mb,
         "worker_peak_mb": max(row.get("worker_peak", 0.0) for row in sampler.rows),
         "mongod_peak_mb": max(row.get("mongod_peak", 0.0) for row in sampler.rows),
         "generations": by_generation(sampler.rows, args.workers),
     }
+
+
+def report() -> tuple[float, float]:
+    """Write the campaign's report by the command; return its time, s, and most memory, MB."""
+    begin = time.perf_counter()
+    page = Path(os.environ["IONLOOP_HOME"]) / "report.html"
+    command = [sys.executable, "-m", "ionloop.cli", "report", CAMPAIGN, "--out", str(page)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, ended, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(ended)
+    if process.returncode or page.stat().st_size < 10_000:
+        msg = f"expected a report, got exit status {process.returncode}"
+        raise RuntimeError(msg)
+    return time.perf_counter() - begin, used.ru_maxrss / 1e3
 
 
 COLUMNS = (
