@@ -112,6 +112,54 @@ def test_nobody_starts_before_the_database_is_set_up(compose) -> None:
     assert "profiles" not in services["dashboard"]
 
 
+#: What a health check must say: how it is asked, how often, and what is left to it at the start.
+HEALTH = {"test", "interval", "timeout", "retries", "start_period", "start_interval"}
+
+
+def is_short(service: dict) -> bool:
+    """Whether a service ends by itself."""
+    return service["restart"] == "no"
+
+
+def health_faults(services: dict) -> list[str]:
+    """List services that run for long with no health check, and who starts before they are well."""
+    found = [
+        f"{name} lacks {sorted(lacking)}"
+        for name, one in services.items()
+        if not is_short(one) and (lacking := HEALTH - set(one.get("healthcheck", {})))
+    ]
+    for name, one in services.items():
+        for other, wanted in one.get("depends_on", {}).items():
+            short = is_short(services[other])
+            expected = "service_completed_successfully" if short else "service_healthy"
+            if wanted["condition"] != expected:
+                found.append(f"{name} doesn't wait until {other} is {expected}")
+    return found
+
+
+def test_what_runs_for_long_says_whether_it_is_well(compose) -> None:
+    services = compose["services"]
+    assert {name for name, one in services.items() if is_short(one)} == {"init"}
+    assert health_faults(services) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "key", "value", "fault"),
+    [
+        ("worker", "healthcheck", {}, "worker lacks"),
+        ("mongo", "healthcheck", {"disable": True}, "mongo lacks"),
+        ("dashboard", "healthcheck", {"test": ["CMD", "true"]}, r"dashboard lacks \['interval'"),
+        ("init", "depends_on", {"mongo": {"condition": "service_started"}}, "service_healthy"),
+        ("dashboard", "depends_on", {"init": {"condition": "service_started"}}, "completed"),
+    ],
+)
+def test_health_that_nobody_looks_at_is_found(service, key, value, fault) -> None:
+    services = read_compose()["services"]
+    services[service][key] = value
+    (found,) = health_faults(services)
+    assert re.search(fault, found)
+
+
 def test_each_service_gets_the_secrets_that_it_needs(compose) -> None:
     got = {name: set(one["secrets"]) for name, one in compose["services"].items()}
     assert got == {
