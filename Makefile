@@ -16,10 +16,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-cp2k test nightly lint format docs cp2k slurm constraints clean
+.PHONY: help env demo demo-cp2k test nightly nightly-timer lint format docs cp2k slurm constraints clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(STAMP)  ## create .venv with all that demo and test need
 
@@ -47,6 +47,12 @@ test: env cp2k slurm lint  ## linters, then all tests but the slow ones
 
 nightly: env cp2k slurm lint  ## all tests, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) --timeout=7200 $(ARGS)
+
+# systemd reads the units, and the script that they run, in this clone.
+nightly-timer: UNITS := $(CURDIR)/tools/nightly/ionloop-nightly
+nightly-timer:  ## have systemd run `make nightly` every night on a fresh clone
+	systemctl --user link "$(UNITS).service" "$(UNITS).timer"
+	systemctl --user enable --now ionloop-nightly.timer
 
 lint: env  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_shell_scripts_parse() -> None:
-    for script in [".ci/run", "docker/make-secrets.sh", "docker/mongo/entrypoint.sh"]:
+    scripts = [".ci/run", "docker/make-secrets.sh", "docker/mongo/entrypoint.sh"]
+    for script in [*scripts, "tools/nightly/run.sh"]:
         subprocess.run(["bash", "-n", ROOT / script], check=True)
 
 
