@@ -96,3 +96,10 @@ def test_a_database_that_is_away_is_said_before_the_work(folder, monkeypatch):
     monkeypatch.setattr("ionloop.evaluate.card.evaluate", lambda *_: pytest.fail("it computed"))
     with pytest.raises(StoreError, match="expected a MongoDB at"):
         invoke(folder, "--data", str(folder / "labels.extxyz"), "--store")
+
+
+def test_stability_is_shown_rule_by_rule(folder):
+    arguments = ["--structure", str(folder / "POSCAR"), "--parts", "stability"]
+    found = invoke(folder, *arguments, "--stability-ps", "1")
+    for text in ("1 of 1 ps of 135 atoms", "ok   the framework stays solid", "energy is conserved"):
+        assert text in found.stdout

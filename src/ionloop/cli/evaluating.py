@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +21,14 @@ from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
     from ionloop.evaluate.request import Request
-    from ionloop.evaluate.schema import Accuracy
-    from ionloop.evaluate.scorecard_schema import Part, Scaling, Scorecard, StaticProperties
+    from ionloop.evaluate.schema import Accuracy, Check
+    from ionloop.evaluate.scorecard_schema import (
+        Part,
+        Scaling,
+        Scorecard,
+        Stability,
+        StaticProperties,
+    )
     from ionloop.store.scorecards import StoredScorecard
 
 
@@ -51,8 +57,8 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     parts: Annotated[
         str | None,
         typer.Option(
-            help="accuracy, static, cost, diffusion; if left out, what the input serves but "
-            "diffusion.",
+            help="accuracy, static, cost, diffusion, stability; if left out, what the input "
+            "serves but the last two.",
             show_default=False,
         ),
     ] = None,
@@ -66,6 +72,9 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     md_ps: Annotated[
         float, typer.Option(min=0.1, help="Length of each run of --parts diffusion, ps.")
     ] = 20.0,
+    stability_ps: Annotated[
+        float, typer.Option(min=1, help="Length of the run of --parts stability, ps.")
+    ] = 500.0,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -88,13 +97,14 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Accuracy, static properties, diffusion and cost of any calculator."""
+    """Accuracy, static properties, diffusion, cost and stability of any calculator."""
     from ionloop.evaluate.card import evaluate as run
     from ionloop.evaluate.cost_scaling import CostSettings
     from ionloop.evaluate.dynamics import DynamicsSettings
     from ionloop.evaluate.models import resolve_model
     from ionloop.evaluate.request import Request
     from ionloop.evaluate.scorecard_schema import Scorecard
+    from ionloop.evaluate.stability import StabilitySettings
     from ionloop.profile import Profile, read_structure
 
     check_picture(plot)
@@ -114,6 +124,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         reference=None if reference is None else resolve_model([reference]),
         dynamics=DynamicsSettings(picoseconds=md_ps),
         cost=CostSettings(seconds=cost_seconds),
+        stability=StabilitySettings(picoseconds=stability_ps),
     )
     with _progress() as tell:
         card = run(request, folder, tell)
@@ -168,9 +179,11 @@ def _status(card: Scorecard, request: Request) -> int:
 
 
 def _show(card: Scorecard) -> None:
+    from ionloop.evaluate.scorecard_schema import PARTS
+
     facts = card.model
     out.print(f"{facts.name} ({facts.kind}, {facts.sha256[:12]}) on {card.material}", markup=False)
-    for name in ("accuracy", "static", "cost", "diffusion"):
+    for name in PARTS:
         part: Part = getattr(card, name)
         if part.status != "done":
             reason = f": {part.reason}" if part.reason else ""
@@ -183,6 +196,8 @@ def _show(card: Scorecard) -> None:
         show_transport(card.diffusion.result.transport)
     if card.cost.result is not None:
         _show_cost(card.cost.result)
+    if card.stability.result is not None:
+        _show_stability(card.stability.result)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -252,9 +267,24 @@ def _show_static(found: StaticProperties) -> None:
     out.print(table)
     if found.phonons is not None:
         out.print(found.phonons.meaning, markup=False)
-    for check in found.checks:
+    _show_checks(found.checks)
+
+
+def _show_checks(checks: Sequence[Check]) -> None:
+    for check in checks:
         out.print("[green]ok  [/]" if check.passed else "[red]no  [/]", end=" ")
         out.print(f"{check.name}: {check.detail}", markup=False, highlight=False)
+
+
+def _show_stability(found: Stability) -> None:
+    near = ", ".join(f"{'-'.join(c.pair)} {c.distance:.2f} Å" for c in found.contacts[:5])
+    out.print(
+        f"stability: {found.survived_ps:g} of {found.picoseconds:g} ps of {found.n_atoms} atoms "
+        f"at {found.temperature:g} K; closest: {near or 'nothing within 3 Å'}",
+        markup=False,
+        highlight=False,
+    )
+    _show_checks(found.checks)
 
 
 def _show_cost(found: Scaling) -> None:

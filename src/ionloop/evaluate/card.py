@@ -28,8 +28,10 @@ from ionloop.evaluate.scorecard_schema import (
     DiffusionPart,
     Part,
     Scorecard,
+    StabilityPart,
     StaticPart,
 )
+from ionloop.evaluate.stability import run_stability
 from ionloop.evaluate.static import static_properties
 from ionloop.files import whole
 from ionloop.label.schema import Label
@@ -70,6 +72,7 @@ def evaluate(
         static=run.static(),
         cost=run.cost(),
         diffusion=run.diffusion(),
+        stability=run.stability(),
     )
     if folder is not None:
         with whole(folder / "scorecard.json") as scratch:
@@ -171,6 +174,27 @@ class _Run:
             installed(["ionloop", "ase", "numpy"]),
             lambda: run_dynamics(atoms, self.request.model, profile, settings, self.folder,
                                  self.tell),
+        )  # fmt: skip
+
+    def stability(self) -> StabilityPart:
+        """Run hot and long."""
+        structure, settings = self.request.structure, self.request.stability
+        if "stability" not in self.request.parts or structure is None:
+            return StabilityPart(status="not asked")
+        profile = self.request.profile
+        chosen = {
+            **asdict(settings),
+            "mobile_ion": profile.mobile_ion,
+            "temperatures": profile.transport_temperatures,
+            "structure": hash_structure(structure),
+        }
+        atoms = bare_atoms(structure)
+        return self._part(
+            StabilityPart,
+            chosen,
+            installed(["ionloop", "ase", "numpy"]),
+            lambda: run_stability(atoms, self.request.model, profile, settings, self.folder,
+                                  self.tell),
         )  # fmt: skip
 
     def _part(

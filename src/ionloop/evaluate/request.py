@@ -16,6 +16,7 @@ from ionloop.evaluate.cost_scaling import CostSettings
 from ionloop.evaluate.dynamics import DynamicsSettings
 from ionloop.evaluate.models import Model
 from ionloop.evaluate.scorecard_schema import PARTS
+from ionloop.evaluate.stability import StabilitySettings
 from ionloop.evaluate.static import StaticSettings
 from ionloop.frame import frame_hash
 from ionloop.label.schema import Label
@@ -37,10 +38,10 @@ class Request:
     data
         Files of held-out labels, for the accuracy.
     structure
-        An ordered cell, for static properties, diffusion and cost.
+        An ordered cell, for all parts but accuracy.
     reference
         Beside whom the cost is measured.
-    static, dynamics, cost
+    static, dynamics, cost, stability
         How.
     random_seed
         Draws bootstraps.
@@ -55,6 +56,7 @@ class Request:
     static: StaticSettings = field(default_factory=StaticSettings)
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     cost: CostSettings = field(default_factory=CostSettings)
+    stability: StabilitySettings = field(default_factory=StabilitySettings)
     random_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class Request:
             ("static", self.structure is not None, "--structure"),
             ("cost", self.structure is not None, "--structure"),
             ("diffusion", self.structure is not None, "--structure"),
+            ("stability", self.structure is not None, "--structure"),
         ):
             if part in self.parts and not given:
                 msg = f"expected {what} for the part {part}, got none; give it, or leave {part} out"

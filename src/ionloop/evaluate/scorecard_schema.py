@@ -1,4 +1,4 @@
-"""The scorecard: four parts about one calculator, each with what computed it."""
+"""The scorecard: what is known of one calculator in parts, each with what computed it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from ionloop.document import Document
 from ionloop.evaluate.schema import Accuracy, Check, Cost, Estimate, TransportAnalysis
 
-PARTS = ("accuracy", "static", "cost", "diffusion")
+PARTS = ("accuracy", "static", "cost", "diffusion", "stability")
 
 
 class ModelFacts(Document):
@@ -136,6 +136,36 @@ class DiffusionPart(Part):
     result: Dynamics | None = None
 
 
+class Contact(Document):
+    """How near two elements came."""
+
+    pair: tuple[str, str]
+    distance: float = Field(description="Å.")
+
+
+class Stability(Document):
+    """What becomes of the solid in long, hot molecular dynamics."""
+
+    temperature: float = Field(description="K.")
+    repeats: list[int] = Field(description="Of the given structure, along the three axes.")
+    n_atoms: int
+    picoseconds: float = Field(description="Length that was asked for, ps.")
+    survived_ps: float = Field(description="Length until it ended or was unphysical, ps.")
+    stopped: str | None = Field(description="Why it ended early; None if it didn't.")
+    lindemann: float = Field(description="Vibrations of the framework over nearest distances.")
+    contacts: list[Contact] = Field(description="Smallest distances by elements, within 3 Å.")
+    nve_ps: float = Field(description="Length of the run without a bath, ps.")
+    drift: Estimate | None = Field(description="Of the total energy without a bath.")
+    scatter: float | None = Field(description="RMS of the total energy around it, meV/atom.")
+    checks: list[Check] = Field(description="The rules, one by one.")
+
+
+class StabilityPart(Part):
+    """A long run at high temperature, and one without a bath."""
+
+    result: Stability | None = None
+
+
 class Scorecard(Document):
     """What ``ionloop evaluate --json`` prints."""
 
@@ -149,3 +179,4 @@ class Scorecard(Document):
     static: StaticPart
     cost: CostPart
     diffusion: DiffusionPart
+    stability: StabilityPart = StabilityPart(status="not asked")

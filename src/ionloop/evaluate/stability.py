@@ -1,0 +1,242 @@
+"""Whether molecular dynamics of a calculator stays physical: long, hot, and without a bath."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.md.velocitydistribution import thermalize_momenta
+from ase.md.verlet import VelocityVerlet
+
+from ionloop.evaluate.dynamics import repeats_for
+from ionloop.evaluate.models import Model, Precision
+from ionloop.evaluate.schema import Check, Estimate
+from ionloop.evaluate.scorecard_schema import Stability
+from ionloop.evaluate.solid import closest_contacts, energy_drift, lindemann
+from ionloop.explore.guards import Guards
+from ionloop.explore.md import run_md
+from ionloop.explore.replicas import MDPlan, MDRun
+from ionloop.frame import frame_hash
+from ionloop.profile import Profile
+from ionloop.reference.base import hash_settings
+from ionloop.reference.checkpoint import Checkpoint
+from ionloop.units import KB_EV_PER_K
+
+#: A framework above this Lindemann ratio counts as molten.
+LINDEMANN_LIMIT = 0.15
+#: A drift may shift the temperature under the bath by this share.
+DRIFT_SHARE = 0.01
+#: Share of the long run that is left out as equilibration.
+SKIP_SHARE = 0.1
+#: Frames of which contacts are measured, at most.
+CONTACT_FRAMES = 2000
+#: Steps between two total energies.
+ENERGY_EVERY = 5
+
+
+@dataclass(frozen=True)
+class StabilitySettings:
+    """How stability is tried.
+
+    Parameters
+    ----------
+    picoseconds
+        Length of the run under a Langevin bath, whose time is 1 ps.
+    temperature_factor
+        Its temperature over the highest of the profile's transport temperatures.
+    nve_ps
+        Length of the run without a bath that follows, from where it ended.
+    time_step
+        fs.
+    store_every
+        Steps between stored frames, each of which is looked at.
+    min_height
+        The cell is repeated until its heights are this or more, Å.
+    random_seed
+        Of velocities and bath.
+    precision
+        Of MACE.
+    """
+
+    picoseconds: float = 500.0
+    temperature_factor: float = 1.2
+    nve_ps: float = 10.0
+    time_step: float = 2.0
+    store_every: int = 50
+    min_height: float = 10.0
+    random_seed: int = 0
+    precision: Precision = "float32"
+
+
+def run_stability(
+    atoms: Atoms,
+    model: Model,
+    profile: Profile,
+    settings: StabilitySettings,
+    folder: Path | None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Stability:
+    """Run hot for long, then without a bath, and say what became of the solid.
+
+    The first run ends where contacts, temperature or energy are unphysical; then there is no
+    second one.
+
+    Parameters
+    ----------
+    atoms
+        A periodic cell, which is repeated; its volume is kept.
+    model
+        Who steers.
+    profile
+        Names the mobile ion and the temperatures.
+    settings
+        How.
+    folder
+        Keeps where the long run stands, so that a killed one goes on; None keeps nothing.
+    tell
+        Is told what is being run.
+
+    Raises
+    ------
+    EvaluationError
+        If a run is too short to be judged.
+    """
+    repeats = repeats_for(atoms, settings.min_height)
+    cell = atoms * repeats
+    temperature = settings.temperature_factor * max(profile.transport_temperatures)
+    tell(f"{settings.picoseconds:g} ps of {len(cell)} atoms at {temperature:g} K")
+    run = _hot(cell, model, temperature, settings, folder)
+    framework = np.flatnonzero(np.array(cell.get_chemical_symbols()) != profile.mobile_ion)
+    positions = np.array(run.positions)
+    kept = positions[round(SKIP_SHARE * len(positions)) :]
+    chosen = positions[:: -(-len(positions) // CONTACT_FRAMES)]
+    contacts = closest_contacts([Atoms(cell.numbers, x, cell=cell.cell, pbc=True) for x in chosen])
+    ratio = lindemann(kept, framework, cell)
+    drift, scatter = None, None
+    if run.stopped is None:
+        tell(f"{settings.nve_ps:g} ps without a bath")
+        drift, scatter = _drift(cell, positions[-1], model, temperature, settings)
+    return Stability(
+        temperature=temperature,
+        repeats=list(repeats),
+        n_atoms=len(cell),
+        picoseconds=settings.picoseconds,
+        survived_ps=run.step * settings.time_step / 1000,
+        stopped=run.stopped,
+        lindemann=ratio,
+        contacts=contacts,
+        nve_ps=settings.nve_ps if drift else 0.0,
+        drift=drift,
+        scatter=scatter,
+        checks=_checks(run, ratio, drift, temperature, settings),
+    )
+
+
+def _hot(
+    cell: Atoms, model: Model, temperature: float, settings: StabilitySettings, folder: Path | None
+) -> MDRun:
+    """Run under the bath; what an earlier call had is gone on with."""
+    plan = MDPlan(
+        temperature=temperature,
+        n_steps=round(1000 * settings.picoseconds / settings.time_step),
+        time_step=settings.time_step,
+        store_every=settings.store_every,
+        check_every=settings.store_every,
+        seed=settings.random_seed,
+    )
+    start = frame_hash(cell.get_chemical_symbols(), cell.positions, cell.cell.array)
+    key = hash_settings({**asdict(plan), "start": start, "model": model.facts.sha256,
+                         "precision": settings.precision})  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch) if folder is None else folder / "md"
+        place.mkdir(exist_ok=True)
+        checkpoint = Checkpoint(place / f"stability-{key}.npz", key)
+        (run,) = run_md(
+            [cell], model.calculator(settings.precision), plan, Guards(), checkpoint=checkpoint
+        )
+    return run
+
+
+def _drift(
+    cell: Atoms,
+    positions: np.ndarray,
+    model: Model,
+    temperature: float,
+    settings: StabilitySettings,
+) -> tuple[Estimate, float]:
+    """Run without a bath; return the total energy's drift, meV/atom/ps, and scatter, meV/atom."""
+    atoms = cell.copy()
+    atoms.positions[:] = positions
+    atoms.calc = model.calculator(settings.precision)
+    rng = np.random.default_rng([settings.random_seed, 1])
+    thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
+    dynamics = VelocityVerlet(atoms, settings.time_step * units.fs)
+    energies: list[float] = []
+    dynamics.attach(
+        lambda: energies.append(1000 * atoms.get_total_energy() / len(atoms)),
+        interval=ENERGY_EVERY,
+    )
+    dynamics.run(round(1000 * settings.nve_ps / settings.time_step))
+    times = np.arange(len(energies)) * ENERGY_EVERY * settings.time_step / 1000
+    slope, error, scatter = energy_drift(times, np.array(energies))
+    drift = Estimate(
+        value=slope,
+        error=error,
+        unit="meV/atom/ps",
+        estimator=f"line through the total energy, velocity Verlet, {settings.time_step:g} fs; "
+        "error of the slopes of five pieces",
+        admissible=bool(np.isfinite(slope)),
+    )
+    return drift, scatter
+
+
+def drift_limit(temperature: float, friction: float = MDPlan.friction) -> float:
+    """Return the drift that shifts the temperature under a Langevin bath by 1 %, meV/atom/ps.
+
+    The bath takes 2 γ (E_kin - 3/2 kT) an atom and time; in balance with a drift P the
+    temperature is P / (3 k γ) too high.
+
+    Parameters
+    ----------
+    temperature
+        K.
+    friction
+        γ, 1/fs.
+    """
+    return DRIFT_SHARE * 3 * KB_EV_PER_K * temperature * friction * 1e6
+
+
+def _checks(
+    run: MDRun,
+    ratio: float,
+    drift: Estimate | None,
+    temperature: float,
+    settings: StabilitySettings,
+) -> list[Check]:
+    found = [
+        Check(
+            name="the run stays physical",
+            passed=run.stopped is None,
+            detail=f"{settings.picoseconds:g} ps at {temperature:g} K"
+            if run.stopped is None
+            else f"ended after {run.step * settings.time_step / 1000:g} ps: {run.stopped}",
+        ),
+        Check(
+            name="the framework stays solid",
+            passed=ratio <= LINDEMANN_LIMIT,
+            detail=f"Lindemann ratio {ratio:.3f}, expected at most {LINDEMANN_LIMIT:g}",
+        ),
+    ]
+    if drift is None or drift.value is None:
+        return found
+    limit = drift_limit(temperature)
+    detail = (
+        f"{drift.value:+.3g} ± {drift.error or 0:.2g} meV/atom/ps, expected at most {limit:.2g}: "
+        "1 % of the temperature under the bath"
+    )
+    passed = drift.admissible and abs(drift.value) <= limit
+    return [*found, Check(name="energy is conserved", passed=passed, detail=detail)]
