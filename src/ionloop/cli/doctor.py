@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 def doctor(
     *,
     for_: Annotated[
-        str, typer.Option("--for", help="What this machine is for: run, work or read.")
+        str, typer.Option("--for", help="What this machine is for: run, work, submit or read.")
     ] = "run",
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Who computes the truth, vasp or cp2k: its programs and data count too."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check this machine, its database and its workers; exit status 1 if something is red."""
-    from ionloop.engine.doctor import Role, examine
+    from ionloop.engine.doctor import Reference, Role, examine
 
     if for_ not in set(Role):
         msg = f"--for: expected {', '.join(Role)}, got {for_!r}"
         raise typer.BadParameter(msg)
-    checks = examine(role=Role(for_))
+    if reference is not None and reference not in set(Reference):
+        msg = f"--reference: expected {', '.join(Reference)}, got {reference!r}"
+        raise typer.BadParameter(msg)
+    checks = examine(role=Role(for_), reference=Reference(reference) if reference else None)
     if json:
         from pydantic import TypeAdapter
 

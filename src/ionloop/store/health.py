@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from statistics import median
 from typing import Any
@@ -26,6 +26,8 @@ END_OF_LIFE = {
     "7.0": date(2027, 8, 31),
     "8.0": date(2029, 10, 31),
 }
+#: A worker of another program, as ``rlaunch``, pings every hour by default; FireWorks waits 4 h.
+FOREIGN_S = 4 * 3600
 #: Launches that tell which workers there are.
 _RECENT = 500
 #: Campaigns that are looked at, the latest ones.
@@ -41,6 +43,12 @@ class Worker:
     seen: datetime | None
     running: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    #: The silence after which it is taken for gone, s: its own setting, told by its launches.
+    lost_after_s: float = FOREIGN_S
+
+    def silence_s(self, now: datetime) -> float:
+        """Return for how long nobody heard of it, s."""
+        return (now - self.seen).total_seconds() if self.seen else float("inf")
 
 
 def end_of_life(version: str) -> date | None:
@@ -139,15 +147,17 @@ def workers(db: Database[dict[str, Any]]) -> list[Worker]:
         counted.add(one["launch_id"])
         key = one["fworker"]["name"], one["host"]
         env = one["fworker"].get("env") or {}
-        known = found.get(key, Worker(*key, seen=None, versions=env.get("versions") or {}))
+        known = found.get(key) or _first(key, env)
         times = [t for t in (known.seen, _seen(one)) if t]
-        found[key] = Worker(
-            *key,
-            seen=max(times, default=None),
-            running=known.running + (one["state"] == "RUNNING"),
-            versions=known.versions,
-        )
+        running = known.running + (one["state"] == "RUNNING")
+        found[key] = replace(known, seen=max(times, default=None), running=running)
     return sorted(found.values(), key=lambda w: w.seen.timestamp() if w.seen else 0, reverse=True)
+
+
+def _first(key: tuple[str, str], env: Mapping[str, Any]) -> Worker:
+    told = env.get("versions") or {}
+    lost_after_s = float(env.get("lost_after_s") or FOREIGN_S)
+    return Worker(*key, seen=None, versions=told, lost_after_s=lost_after_s)
 
 
 def _seen(launch: Mapping[str, Any]) -> datetime | None:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import ANY
 
 import pytest
 from jobflow import Flow, job
@@ -20,6 +22,8 @@ from pymongo import MongoClient
 from ionloop import cli
 from ionloop.engine import submit
 from ionloop.engine.doctor import (
+    PROBES,
+    Reference,
     Role,
     compute,
     data,
@@ -30,7 +34,7 @@ from ionloop.engine.doctor import (
     server,
     workers,
 )
-from ionloop.engine.doctor.check import ALL, COMPUTE, Found, Probe, Scene, run_probes
+from ionloop.engine.doctor.check import ALL, COMPUTE, SUBMIT, Found, Probe, Scene, run_probes
 from ionloop.processes import die_with_parent
 from ionloop.settings import get_settings
 from ionloop.store import health
@@ -76,12 +80,38 @@ def test_what_is_needed_depends_on_what_the_machine_is_for():
     def missing(_: Scene) -> Found:
         return Found(ok=False, detail="none")
 
-    assert [run_one(missing, role, needed_for=COMPUTE).needed for role in Role] == [
-        True,
-        True,
-        False,
-    ]
+    assert list(Role) == ["run", "work", "submit", "read"]
+    needed = [run_one(missing, role, needed_for=COMPUTE).needed for role in Role]
+    assert needed == [True, True, False, False]
     assert not run_one(lambda _: Found(ok=False, detail="", minor=True), needed_for=ALL).needed
+
+
+#: What each kind of machine needs, of all that is looked at.
+WRITES = {
+    "database", "database access", "replica set", "indexes", "write concern", "clock",
+    "versions", "FireWorks", "disk", "work folder", "secrets",
+}  # fmt: skip
+NEEDS = {
+    Role.RUN: WRITES | {"mongod", "torch", "mace-torch", "device"},
+    Role.WORK: WRITES | {"torch", "mace-torch", "device"},
+    Role.SUBMIT: WRITES | {"queue", "partitions", "queue adapter", "jobs in the queue"},
+    Role.READ: {"database", "database access"},
+}
+#: What a reference's own check before a campaign asks for.
+COMPUTED_BY = {
+    Reference.VASP: {"vasp", "vasp neb", "potcar"},
+    Reference.CP2K: {"cp2k", "cp2k shell", "cp2k data"},
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_each_role_and_each_reference_has_its_needs(role):
+    def needed(reference: Reference | None) -> set[str]:
+        return {probe.name for probe in PROBES if probe.is_needed(role, reference)}
+
+    assert needed(None) == NEEDS[role]
+    for reference, names in COMPUTED_BY.items():
+        assert needed(reference) == NEEDS[role] | (names if role in COMPUTE else set())
 
 
 def test_without_a_database_its_checks_say_so():
@@ -192,6 +222,14 @@ def test_a_lone_server_is_told(scene, lone):
     assert not server.replica_set(at(lone)).ok
 
 
+def test_a_sharded_cluster_is_replica_sets():
+    """Its router names none. No mongos is at hand: its words are MongoDB's manual's."""
+    said = {"isWritablePrimary": True, "msg": "isdbgrid"}
+    client = SimpleNamespace(admin=SimpleNamespace(command=lambda _: said))
+    routed = Scene(settings=get_settings(), db=SimpleNamespace(client=client))
+    assert server.replica_set(routed) == Found(ok=True, detail="sharded cluster", mend=ANY)
+
+
 def test_missing_indexes_are_told(scene):
     found = server.indexes(scene)
     assert not found.ok
@@ -282,6 +320,30 @@ def test_jobs_that_wait_for_no_one_are_told(camp, tmp_path, monkeypatch):
     assert "ionloop resume c" in waits.mend
 
 
+@pytest.mark.parametrize(("promised", "limit_s"), [({}, 4 * 3600), ({"lost_after_s": 600}, 600)])
+def test_a_worker_is_silent_when_others_would_take_its_job(
+    camp, tmp_path, monkeypatch, promised, limit_s
+):
+    """By its own IONLOOP_LOST_AFTER_S, which its launches tell; others' is FireWorks' 4 h."""
+    from ionloop.engine.cluster.lost import described, verdict
+    from ionloop.engine.launchpad import launchpad
+
+    def during(scene):
+        for silent_s in (limit_s - 60, limit_s + 60):
+            then = datetime.now(UTC) - timedelta(seconds=silent_s)
+            told = {"fworker.name": "elsewhere", "fworker.env": promised, "heartbeat": then}
+            old = {"time_start": "2020-01-01T00:00:00", "state_history": []}
+            scene.db.launches.update_many({}, {"$set": {**told, **old}})
+            (launch,) = described(launchpad(), "c")
+            found = workers.at_work(scene)
+            assert found.ok is (verdict(launch, None) is None)
+            yield found
+
+    fine, silent = looked(camp, tmp_path, monkeypatch, during)
+    assert fine.ok
+    assert silent.detail == "silent for long, with running jobs: elsewhere"
+
+
 def test_other_versions_on_a_worker_are_told(camp, tmp_path, monkeypatch):
     def during(scene):
         for told in (version("jobflow"), "0.0.1"):
@@ -328,6 +390,24 @@ def test_a_machine_without_batch_system_is_told(scene, monkeypatch):
     monkeypatch.setenv("PATH", "")
     for look in (queue.commands, queue.partitions, queue.queued):
         assert not look(scene).ok
+        assert run_one(look, Role.SUBMIT, needed_for=SUBMIT).needed
+
+
+def test_what_asks_a_queue_submits_nothing(scene, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    script(tmp_path, "squeue", "exit 0")
+    assert queue.commands(scene).detail == "no sbatch, no qsub"
+    script(tmp_path, "sbatch", "exit 0")
+    assert queue.commands(scene).detail == "sbatch, squeue"
+
+
+def test_another_batch_system_has_none_of_slurms_programs(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    script(tmp_path, "qsub", "exit 0")
+    asked = {p.name: run_one(p.look, Role.SUBMIT, needed_for=SUBMIT) for p in queue.PROBES}
+    assert asked["queue"].ok
+    for name in ("partitions", "jobs in the queue"):
+        assert (asked[name].ok, asked[name].needed) == (False, False)
 
 
 def test_a_batch_system_that_doesnt_answer_is_told(scene, monkeypatch, tmp_path):
@@ -448,8 +528,25 @@ def test_vasp_is_found_or_not(scene, tmp_path, monkeypatch):
 
 def test_torch_computes(ionloop_home):
     found = compute.device(Scene(settings=get_settings()))
-    assert found.ok, found
-    assert found.detail.startswith("cpu: torch ")
+    assert found.ok or found.minor, found  # there may be a GPU
+    assert found.detail.startswith("cpu")
+    assert "torch " in found.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "cuda", "ok"),
+    [("cpu", False, True), ("cpu", True, False), ("cpu:0", True, False), ("cuda", True, True)],
+)
+def test_a_gpu_that_is_left_alone_is_a_remark(ionloop_home, monkeypatch, name, cuda, ok):
+    """No GPU is at hand: the probe's answer is planted."""
+    answer = {"torch": "2", "cuda": cuda, "devices": ["H100"] * cuda, "mace": ""}
+    answer |= {"float32": "", "float64": ""}
+    monkeypatch.setattr(compute, "_asked", lambda _: answer)
+    monkeypatch.setenv("IONLOOP_DEVICE", name)
+    found = run_one(compute.device, Role.WORK, needed_for=COMPUTE)
+    assert (found.ok, found.needed) == (ok, ok)
+    assert ("sees a GPU: H100" in found.detail) is not ok
+    assert ("IONLOOP_DEVICE=cuda" in found.mend) is not ok
 
 
 @pytest.mark.slow
@@ -585,7 +682,50 @@ def test_the_command_has_stable_keys_and_an_exit_status(main, ionloop_db, monkey
         assert main("doctor", "--for", role)[0] == 1
     code, _, err = main("doctor", "--for", "nonsense")
     assert code == 2
-    assert "expected run, work, read, got 'nonsense'" in err
+    assert "expected run, work, submit, read, got 'nonsense'" in err
+    code, _, err = main("doctor", "--reference", "qe")
+    assert code == 2
+    assert "expected vasp, cp2k, got 'qe'" in err
+
+
+def red(said: str) -> set[str]:
+    """Return the names of checks that count."""
+    lines = (line.removeprefix("FAIL ") for line in said.splitlines() if line.startswith("FAIL "))
+    return {line.partition(":")[0] for line in lines}
+
+
+@pytest.mark.parametrize(("role", "code"), [("run", 1), ("work", 1), ("read", 0)])
+def test_missing_indexes_count_where_it_is_written(main, ionloop_db, role, code):
+    found = main("doctor", "--for", role)
+    assert (found[0], red(found[1])) == (code, {"indexes"} if code else set())
+    create_indexes(database())
+    assert main("doctor", "--for", role)[0] == 0
+
+
+@pytest.mark.parametrize("role", ["run", "work"])
+def test_a_lone_server_counts_where_it_is_written(main, ionloop_db, lone, monkeypatch, role):
+    monkeypatch.setenv("IONLOOP_DB_URI", lone)
+    create_indexes(database())
+    code, out, _ = main("doctor", "--for", role)
+    assert (code, red(out)) == (1, {"replica set", "database access"})
+    assert red(main("doctor", "--for", "read")[1]) == {"database access"}
+
+
+def test_only_the_reference_that_is_named_counts(main, ionloop_db, tmp_path, monkeypatch):
+    from pymatgen.core import SETTINGS
+
+    create_indexes(database())
+    monkeypatch.setenv("IONLOOP_VASP_CMD", "no-such-vasp")
+    monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "none"))
+    assert main("doctor")[0] == 0
+    assert main("doctor", "--reference", "cp2k")[0] == 0
+    code, out, _ = main("doctor", "--for", "work", "--reference", "vasp")
+    assert (code, red(out)) == (1, {"vasp", "potcar"})
+    assert main("doctor", "--for", "read", "--reference", "vasp")[0] == 0
+    monkeypatch.setenv("IONLOOP_CP2K_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("IONLOOP_CP2K_SHELL_CMD", "no-such-shell")
+    code, out, _ = main("doctor", "--reference", "cp2k")
+    assert (code, red(out)) == (1, {"cp2k data", "cp2k shell"})
 
 
 def test_nothing_hangs_where_the_server_does(ionloop_db, mongod_uri, monkeypatch):

@@ -23,12 +23,11 @@ from ionloop.engine.cluster.giving_back import LIVE, Returned, give_back, settle
 from ionloop.engine.cluster.slurm import Queue, look
 from ionloop.engine.launchpad import LOCAL_WORKER
 from ionloop.processes import is_alive
+from ionloop.store.health import FOREIGN_S
 from ionloop.store.times import as_utc
 
 logger = logging.getLogger(__name__)
 
-#: A worker of another program, as ``rlaunch``, pings every hour by default; FireWorks waits 4 h.
-FOREIGN_S = 4 * 3600
 #: After so much silence somebody looks whether a worker is gone for sure, s, or after this part
 #: of the silence that is too long.
 _SUSPECT_S, _SUSPECT_PART = 90.0, 1 / 6

@@ -6,12 +6,12 @@ Nothing is started or changed. A check has a time limit and can't fail but in it
 from __future__ import annotations
 
 from ionloop.engine.doctor import compute, data, disk, programs, queue, server, workers
-from ionloop.engine.doctor.check import Check, Probe, Role, Scene, run_probes
+from ionloop.engine.doctor.check import Check, Probe, Reference, Role, Scene, run_probes
 from ionloop.errors import StoreError
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database
 
-__all__ = ["Check", "Role", "examine"]
+__all__ = ["Check", "Reference", "Role", "examine"]
 
 PROBES: list[Probe] = [
     *server.PROBES,
@@ -24,7 +24,11 @@ PROBES: list[Probe] = [
 ]
 
 
-def examine(settings: Settings | None = None, role: Role = Role.RUN) -> list[Check]:
+def examine(
+    settings: Settings | None = None,
+    role: Role = Role.RUN,
+    reference: Reference | None = None,
+) -> list[Check]:
     """Check everything at once, each within its time limit.
 
     Parameters
@@ -33,6 +37,8 @@ def examine(settings: Settings | None = None, role: Role = Role.RUN) -> list[Che
         The settings; read now if None.
     role
         What the machine is for: a worker needs other things than one where results are read.
+    reference
+        Whose programs and data it needs too, where it computes; None: no reference's.
     """
     settings = settings or get_settings()
     db, silent = None, ""
@@ -40,4 +46,5 @@ def examine(settings: Settings | None = None, role: Role = Role.RUN) -> list[Che
         db = database(settings)
     except StoreError as error:
         silent = str(error)
-    return run_probes(PROBES, Scene(settings=settings, db=db, silent=silent), role)
+    scene = Scene(settings=settings, db=db, silent=silent)
+    return run_probes(PROBES, scene, role, reference)

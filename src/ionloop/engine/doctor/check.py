@@ -24,11 +24,23 @@ class Role(StrEnum):
 
     RUN = "run"
     WORK = "work"
+    SUBMIT = "submit"
     READ = "read"
+
+
+class Reference(StrEnum):
+    """Which program computes the truth."""
+
+    VASP = "vasp"
+    CP2K = "cp2k"
 
 
 #: Both where campaigns are launched and where they are computed.
 COMPUTE = frozenset({Role.RUN, Role.WORK})
+#: Where workers are handed to a batch system.
+SUBMIT = frozenset({Role.SUBMIT})
+#: All that write into the database.
+WRITE = COMPUTE | SUBMIT
 ALL = frozenset(Role)
 OPTIONAL: frozenset[Role] = frozenset()
 
@@ -73,9 +85,18 @@ class Probe:
     limit_s: float = LIMIT_S
     #: Asks the database: says so where there is none.
     asks: bool = False
+    #: Needed, too, where this one is computed.
+    reference: Reference | None = None
+
+    def is_needed(self, role: Role, reference: Reference | None) -> bool:
+        """Whether a machine needs it that is for ``role``, with this reference if any is named."""
+        computed = reference is not None and self.reference is reference and role in COMPUTE
+        return computed or role in self.needed_for
 
 
-def run_probes(probes: Sequence[Probe], scene: Scene, role: Role) -> list[Check]:
+def run_probes(
+    probes: Sequence[Probe], scene: Scene, role: Role, reference: Reference | None = None
+) -> list[Check]:
     """Run all probes at once; what doesn't answer in time is a finding too."""
     answers: queue.Queue[tuple[int, Found]] = queue.Queue()
     for i, probe in enumerate(probes):
@@ -91,7 +112,8 @@ def run_probes(probes: Sequence[Probe], scene: Scene, role: Role) -> list[Check]
         except queue.Empty:
             break
         found[i] = one
-    return [_check(p, found.get(i) or _late(p), role) for i, p in enumerate(probes)]
+    needs = [probe.is_needed(role, reference) for probe in probes]
+    return [_check(p, found.get(i) or _late(p), needed=needs[i]) for i, p in enumerate(probes)]
 
 
 def _answer(i: int, probe: Probe, scene: Scene, answers: queue.Queue[tuple[int, Found]]) -> None:
@@ -114,12 +136,11 @@ def _late(probe: Probe) -> Found:
     )
 
 
-def _check(probe: Probe, found: Found, role: Role) -> Check:
-    needed = role in probe.needed_for and not (found.minor and not found.ok)
+def _check(probe: Probe, found: Found, *, needed: bool) -> Check:
     return Check(
         name=probe.name,
         ok=found.ok,
-        needed=needed,
+        needed=needed and not (found.minor and not found.ok),
         detail=found.detail,
         mend="" if found.ok else found.mend,
     )

@@ -40,7 +40,12 @@ def device(scene: Scene) -> Found:
     if found["mace"]:
         detail = f"mace can't be imported: {found['mace']}"
         return Found(ok=False, detail=detail, mend="reinstall 'ionloop[run]'")
-    which = f" ({', '.join(found['devices'])})" if name.startswith("cuda") else ""
+    names = ", ".join(found["devices"])
+    if name.startswith("cpu") and found["cuda"]:
+        detail = f"{name}, though torch {found['torch']} sees a GPU: {names}"
+        mend = "IONLOOP_DEVICE=cuda, unless training and MD are to leave it alone"
+        return Found(ok=False, detail=detail, mend=mend, minor=True)
+    which = f" ({names})" if name.startswith("cuda") else ""
     return Found(ok=True, detail=f"{name}{which}: torch {found['torch']}, float32 and float64")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ionloop.engine.doctor.check import Found, Probe, Scene
+from ionloop.engine.doctor.check import Found, Probe, Reference, Scene
 
 _CP2K_FILES = ("GTH_POTENTIALS", "BASIS_MOLOPT")
 #: pymatgen's names of releases, and the folders that `pmg config -p` makes of them.
@@ -51,4 +51,7 @@ def cp2k_data(scene: Scene) -> Found:
     return Found(ok=not missing, detail=detail, mend=mend)
 
 
-PROBES = [Probe("potcar", potcars), Probe("cp2k data", cp2k_data)]
+PROBES = [
+    Probe("potcar", potcars, reference=Reference.VASP),
+    Probe("cp2k data", cp2k_data, reference=Reference.CP2K),
+]

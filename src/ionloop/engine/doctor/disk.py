@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ionloop.engine.doctor.check import COMPUTE, Found, Probe, Scene
+from ionloop.engine.doctor.check import WRITE, Found, Probe, Scene
 from ionloop.errors import IonloopError
 
 DISK_GB = 5.0
@@ -83,7 +83,7 @@ def secrets(scene: Scene) -> Found:
 
 
 PROBES = [
-    Probe("disk", home, COMPUTE),
-    Probe("work folder", work, COMPUTE),
-    Probe("secrets", secrets, frozenset(COMPUTE)),
+    Probe("disk", home, WRITE),
+    Probe("work folder", work, WRITE),
+    Probe("secrets", secrets, WRITE),
 ]

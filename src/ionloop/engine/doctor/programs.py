@@ -10,7 +10,7 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ionloop.engine.doctor.check import COMPUTE, Found, Probe, Scene, ask
+from ionloop.engine.doctor.check import COMPUTE, WRITE, Found, Probe, Reference, Scene, ask
 
 
 def package(name: str, mend: str, module: str | None = None) -> Found:
@@ -85,7 +85,7 @@ def cp2k(scene: Scene) -> Found:
 def cp2k_shell(scene: Scene) -> Found:
     """Whether CP2K's shell, which relaxes bands, is there; it can't be asked for a version."""
     command = scene.settings.cp2k_shell_cmd
-    mend = "set IONLOOP_CP2K_SHELL_CMD; only bands by CP2K need it"
+    mend = "set IONLOOP_CP2K_SHELL_CMD; only a CP2K reference needs it, for bands"
     return _there(command, mend)
 
 
@@ -94,7 +94,7 @@ def vasp_neb(scene: Scene) -> Found:
     command = scene.settings.vasp_neb_cmd
     if command is None:
         return Found(ok=True, detail="none set: IONLOOP_VASP_CMD is used")
-    return _there(command, "mend IONLOOP_VASP_NEB_CMD; only bands by VASP need it")
+    return _there(command, "mend IONLOOP_VASP_NEB_CMD; only a VASP reference needs it, for bands")
 
 
 def _there(command: str, mend: str) -> Found:
@@ -119,11 +119,11 @@ def vasp_gamma(scene: Scene) -> Found:
 PROBES = [
     Probe("torch", torch, COMPUTE),
     Probe("mace-torch", mace, COMPUTE),
-    Probe("FireWorks", fireworks, COMPUTE),
+    Probe("FireWorks", fireworks, WRITE),
     Probe("lammps", lammps),
-    Probe("cp2k", cp2k),
-    Probe("cp2k shell", cp2k_shell),
-    Probe("vasp", vasp),
+    Probe("cp2k", cp2k, reference=Reference.CP2K),
+    Probe("cp2k shell", cp2k_shell, reference=Reference.CP2K),
+    Probe("vasp", vasp, reference=Reference.VASP),
     Probe("vasp gamma", vasp_gamma),
-    Probe("vasp neb", vasp_neb),
+    Probe("vasp neb", vasp_neb, reference=Reference.VASP),
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from ionloop.engine.doctor.check import Found, Probe, Scene, ask
+from ionloop.engine.doctor.check import SUBMIT, Found, Probe, Scene, ask
 
 #: Names of queue adapters: FireWorks' own, and below a cluster's folder one a kind of worker.
 _PATTERNS = ("*qadapter*.y*ml", "*/*qadapter*.y*ml")
@@ -22,7 +22,7 @@ _PLACEHOLDER = re.compile(r"<[A-Z_]+>")
 def commands(_: Scene) -> Found:
     """Whether jobs can be handed to a batch system."""
     found = [name for name in ("sbatch", "squeue", "qsub") if shutil.which(name)]
-    if not found:
+    if not {"sbatch", "qsub"} & set(found):
         mend = "only a cluster needs them: load its module, or go to its login node"
         return Found(ok=False, detail="no sbatch, no qsub", mend=mend)
     return Found(ok=True, detail=", ".join(found))
@@ -31,7 +31,7 @@ def commands(_: Scene) -> Found:
 def partitions(_: Scene) -> Found:
     """Whether SLURM has a partition that takes jobs."""
     if not shutil.which("sinfo"):
-        return Found(ok=False, detail="no sinfo", mend="only a SLURM cluster has it")
+        return _no_slurm("sinfo")
     status, said = ask(["sinfo", "--noheader", "--format=%R %a %T %D"])
     mend = "ask the cluster's people, or start slurmctld"
     if status:
@@ -46,10 +46,17 @@ def partitions(_: Scene) -> Found:
     return Found(ok=bool(up), detail=detail, mend=mend)
 
 
+def _no_slurm(program: str) -> Found:
+    """Say that one of SLURM's programs is missing; with another batch system nobody needs it."""
+    other = bool(shutil.which("qsub")) and not shutil.which("sbatch")
+    mend = "only a SLURM cluster has it: load its module, or go to its login node"
+    return Found(ok=False, detail=f"no {program}", mend=mend, minor=other)
+
+
 def queued(_: Scene) -> Found:
     """How many jobs of this user wait and run."""
     if not shutil.which("squeue"):
-        return Found(ok=False, detail="no squeue", mend="only a SLURM cluster has it")
+        return _no_slurm("squeue")
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -70,7 +77,10 @@ def adapters(scene: Scene) -> Found:
     files = sorted({file for folder in folders for p in _PATTERNS for file in folder.glob(p)})
     if not files:
         looked = ", ".join(str(folder) for folder in folders)
-        mend = "only a cluster needs them: workflows/make_cluster.py writes them into a folder"
+        mend = (
+            "only a cluster needs them: workflows/make_cluster.py writes them into a folder, and "
+            "its environment.sh, sourced, leads there"
+        )
         return Found(ok=False, detail=f"none in {looked}", mend=mend)
     bad = [f"{file}: {why}" for file in files if (why := _broken(file))]
     mend = "write it anew by workflows/make_cluster.py, or mend it: YAML with `_fw_name`"
@@ -92,8 +102,8 @@ def _broken(file: Path) -> str:
 
 
 PROBES = [
-    Probe("queue", commands),
-    Probe("partitions", partitions),
-    Probe("queue adapter", adapters),
-    Probe("jobs in the queue", queued),
+    Probe("queue", commands, SUBMIT),
+    Probe("partitions", partitions, SUBMIT),
+    Probe("queue adapter", adapters, SUBMIT),
+    Probe("jobs in the queue", queued, SUBMIT),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ionloop.engine.doctor.check import ALL, COMPUTE, Found, Probe, Role, Scene
+from ionloop.engine.doctor.check import ALL, WRITE, Found, Probe, Role, Scene
 from ionloop.errors import StoreError
 from ionloop.store import health, mongod
 from ionloop.store.connection import database_uri, describe
@@ -60,9 +60,10 @@ def protected(scene: Scene) -> Found:
 
 
 def replica_set(scene: Scene) -> Found:
-    """Whether the server keeps a journal of changes that survives it."""
-    found = scene.db.client.admin.command("hello").get("setName")
-    mend = "start mongod with --replSet: a lone server may lose writes"
+    """Whether the server keeps a journal of changes that survives it, as each of a cluster does."""
+    hello = scene.db.client.admin.command("hello")
+    found = "sharded cluster" if hello.get("msg") == "isdbgrid" else hello.get("setName")
+    mend = "start mongod with --replSet: a lone server may lose writes, and repeats none"
     return Found(ok=bool(found), detail=found or "none", mend=mend)
 
 
@@ -103,9 +104,9 @@ PROBES = [
     Probe("database", answers, ALL),
     Probe("database version", supported, asks=True),
     Probe("database access", protected, ALL, asks=True),
-    Probe("replica set", replica_set, asks=True),
-    Probe("indexes", indexes, asks=True),
-    Probe("write concern", writes, COMPUTE, asks=True),
+    Probe("replica set", replica_set, WRITE, asks=True),
+    Probe("indexes", indexes, WRITE, asks=True),
+    Probe("write concern", writes, WRITE, asks=True),
     Probe("round trip", fast, asks=True),
-    Probe("clock", clock, COMPUTE, asks=True),
+    Probe("clock", clock, WRITE, asks=True),
 ]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from ionloop.engine.doctor.check import COMPUTE, Found, Probe, Scene
+from ionloop.engine.doctor.check import WRITE, Found, Probe, Scene
 from ionloop.store import health
 from ionloop.versions import installed
 
-#: A worker that was silent for so long counts as gone, s: four of FireWorks' pings.
-SILENT_S = 4 * 3600
 #: A worker without a running job that was seen last before so long isn't one any more, s.
 _GONE_S = 24 * 3600
 #: Workers that a line names.
@@ -21,7 +19,7 @@ def at_work(scene: Scene) -> Found:
     """Whether someone works where jobs wait."""
     seen = health.workers(scene.db)
     now = datetime.now(UTC)
-    alive = [w for w in seen if w.running and w.seen and (now - w.seen).total_seconds() < SILENT_S]
+    alive = [w for w in seen if w.running and w.silence_s(now) <= w.lost_after_s]
     gone = [w for w in seen if w.running and w not in alive]
     waiting = health.waiting_jobs(scene.db)
     detail = "; ".join(_line(worker, now) for worker in (alive or seen)[:_SHOWN]) or "none seen yet"
@@ -76,5 +74,5 @@ def _is_current(worker: health.Worker, now: datetime) -> bool:
 
 PROBES = [
     Probe("workers", at_work, asks=True),
-    Probe("versions", same_versions, COMPUTE, asks=True),
+    Probe("versions", same_versions, WRITE, asks=True),
 ]
