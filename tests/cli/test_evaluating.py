@@ -103,3 +103,25 @@ def test_stability_is_shown_rule_by_rule(folder):
     found = invoke(folder, *arguments, "--stability-ps", "1")
     for text in ("1 of 1 ps of 135 atoms", "ok   the framework stays solid", "energy is conserved"):
         assert text in found.stdout
+
+
+def scorecards_command(*arguments):
+    CliRunner().invoke(
+        app, ["scorecards", *arguments], catch_exceptions=False, standalone_mode=False
+    )
+
+
+def test_pictures_after_the_paper_come_from_the_database(folder, ionloop_db, tmp_path):
+    frames = labelled_cells(8)
+    for i, atoms in enumerate(frames):
+        hop = {"hop_ion": 4, "hop_progress": i / 7, "hop_path_class": "a", "hop_event": "e"}
+        atoms.info |= {**hop, "group": f"run {i // 2}"}
+    ase.io.write(tmp_path / "hops.extxyz", frames)
+    invoke(folder, "--data", str(tmp_path / "hops.extxyz"), "--store")
+    picture = tmp_path / "hops.png"
+    scorecards_command("--hops", str(picture))
+    assert imread(picture).std() > 0.02
+    with pytest.raises(EvaluationError, match="the part diffusion, got none"):
+        scorecards_command("--arrhenius", str(picture))
+    with pytest.raises(EvaluationError, match="expected --arrhenius"):
+        scorecards_command("--obelix", "all.csv")

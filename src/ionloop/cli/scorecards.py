@@ -13,15 +13,17 @@ from rich.table import Table
 
 from ionloop.cli.console import out
 from ionloop.cli.inputs import check_picture
+from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
     from ionloop.evaluate.scorecard_schema import Scorecard
+    from ionloop.report.literature import LiteratureValue
     from ionloop.store.scorecards import StoredScorecard
 
 NONE = "–"
 
 
-def scorecards(
+def scorecards(  # noqa: PLR0913 - one parameter an option
     material: Annotated[
         str | None, typer.Option(help="Name of a profile; all if left out.", show_default=False)
     ] = None,
@@ -34,6 +36,23 @@ def scorecards(
             help="Picture of all that are listed, .png, .svg or .pdf.", show_default=False
         ),
     ] = None,
+    hops: Annotated[
+        Path | None,
+        typer.Option(help="Picture of their errors along hops.", show_default=False),
+    ] = None,
+    arrhenius: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture of their conductivities beside the literature's.", show_default=False
+        ),
+    ] = None,
+    obelix: Annotated[
+        Path | None,
+        typer.Option(
+            help="OBELiX' all.csv: its measured conductivities go into --arrhenius.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -41,18 +60,42 @@ def scorecards(
     """List the scorecards that `ionloop evaluate --store` kept, the latest first."""
     from ionloop.store.scorecards import scorecards as stored_scorecards
 
-    check_picture(plot)
+    for path in (plot, hops, arrhenius):
+        check_picture(path)
+    if obelix is not None and arrhenius is None:
+        msg = "expected --arrhenius PICTURE with --obelix, got none"
+        raise EvaluationError(msg)
     found = stored_scorecards(material, campaign, limit)
+    cards = [one.card for one in found]
     if plot is not None and found:
         from ionloop.report.scorecard_picture import write_picture
 
-        write_picture([one.card for one in found], plot)
+        write_picture(cards, plot)
+    if hops is not None and found:
+        from ionloop.report.hop_error_picture import write_hop_errors
+
+        write_hop_errors(cards, hops)
+    if arrhenius is not None and found:
+        from ionloop.report.arrhenius_picture import write_arrhenius
+
+        write_arrhenius(cards, _literature(cards, obelix), arrhenius)
     if as_json:
         sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
     elif not found:
         out.print("no scorecard: `ionloop evaluate MODEL ... --store` keeps one", highlight=False)
     else:
         out.print(_table(found))
+
+
+def _literature(cards: list[Scorecard], obelix: Path | None) -> list[LiteratureValue]:
+    """Return what is published of the compositions that were evaluated."""
+    from ionloop.report.literature import known_values, obelix_values
+
+    formulas = dict.fromkeys(card.structure for card in cards if card.structure is not None)
+    found = [value for formula in formulas for value in known_values(formula)]
+    if obelix is not None:
+        found += [value for formula in formulas for value in obelix_values(obelix, formula)]
+    return list({value.model_dump_json(): value for value in found}.values())
 
 
 def _table(found: list[StoredScorecard]) -> Table:

@@ -197,7 +197,15 @@ def _energies(
     sizes = bootstrap_means([r.group for r in rows], np.abs(residual), ones, rng)
     reference = np.concatenate([row.reference for row in rows])
     model = np.concatenate([row.model for row in rows])
+    hops = [
+        label.frame.hop for label in labels if label.energy is not None and label.frame.charge == 0
+    ]
     return {
+        "progress_energies": [
+            (hop.progress, float(error - shift))
+            for hop, error in zip(hops, residual, strict=True)
+            if hop is not None
+        ],
         "energy_rmse": float(np.sqrt((residual**2).mean())),
         "energy_rmse_error": error,
         "energy_interval": interval,

@@ -107,6 +107,9 @@ class Accuracy(Document):
     progress_errors: list[tuple[float, float]] = Field(
         description="Hop coordinate and force error norm of the hopping ion, eV/Å."
     )
+    progress_energies: list[tuple[float, float]] = Field(
+        default=[], description="Hop coordinate and energy error less the mean one, eV/atom."
+    )
 
 
 class Check(Document):

@@ -57,10 +57,11 @@ def write_picture(cards: Sequence[Scorecard], path: Path) -> None:
 
 def colours_of(cards: Sequence[Scorecard]) -> dict[str, str]:
     """Give each model a colour; models of one name are told apart by their hash."""
-    return dict(zip((_name(card) for card in cards), QUALITATIVE, strict=False))
+    return dict(zip((name_of(card) for card in cards), QUALITATIVE, strict=False))
 
 
-def _name(card: Scorecard) -> str:
+def name_of(card: Scorecard) -> str:
+    """Name a model so that those of one name are told apart."""
     return f"{card.model.name} ({card.model.sha256[:6]})"
 
 
@@ -99,7 +100,7 @@ def _accuracy(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> N
     names = list(dict.fromkeys(name for _, bins in found for name in bins))
     values = []
     for i, (card, bins) in enumerate(found):
-        colour, shift = colours[_name(card)], 0.6 * ((i + 0.5) / len(found) - 0.5)
+        colour, shift = colours[name_of(card)], 0.6 * ((i + 0.5) / len(found) - 0.5)
         for name, error_bin in bins.items():
             y, rmse = names.index(name) + shift, 1000 * error_bin.rmse_forces
             values.append(rmse)
@@ -122,9 +123,9 @@ def _static(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> Non
     for card in cards:
         if (found := card.static.result) is None:
             continue
-        lines.append((_words(found), colours[_name(card)]))
+        lines.append((_words(found), colours[name_of(card)]))
         if found.phonons is not None:
-            _draw_phonons(panel, found.phonons, colours[_name(card)])
+            _draw_phonons(panel, found.phonons, colours[name_of(card)])
     panel.set(xlabel="frequency / THz (below 0: imaginary)", ylabel="phonons / share a THz")
     panel.axvline(0, color=NEUTRAL, lw=0.8)
     low, high = panel.get_ylim()
@@ -157,7 +158,7 @@ def _diffusion(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> 
     for card in cards:
         if (found := card.diffusion.result) is None:
             continue
-        colour = colours[_name(card)]
+        colour = colours[name_of(card)]
         for point in found.transport.transport.points:
             x, d = 1000 / point.temperature, point.d
             if d.value:
@@ -176,7 +177,7 @@ def _cost(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
     for card in cards:
         if (found := card.cost.result) is None:
             continue
-        _draw_cost(panel, _of(found, "model"), "o-", colours[_name(card)], None)
+        _draw_cost(panel, _of(found, "model"), "o-", colours[name_of(card)], None)
         reference = card.reference.name if card.reference else "reference"
         _draw_cost(panel, _of(found, "reference"), "s--", NEUTRAL, reference)
     panel.set(xscale="log", yscale="log", xlabel="atoms", ylabel="time a step / s")

@@ -34,7 +34,8 @@ class StoredScorecard(Document):
 
 def card_key(card: Scorecard) -> str:
     """Hash what a scorecard is about: the same evaluation has the same key."""
-    parts = {name: (getattr(card, name).key, getattr(card, name).status) for name in PARTS}
+    asked = [name for name in PARTS if getattr(card, name).status != "not asked"]
+    parts = {name: (getattr(card, name).key, getattr(card, name).status) for name in asked}
     text = json.dumps([card.material, card.model.sha256, card.model.versions, parts])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
