@@ -6,6 +6,7 @@ As Fig. 3 of Zhu and Zhu, Acc. Mater. Res. 3, 1101 (2022).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ from ionloop.report.style import NEUTRAL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MARKS = {"experiment": "s", "AIMD": "^", "classical MD": "v"}
+#: Marks of our own list's values, in turn; OBELiX' are open squares.
+_MARKS = "sD^vP*X"
 
 
 def write_arrhenius(
@@ -116,12 +118,13 @@ def _point(panel: Axes, x: float, sigma: Estimate, colour: str) -> None:
 
 def draw_literature(panel: Axes, literature: Sequence[LiteratureValue]) -> None:
     """Draw published conductivities; activation energies alone stand in the legend."""
+    marks = cycle(_MARKS)
     for value in literature:
         what = f"{value.method}, {value.phase}".rstrip(", ")
         if value.conductivity is not None and value.temperature is not None:
             listed = value.source != "OBELiX"
             panel.plot(
-                1000 / value.temperature, value.conductivity, _MARKS[value.method],
+                1000 / value.temperature, value.conductivity, next(marks) if listed else "s",
                 color="black" if listed else NEUTRAL, mfc="black" if listed else "none",
                 label=f"{value.source}: {what}" if listed else None, ms=6 if listed else 5,
             )  # fmt: skip
