@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from stored_campaign import submit_jobs
 
 from ionloop import cli
 from ionloop.cli.status import duration, eta_line, view
@@ -106,6 +107,18 @@ def test_a_live_view_shows_workers_and_the_end(camp, tmp_path):
     assert "labels: 0 admitted, 0 quarantined" in text
     assert "not measured yet" in text
     assert "every 2 s; Ctrl-C ends it" in text
+
+
+def test_a_job_that_a_worker_chose_is_queued_until_it_begins(main, ionloop_db):
+    submit_jobs("c", {"COMPLETED": 5, "RUNNING": 2, "RESERVED": 3, "READY": 1})
+    code, out, _ = main("status")
+    assert code == 0
+    header = next(line for line in out.splitlines() if "queued" in line)
+    assert header.split()[1::2] == ["generation", "stage", "done", "running", "queued", "ready",
+                                    "waiting", "failed"]  # fmt: skip
+    total = next(line for line in out.splitlines() if " all " in line)
+    assert [cell.strip() for cell in total.split("│")[3:6]] == ["5", "2", "3"]
+    assert live_status("c").line().endswith("running: label x1, train x1  queued: 3")
 
 
 def test_watching_prints_a_line_a_change_and_ends_with_ctrl_c(camp, tmp_path):

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from dashboard_browser import browser_of
 from starlette.testclient import TestClient
+from stored_campaign import submit_jobs
 
 from ionloop.dashboard.app import ROUTES
 from ionloop.dashboard.headers import HEADERS, REPORT_POLICY
@@ -60,6 +61,16 @@ def test_the_list_shows_all_campaigns_the_latest_first(browser):
     assert "3 in this database" in text
     for words in ("finished", "running", "waiting", "5 of 12 done, 2 running", "6 of 6 done"):
         assert words in text
+
+
+def test_what_waits_in_a_queue_is_told_from_what_runs(own_browser):
+    submit_jobs("queued", {"COMPLETED": 5, "RUNNING": 2, "RESERVED": 3})
+    assert "5 of 10 done, 2 running, 3 queued" in page(own_browser, "/").text
+    text = page(own_browser, "/campaigns/queued").text
+    assert "jobs done 2 running, 3 queued" in text
+    assert "generation stage done running queued ready waiting failed" in text
+    found = own_browser.get("/api/campaigns/queued").json()["status"]["jobs"]
+    assert found == {"COMPLETED": 5, "RUNNING": 2, "RESERVED": 3}
 
 
 def test_a_finished_campaign_shows_how_it_converged(browser):

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
-#: Columns of a status table, and the FireWorks states that each counts.
+#: Columns of a status table, and the FireWorks states that each counts. A queued job was chosen by
+#: a worker or sent to a batch system and hasn't begun.
 STATE_GROUPS = {
     "done": ("COMPLETED",),
-    "running": ("RUNNING", "RESERVED"),
+    "running": ("RUNNING",),
+    "queued": ("RESERVED",),
     "ready": ("READY",),
     "waiting": ("WAITING", "PAUSED"),
     "failed": ("FIZZLED", "DEFUSED"),

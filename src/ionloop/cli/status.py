@@ -142,7 +142,7 @@ def running_table(found: LiveStatus) -> Table:
     for job in found.running[:SHOWN]:
         since = job.since if job.since.tzinfo else job.since.replace(tzinfo=UTC)
         gone = duration((now - since).total_seconds())
-        table.add_row(job.name, job.stage or "", job.worker, job.host, gone)
+        table.add_row(job.name, job.stage or "", job.worker, job.host or "", gone)
     if len(found.running) > SHOWN:
         table.add_row(f"and {len(found.running) - SHOWN} more", "", "", "", "")
     return table

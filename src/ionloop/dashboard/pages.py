@@ -16,7 +16,8 @@ from ionloop.store.schema import CampaignStatus
 #: Parts of a progress bar, and the FireWorks states that each counts.
 PARTS = {
     "done": ("COMPLETED",),
-    "running": ("RUNNING", "RESERVED"),
+    "running": ("RUNNING",),
+    "queued": ("RESERVED",),  # chosen by a worker or sent to a batch system, and not begun
     "ready": ("READY",),
     "waiting": ("WAITING", "PAUSED"),
     "failed": ("FIZZLED", "DEFUSED"),
@@ -61,7 +62,8 @@ def error_page(code: int, message: str) -> str:
 def _facts(found: Overview) -> list[tuple[str, str, str]]:
     """Return the campaign in numbers: value, what it is, and more of it."""
     status = found.status
-    done, all_jobs = status.jobs.get("COMPLETED", 0), sum(status.jobs.values())
+    n, all_jobs = parts(status.jobs), sum(status.jobs.values())
+    at_work = f"{n['running']} running" + (f", {n['queued']} queued" if n["queued"] else "")
     refused = sum(shard.n_quarantined for shard in found.shards)
     took = [g.took for g in found.generations if g.took]
     generation = DASH if status.generation is None else str(status.generation)
@@ -69,7 +71,7 @@ def _facts(found: Overview) -> list[tuple[str, str, str]]:
     return [
         (generation, "generation", f"{judged} judged"),
         (str(status.n_labels), "labels", f"{refused} quarantined" if refused else ""),
-        (f"{done} / {all_jobs}", "jobs done", f"{status.jobs.get('RUNNING', 0)} running"),
+        (f"{n['done']} / {all_jobs}", "jobs done", at_work),
         (duration(took[-1]) if took else DASH, "last generation", _typical(took)),
         (ago(status.updated_on), "last change", f"{status.updated_on:%Y-%m-%d %H:%M} UTC"),
         (ago(status.created_on), "submitted", f"{status.created_on:%Y-%m-%d %H:%M} UTC"),
@@ -86,7 +88,7 @@ def parts(jobs: dict[str, int]) -> dict[str, int]:
     """Count jobs by the parts of a progress bar.
 
     >>> parts({"COMPLETED": 3, "RESERVED": 1, "RUNNING": 1})
-    {'done': 3, 'running': 2, 'ready': 0, 'waiting': 0, 'failed': 0}
+    {'done': 3, 'running': 1, 'queued': 1, 'ready': 0, 'waiting': 0, 'failed': 0}
     """
     return {name: sum(jobs.get(state, 0) for state in states) for name, states in PARTS.items()}
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from pymongo.database import Database
 
+from ionloop.store import remote_live
 from ionloop.store.connection import OUTPUTS, database
 from ionloop.store.eta import TimedJob, estimate
 from ionloop.store.queries import status
+from ionloop.store.remote_progress import is_remote
 from ionloop.store.schema import Eta, LiveStatus, RunningJob
 from ionloop.store.times import as_utc
 
@@ -27,11 +29,14 @@ def live_status(campaign_id: str, db: Database[dict[str, Any]] | None = None) ->
     """
     db = database() if db is None else db
     now = status(campaign_id, db)
+    remote = is_remote(campaign_id, db)
+    running = remote_live.running_jobs if remote else running_jobs
+    timed = remote_live.timed_jobs if remote else timed_jobs
     over = not now.jobs.keys() & _LEFT
     return LiveStatus(
         **{name: getattr(now, name) for name in type(now).model_fields},
-        running=running_jobs(campaign_id, db),
-        eta=None if over else eta(campaign_id, now.generation or 0, db),
+        running=running(campaign_id, db),
+        eta=None if over else eta(campaign_id, now.generation or 0, db, timed),
     )
 
 
@@ -59,12 +64,24 @@ def running_jobs(campaign_id: str, db: Database[dict[str, Any]]) -> list[Running
     ]
 
 
-def eta(campaign_id: str, generation: int, db: Database[dict[str, Any]]) -> Eta | None:
+def eta(
+    campaign_id: str,
+    generation: int,
+    db: Database[dict[str, Any]],
+    timed: Callable[[str, Iterable[int], Database[dict[str, Any]]], list[TimedJob]],
+) -> Eta | None:
     """Estimate the end from the jobs of the last two generations and the whole ones before.
 
-    None of a campaign that jobflow-remote runs: it keeps its jobs' times elsewhere.
+    Parameters
+    ----------
+    campaign_id, generation
+        The campaign and its latest generation.
+    db
+        The database.
+    timed
+        Who reads the jobs' times: FireWorks and jobflow-remote keep them in different places.
     """
-    jobs = timed_jobs(campaign_id, [generation - 1, generation], db)
+    jobs = timed(campaign_id, [generation - 1, generation], db)
     if not jobs:
         return None
     cap = generations_max(campaign_id, db)

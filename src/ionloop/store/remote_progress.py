@@ -33,6 +33,11 @@ STATES = {
 }
 
 
+def named(state: str) -> list[str]:
+    """Return jobflow-remote's states that FireWorks would call ``state``."""
+    return [theirs for theirs, ours in STATES.items() if ours == state]
+
+
 def is_remote(campaign_id: str, db: Database[dict[str, Any]]) -> bool:
     """Whether a campaign was submitted through jobflow-remote."""
     return db[FLOWS].find_one({"metadata.campaign_id": campaign_id}, {"_id": 1}) is not None
@@ -92,10 +97,9 @@ def _stage_rows(campaign_id: str, db: Database[dict[str, Any]]) -> list[dict[str
 
 def _failures(campaign_id: str, db: Database[dict[str, Any]]) -> dict[str, Failure]:
     """Return all failed jobs of a campaign by uuid, with the last line of their tracebacks."""
-    wanted = [state for state, name in STATES.items() if name == "FIZZLED"]
     fields = {"uuid": 1, "db_id": 1, "job.name": 1, "error": 1, "remote.error": 1, "run_dir": 1}
     found = db[JOBS].find(
-        {"job.metadata.campaign_id": campaign_id, "state": {"$in": wanted}}, fields
+        {"job.metadata.campaign_id": campaign_id, "state": {"$in": named("FIZZLED")}}, fields
     )
     return {doc["uuid"]: _failure(doc) for doc in found}
 

@@ -87,10 +87,11 @@ class CampaignStatus(Document):
             if row.states.get("RUNNING")
         ]
         generation = "-" if self.generation is None else self.generation
+        queued = self.jobs.get("RESERVED", 0)
         return (
             f"generation {generation}  {self.jobs.get('COMPLETED', 0)}/{sum(self.jobs.values())} "
             f"jobs done  {self.jobs.get('FIZZLED', 0)} failed  {self.n_labels} labels  "
-            f"running: {', '.join(running) or '-'}"
+            f"running: {', '.join(running) or '-'}{f'  queued: {queued}' if queued else ''}"
         )
 
 
@@ -127,7 +128,9 @@ class RunningJob(Document):
     stage: str | None = None
     generation: int | None = None
     worker: str = Field(description="Name of its worker.")
-    host: str = Field(description="Machine that it runs on.")
+    host: str | None = Field(
+        None, description="Machine that it runs on; None with jobflow-remote, which keeps none."
+    )
     since: datetime = Field(description="When it began, UTC.")
     directory: str = Field(description="Folder where it runs.")
 
