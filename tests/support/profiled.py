@@ -195,7 +195,7 @@ def used_indexes(db: Database, collections: Iterable[str]) -> set[str]:
 def undurable(entry: dict[str, Any]) -> bool:
     """Whether a write might be lost, or a read see what might be taken back.
 
-    The profiler doesn't say it of updates and removals, which go by the same clients.
+    The profiler doesn't say it of updates and removals: see :func:`undurable_writes`.
     """
     command, written = next(iter(entry["command"])), entry.get("writeConcern") or {}
     if command in ("insert", "findAndModify"):
@@ -203,6 +203,19 @@ def undurable(entry: dict[str, Any]) -> bool:
     if command in ("find", "aggregate", "distinct", "count"):
         return (entry.get("readConcern") or {}).get("level") != "majority"
     return False
+
+
+def undurable_writes(client: MongoClient) -> dict[str, int]:
+    """Count all writes of a server since it began that weren't asked of the majority.
+
+    Such a write is in the journal of most members, unless a server was told otherwise: MongoDB's
+    ``writeConcernMajorityJournalDefault``.
+    """
+    told = client.admin.command("serverStatus")["opWriteConcernCounters"]
+    return {
+        kind: told[kind]["none"] + sum(told[kind]["wnum"].values())
+        for kind in ("insert", "update", "delete")
+    }
 
 
 def table(entries: Iterable[dict[str, Any]]) -> dict[Asked, Cost]:

@@ -56,12 +56,6 @@ def n_live(lp: LaunchPad, campaign_id: str) -> int:
     return int(next(iter(found), {"n": 0})["n"])
 
 
-def archived_nodes(lp: LaunchPad, campaign_id: str) -> set[int]:
-    """Return the numbers of all jobs in a campaign's archives."""
-    found = lp.workflows.find({"metadata.archive_of": campaign_id}, {"nodes": 1})
-    return {node for archive in found for node in archive["nodes"]}
-
-
 def compact(lp: LaunchPad, campaign_id: str, kept: int = KEPT) -> int:
     """Move settled generations out of a campaign's live document.
 

@@ -17,6 +17,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
 from ionloop.store.connection import BLOBS, OUTPUTS, SCORECARDS
+from ionloop.store.jfremote import QUEUE_INDEXES
 
 _UP, _DOWN = ASCENDING, DESCENDING
 #: The order in which FireWorks checks jobs out.
@@ -100,14 +101,21 @@ INDEXES: dict[str, list[IndexModel]] = {
 def create_indexes(db: Database[dict[str, Any]]) -> dict[str, list[str]]:
     """Create all indexes; those that exist are left alone. Returns names by collection."""
     return {
-        collection: db[collection].create_indexes(models) for collection, models in INDEXES.items()
+        collection: db[collection].create_indexes(models)
+        for collection, models in _wanted(db).items()
     }
+
+
+def _wanted(db: Database[dict[str, Any]]) -> dict[str, list[IndexModel]]:
+    """Return the indexes that a database needs; jobflow-remote's queue only where there is one."""
+    queue = db.list_collection_names(filter={"name": {"$in": list(QUEUE_INDEXES)}})
+    return INDEXES | {name: QUEUE_INDEXES[name] for name in sorted(queue)}
 
 
 def missing_indexes(db: Database[dict[str, Any]]) -> list[str]:
     """Return the indexes that a database lacks, as ``collection.name``."""
     missing = []
-    for collection, models in INDEXES.items():
+    for collection, models in _wanted(db).items():
         have = set(db[collection].index_information())
         missing += [
             f"{collection}.{model.document['name']}"

@@ -22,7 +22,7 @@ JOBS = "jf_jobs"
 FLOWS = "jf_flows"
 
 #: What ionloop asks of them, beside what jobflow-remote does.
-_INDEXES = {
+QUEUE_INDEXES: dict[str, list[IndexModel]] = {
     # As :data:`ionloop.store.indexes.COUNTED`: no document is read.
     JOBS: [
         IndexModel(
@@ -89,5 +89,5 @@ class Blobs(_OfSettings, GridFSStore):
 
 def create_queue_indexes(db: Database[dict[str, Any]]) -> None:
     """Create the indexes of the questions that ionloop asks of jobflow-remote's queue."""
-    for collection, models in _INDEXES.items():
+    for collection, models in QUEUE_INDEXES.items():
         db[collection].create_indexes(models)

@@ -110,6 +110,8 @@ def launch(
         "--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25",
         "--networkMessageCompressors", "disabled",
         "--setParameter", "diagnosticDataCollectionEnabled=false",
+        # So that serverStatus tells whether writes are durable.
+        "--setParameter", "reportOpWriteConcernCountersInServerStatus=true",
     ]  # fmt: skip
     process = subprocess.Popen(
         command,
