@@ -152,7 +152,12 @@ class Stability(Document):
     picoseconds: float = Field(description="Length that was asked for, ps.")
     survived_ps: float = Field(description="Length until it ended or was unphysical, ps.")
     stopped: str | None = Field(description="Why it ended early; None if it didn't.")
-    lindemann: float = Field(description="Vibrations of the framework over nearest distances.")
+    lindemann: float = Field(
+        description="Vibrations over nearest distance, median over the framework's atoms."
+    )
+    wandering: float = Field(
+        description="Share of the framework's atoms beyond the limit: they hopped, turn or flow."
+    )
     contacts: list[Contact] = Field(description="Smallest distances by elements, within 3 Å.")
     nve_ps: float = Field(description="Length of the run without a bath, ps.")
     drift: Estimate | None = Field(description="Of the total energy without a bath.")

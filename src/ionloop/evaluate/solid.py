@@ -20,13 +20,13 @@ CONTACT_REACH = 3.0
 PIECES = 5
 
 
-def lindemann(positions: np.ndarray, framework: np.ndarray, start: Atoms) -> float:
-    """Return the Lindemann ratio of the framework: vibrations over the nearest distance.
+def lindemann(positions: np.ndarray, framework: np.ndarray, start: Atoms) -> np.ndarray:
+    """Return the Lindemann ratio of each framework atom: vibrations over the nearest distance.
 
-    The root mean square displacement from each atom's own mean position, averaged over the
-    framework's atoms, over the mean distance to the nearest other framework atom. Crystals melt at
-    about 0.1 to 0.15 (Lindemann, Phys. Z. 11, 609 (1910); Gilvarry, Phys. Rev. 102, 308 (1956)).
-    Polyanions that turn raise it without melting.
+    The root mean square displacement from the atom's own mean position, over the framework's
+    mean distance to the nearest other framework atom. Crystals melt at about 0.1 to 0.15
+    (Lindemann, Phys. Z. 11, 609 (1910); Gilvarry, Phys. Rev. 102, 308 (1956)). Atoms that hop into
+    vacancies and polyanions that turn have large ratios without melting: hence one an atom.
 
     Parameters
     ----------
@@ -37,6 +37,11 @@ def lindemann(positions: np.ndarray, framework: np.ndarray, start: Atoms) -> flo
     start
         The cell, for the distances.
 
+    Returns
+    -------
+    np.ndarray
+        Shape [n framework atoms].
+
     Raises
     ------
     EvaluationError
@@ -46,10 +51,10 @@ def lindemann(positions: np.ndarray, framework: np.ndarray, start: Atoms) -> flo
         msg = f"expected a framework of two atoms or more, got {len(framework)}"
         raise EvaluationError(msg)
     paths = remove_drift(positions, framework)[:, framework]
-    spread = np.sqrt(((paths - paths.mean(axis=0)) ** 2).sum(axis=2).mean())
+    spread = np.sqrt(((paths - paths.mean(axis=0)) ** 2).sum(axis=2).mean(axis=0))
     distances = start[framework].get_all_distances(mic=True)
     np.fill_diagonal(distances, np.inf)
-    return float(spread / distances.min(axis=1).mean())
+    return np.asarray(spread / distances.min(axis=1).mean())
 
 
 def closest_contacts(frames: Sequence[Atoms]) -> list[Contact]:
