@@ -36,7 +36,11 @@ def test_units_name_what_is_there():
 
 def test_make_installs_the_units():
     done = subprocess.run(
-        ["make", "--dry-run", "nightly-timer"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", "nightly-timer"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     link, enable = done.stdout.splitlines()
     assert [Path(word.strip('"')) for word in link.split()[3:]] == [NIGHTLY / n for n in UNITS]

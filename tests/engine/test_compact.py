@@ -9,7 +9,7 @@ import pytest
 
 from ionloop.engine import compact as compact_module
 from ionloop.engine import resume, submit
-from ionloop.engine.compact import Compactor, archived_nodes, compact, n_live
+from ionloop.engine.compact import Compactor, compact, n_live
 from ionloop.engine.launchpad import launchpad, workflow_of
 from ionloop.engine.local.recover import recover
 from ionloop.engine.worker import Worker
@@ -19,6 +19,12 @@ from ionloop.store.queries import campaign_ids, campaign_record, status
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 #: Jobs of a generation of engine_jobs with two labels.
 N = 6
+
+
+def archived_nodes() -> set[int]:
+    """The numbers of all jobs in archives."""
+    found = database().workflows.find({"metadata.archive_of": "c"})
+    return {node for archive in found for node in archive["nodes"]}
 
 
 def in_one_document_each() -> bool:
@@ -47,7 +53,7 @@ def test_a_long_campaign_keeps_a_short_workflow_and_its_result(jobs, folder, tmp
     assert worker.run() == 8 * N
     assert max(sizes) <= 3 * N
     assert max(sizes[: 3 * N]) == max(sizes)  # as large in the third generation as ever after
-    assert len(archived_nodes(lp, "c")) == 6 * N
+    assert len(archived_nodes()) == 6 * N
     assert in_one_document_each()
     final = status("c")
     assert (final.state, final.jobs) == ("finished", {"COMPLETED": 8 * N})
@@ -65,14 +71,14 @@ def test_fireworks_finds_archived_jobs_and_runs_them_again(jobs, folder, tmp_pat
     lp = launchpad()
     submit(jobs.generation_flow(0, last=3, n=2, ledger=str(tmp_path / "l"), seconds=0.0), "c")
     Worker(lp, "c", folder).run()
-    first = min(archived_nodes(lp, "c"))
+    first = min(archived_nodes())
     summary = lp.get_wf_summary_dict(first)
     assert summary["state"] == "COMPLETED"
     assert len(summary["states"]) == N
     assert first in lp.get_wf_ids({"metadata.archive_of": "c"})
     assert lp.get_wf_by_fw_id(first).state == "COMPLETED"
     assert lp.get_wf_by_fw_id(workflow_of(lp, "c")["nodes"][0]).state == "COMPLETED"
-    label = lp.get_fw_ids({"name": "dear_label", "fw_id": {"$in": [*archived_nodes(lp, "c")]}})[0]
+    label = lp.get_fw_ids({"name": "dear_label", "fw_id": {"$in": [*archived_nodes()]}})[0]
     assert lp.rerun_fw(label) == [label]
     assert lp.get_wf_by_fw_id(label).state != "COMPLETED"
     assert in_one_document_each()
@@ -143,7 +149,7 @@ def test_settled_generations_alone_are_archived(ionloop_db, generations, moved):
     lp = launchpad()
     made(lp, *generations)
     assert compact(lp, "c") == moved
-    assert archived_nodes(lp, "c") == set(range(1, moved + 1))
+    assert archived_nodes() == set(range(1, moved + 1))
     assert in_one_document_each()
     live = workflow_of(lp, "c")
     assert sorted(live["nodes"]) == [*range(moved + 1, sum(map(len, generations)) + 1)]

@@ -88,6 +88,21 @@ def test_a_shell_that_is_always_killed_is_told(
     assert machine.n_runs == 3
 
 
+def test_a_shell_that_is_killed_before_it_is_ready_is_started_again(
+    machine, hydrogen: list[Frame], coarse: Cp2kSettings, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IONLOOP_CP2K_SHELL_CMD", os.environ["IONLOOP_CP2K_CMD"])
+    monkeypatch.setenv("KILL_PROGRAM", "cp2k_shell.psmp")
+    machine.kill(2, "now", "now")
+    atoms = hydrogen[0].to_atoms()
+    with shell_calculator(hydrogen[0], coarse, "shell") as shell:
+        atoms.calc = shell
+        (tmp_path / "now").write_text("now")  # the one that runs, and the next as it starts
+        assert np.isfinite(atoms.get_forces()).all()
+    assert machine.n_runs == 3
+
+
 def test_what_the_shell_refuses_is_not_repeated(
     machine, hydrogen: list[Frame], coarse: Cp2kSettings, tmp_path: Path, monkeypatch
 ) -> None:

@@ -28,7 +28,8 @@ class Cp2kShell(CP2K):
     """ASE's CP2K, which notices that the SCF didn't converge, and survives a killed shell.
 
     ``cp2k_shell`` answers with the last energy whether or not it converged; only its
-    output file says so. Where the process is gone, ASE fails by an ``assert``.
+    output file says so. Where the process is gone, ASE fails by an ``assert``, or by a
+    ``RuntimeError`` if it went before it was ready.
     """
 
     #: CP2K version that the settings name.
@@ -56,7 +57,7 @@ class Cp2kShell(CP2K):
                 if self._shell is None:
                     self._start()
                 super().calculate(atoms, properties, system_changes)
-            except (AssertionError, OSError, ValueError) as error:
+            except (AssertionError, OSError, ValueError, RuntimeError) as error:
                 self._bury(path, attempt, error)
                 continue
             if "SCF run NOT converged" in read_from(path, before):
