@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from pymongo.collection import Collection
@@ -16,91 +19,145 @@ from pymongo.collection import Collection
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "ionloop"
 #: Names the file in which each process notes its places.
 BOOK = "IONLOOP_ASKED_BOOK"
-METHODS = (
-    "find", "find_one", "aggregate", "count_documents", "estimated_document_count", "distinct",
+_WRITES = (
     "update_one", "update_many", "delete_one", "delete_many", "find_one_and_update",
     "find_one_and_replace", "find_one_and_delete", "insert_one", "insert_many", "replace_one",
     "bulk_write",
 )  # fmt: skip
+_READS = (
+    "find", "find_one", "aggregate", "count_documents", "estimated_document_count", "distinct",
+)  # fmt: skip
+_OF_STORES = ("query", "query_one", "count", "groupby", "update", "remove_docs", "get_output")
+#: Libraries' classes that ask in our name.
+_STORES = {
+    "jobflow.core.store": "JobStore",
+    "maggma.core.store": "Store",
+    "maggma.stores.mongolike": "MongoStore",
+}
+_PADS = {"fireworks.core.launchpad": "LaunchPad"}
+#: What their instances are called here; others have methods of these names too.
+_STORE = re.compile(r"stor|stag|^super\(\)$")
+_PAD = re.compile(r"(\blp|launchpad|^super\(\))$")
+_DURABLE = {"w": "majority", "j": True}
+
+#: A call's file, and the line and column where it ends.
+Place = tuple[str, int, int]
 
 
-@dataclass(frozen=True)
-class Place:
-    """A call that asks."""
-
-    file: str
-    function: str
-    call: str
-    method: str
-    first: int
-    last: int
-
-    def __str__(self) -> str:
-        return f"{self.file} {self.function}: {self.call}"
-
-
-def places() -> Iterator[Place]:
-    """Find all calls of pymongo's methods in the source."""
+def places() -> dict[Place, str]:
+    """Find and name all calls in the source that ask."""
+    found: dict[Place, str] = {}
     for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        yield from _places(tree, str(path.relative_to(SOURCE)), "")
+        file, n = str(path.relative_to(SOURCE)), Counter[str]()
+        for function, call in _calls(ast.parse(path.read_text()), ""):
+            name = f"{file} {function}: {ast.unparse(call.func)}"
+            n[name] += 1
+            again = f" ({n[name]})" if n[name] > 1 else ""
+            found[file, call.end_lineno or 0, call.end_col_offset or 0] = name + again
+    return found
 
 
-def _places(node: ast.AST, file: str, function: str) -> Iterator[Place]:
+def _calls(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Call]]:
     if isinstance(node, ast.FunctionDef):
         function = node.name
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in METHODS
-    ):
-        call, last = ast.unparse(node.func), node.end_lineno or node.lineno
-        yield Place(file, function, call, node.func.attr, node.lineno, last)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _asks(node.func):
+        yield function, node
     for child in ast.iter_child_nodes(node):
-        yield from _places(child, file, function)
+        yield from _calls(child, function)
+
+
+def _asks(called: ast.Attribute) -> bool:
+    whose, name = ast.unparse(called.value), called.attr
+    return (
+        name in _READS + _WRITES
+        or (name in _OF_STORES and _STORE.search(whose) is not None)
+        or (name in _of_pads() and _PAD.search(whose) is not None)
+    )
+
+
+@functools.cache
+def _of_pads() -> list[str]:
+    from fireworks import LaunchPad
+
+    return _methods(LaunchPad)
+
+
+def _methods(cls: type) -> list[str]:
+    found = (name for name, value in vars(cls).items() if isinstance(value, FunctionType))
+    return [name for name in found if not name.startswith("__")]
 
 
 def never_asked(book: Path) -> set[str]:
     """Return the places that no process noted."""
-    noted = [line.split() for line in book.read_text().splitlines()]
-    asked = {(file, method, int(line)) for file, method, line in noted}
-    return {
-        str(place)
-        for place in places()
-        if not any(
-            (place.file, place.method, line) in asked for line in range(place.first, place.last + 1)
-        )
-    }
+    noted = [line.split() for line in _noted(book, "asked")]
+    asked = {(file, int(line), int(column)) for file, line, column in noted}
+    return {name for place, name in places().items() if place not in asked}
 
 
-def watch() -> Callable[[], None]:
-    """Note from now on which of our lines call pymongo; return what ends it."""
-    book = os.open(os.environ[BOOK], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    seen: set[tuple[str, str, int]] = set()
-    plain = {name: getattr(Collection, name) for name in METHODS}
-    for name, method in plain.items():
-        setattr(Collection, name, _noting(name, method, seen, book))
-
-    def end() -> None:
-        for name, method in plain.items():
-            setattr(Collection, name, method)
-        os.close(book)
-
-    return end
+def careless(book: Path) -> set[str]:
+    """Return the writes, by whatever library, that wouldn't wait for the majority's journals."""
+    return set(_noted(book, "careless"))
 
 
-def _noting(
-    name: str, method: Callable[..., Any], seen: set[tuple[str, str, int]], book: int
-) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        frame = sys._getframe(1)
+def _noted(book: Path, kind: str) -> list[str]:
+    lines = (line.partition(" ") for line in book.read_text().splitlines())
+    return [rest for first, _, rest in lines if first == kind]
+
+
+class Watch:
+    """Notes from now on which of our lines ask, and how writes are asked for, until its end."""
+
+    def __init__(self) -> None:
+        self._book = os.open(os.environ[BOOK], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._seen: set[str] = set()
+        self._plain: list[tuple[type, str, Callable[..., Any]]] = []
+        self._awaited = _STORES | _PADS
+        for name in _READS + _WRITES:
+            self._wrap(Collection, name, self._look)
+        # A store or launch pad makes its collections before it asks: its class is there by then.
+        self._wrap(Collection, "__init__", lambda *_: self._wrap_libraries())
+
+    def end(self) -> None:
+        """Note no more."""
+        for cls, name, method in self._plain:
+            setattr(cls, name, method)
+        os.close(self._book)
+
+    def _wrap_libraries(self) -> None:
+        """Watch stores and launch pads where they are loaded; loading them here has effects."""
+        for module in self._awaited.keys() & sys.modules.keys():
+            cls = getattr(sys.modules[module], self._awaited[module], None)
+            if cls is None:  # just being loaded
+                continue
+            del self._awaited[module]
+            for name in _methods(cls):
+                if module in _PADS or name in _OF_STORES:
+                    self._wrap(cls, name, self._look)
+
+    def _wrap(self, cls: type, name: str, look: Callable[..., None]) -> None:
+        method = getattr(cls, name)
+
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            look(args[0], name, sys._getframe(1))
+            return method(*args, **kwargs)
+
+        self._plain.append((cls, name, method))
+        setattr(cls, name, call)
+
+    def _look(self, asked: Any, name: str, frame: Any) -> None:
         path = Path(frame.f_code.co_filename)
         if path.is_relative_to(SOURCE):
-            place = (str(path.relative_to(SOURCE)), name, frame.f_lineno)
-            if place not in seen:
-                seen.add(place)
-                os.write(book, f"{' '.join(map(str, place))}\n".encode())  # one system call
-        return method(*args, **kwargs)
+            _, line, _, column = next(
+                itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None)
+            )
+            self._note(f"asked {path.relative_to(SOURCE)} {line} {column}")
+        if isinstance(asked, Collection) and name in _WRITES:
+            concern = asked.write_concern.document
+            if concern != _DURABLE:
+                self._note(f"careless {asked.name} {name} {concern}")
 
-    return call
+    def _note(self, line: str) -> None:
+        if line not in self._seen:
+            self._seen.add(line)
+            os.write(self._book, f"{line}\n".encode())  # one system call

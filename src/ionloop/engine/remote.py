@@ -22,7 +22,6 @@ from ionloop.routing import WorkerKind
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database
 from ionloop.store.indexes import create_indexes
-from ionloop.store.jfremote import create_queue_indexes
 from ionloop.store.queries import is_campaign
 
 if TYPE_CHECKING:
@@ -79,8 +78,7 @@ def submit_remote(
         msg = f"campaign {campaign_id} exists; `ionloop status {campaign_id}` shows how far it is"
         raise EngineError(msg)
     _initialise(found)
-    create_indexes(db)  # jobflow-remote drops all indexes of outputs when it makes a queue
-    create_queue_indexes(db)
+    create_indexes(db)  # jobflow-remote drops all indexes, of outputs too, when it makes a queue
     whole = get_flow(flow)
     whole.update_metadata({"campaign_id": campaign_id}, dynamic=True)
     whole.metadata["campaign_id"] = campaign_id

@@ -7,12 +7,9 @@ they connect.
 
 from __future__ import annotations
 
-from typing import Any
-
 from maggma.core import Store
 from maggma.stores import GridFSStore, MongoStore
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.database import Database
 
 from ionloop.settings import get_settings
 from ionloop.store.connection import BLOBS, OUTPUTS, database_uri
@@ -21,7 +18,7 @@ from ionloop.store.connection import BLOBS, OUTPUTS, database_uri
 JOBS = "jf_jobs"
 FLOWS = "jf_flows"
 
-#: What ionloop asks of them, beside what jobflow-remote does.
+#: What ionloop asks of them. Those of ``uuid`` are jobflow-remote's own, made as it makes them.
 QUEUE_INDEXES: dict[str, list[IndexModel]] = {
     # As :data:`ionloop.store.indexes.COUNTED`: no document is read.
     JOBS: [
@@ -32,9 +29,11 @@ QUEUE_INDEXES: dict[str, list[IndexModel]] = {
                 ("job.metadata.stage", ASCENDING),
                 ("state", ASCENDING),
             ]
-        )
+        ),
+        IndexModel([("uuid", ASCENDING), ("index", ASCENDING)], unique=True),
     ],
     FLOWS: [
+        IndexModel([("uuid", ASCENDING)], unique=True),
         IndexModel([("metadata.campaign_id", ASCENDING)]),
         IndexModel([("created_on", DESCENDING), ("metadata.campaign_id", ASCENDING)]),
     ],
@@ -85,9 +84,3 @@ class Blobs(_OfSettings, GridFSStore):
 
     def __init__(self) -> None:
         super().__init__("", BLOBS)
-
-
-def create_queue_indexes(db: Database[dict[str, Any]]) -> None:
-    """Create the indexes of the questions that ionloop asks of jobflow-remote's queue."""
-    for collection, models in QUEUE_INDEXES.items():
-        db[collection].create_indexes(models)

@@ -3,6 +3,6 @@
 import os
 
 if "IONLOOP_ASKED_BOOK" in os.environ:
-    from asked_places import watch
+    from asked_places import Watch
 
-    watch()
+    Watch()
