@@ -158,7 +158,9 @@ class Stability(Document):
     wandering: float = Field(
         description="Share of the framework's atoms beyond the limit: they hopped, turn or flow."
     )
-    contacts: list[Contact] = Field(description="Smallest distances by elements, within 3 Å.")
+    contacts: list[Contact] = Field(
+        description="Smallest distances by elements, within 3 Å, in at most 2,000 stored frames."
+    )
     nve_ps: float = Field(description="Length of the run without a bath, ps.")
     drift: Estimate | None = Field(description="Of the total energy without a bath.")
     scatter: float | None = Field(description="RMS of the total energy around it, meV/atom.")
