@@ -6,7 +6,8 @@ import pytest
 from ionloop.explore.candidates import Pick
 from ionloop.explore.detector import settle_sites
 from ionloop.explore.hops import HopAnalysis
-from ionloop.explore.jobs import guards_of, hop_detector, judged, summarise
+from ionloop.explore.jobs import hop_detector, summarise
+from ionloop.explore.judged import guards_of, judged
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.replicas import MDRun
 from ionloop.explore.schema import Exploration, ExploreSettings, HopEvent

@@ -1,0 +1,101 @@
+"""A run's candidates with what selection needs: calibrated uncertainty and fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from ionloop.explore.candidates import Pick, pick_candidates
+from ionloop.explore.guards import Guards
+from ionloop.explore.hops import HopAnalysis
+from ionloop.explore.replicas import MDPlan, MDRun
+from ionloop.explore.schema import ExploreSettings
+from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
+from ionloop.frame import Frame
+from ionloop.profile import Profile
+from ionloop.train.schema import Calibration
+
+#: Frames that the committee judges at a time.
+BATCH = 8
+
+
+def plan_of(settings: ExploreSettings, temperature: float, n_steps: int, seed: int) -> MDPlan:
+    """Make the plan of runs at one temperature, K."""
+    return MDPlan(
+        temperature=temperature,
+        n_steps=n_steps,
+        time_step=settings.time_step,
+        store_every=settings.store_every,
+        check_every=settings.check_every,
+        equilibration_steps=round(settings.equilibration_fs / settings.time_step),
+        seed=seed,
+    )
+
+
+def guards_of(settings: ExploreSettings, profile: Profile, calibration: Calibration) -> Guards:
+    """Make the limits at which a run ends."""
+    factor = np.inf if settings.ceiling_factor is None else settings.ceiling_factor
+    return Guards(
+        sigma_ceiling=factor * calibration.sigma_hi,
+        min_distance_fraction=profile.min_distance_fraction,
+    )
+
+
+def candidates(
+    start: Frame,
+    run: MDRun,
+    analysis: HopAnalysis,
+    judge: CommitteeUncertainty,
+    settings: ExploreSettings,
+    tags: dict[str, Any],
+    rng: np.random.Generator,
+) -> list[Frame]:
+    """Pick a run's candidates for labelling, each with uncertainty and fingerprint."""
+    picks = pick_candidates(
+        run,
+        analysis,
+        tags["group"],
+        max_events=settings.max_events,
+        n_uncertain=settings.n_uncertain,
+        n_random=settings.n_random,
+        rng=rng,
+    )
+    positions = [run.positions[pick.index] for pick in picks]
+    return judged(start, positions, picks, judge, tags, describe=settings.fingerprints)
+
+
+def judged(
+    start: Frame,
+    positions: Sequence[np.ndarray],
+    picks: Sequence[Pick],
+    judge: CommitteeUncertainty,
+    tags: dict[str, Any],
+    *,
+    describe: bool = True,
+) -> list[Frame]:
+    """Make candidates: the frames, their uncertainty, and their fingerprints if wanted."""
+    made = []
+    for x in positions:
+        atoms = Atoms(start.symbols, x, cell=start.cell, pbc=True)
+        atoms.wrap()
+        made.append(atoms)
+    batches = [made[k : k + BATCH] for k in range(0, len(made), BATCH)]
+    sigma = [ions for batch in batches for ions in judge.per_replica_and_ion(batch)]
+    frames = []
+    for atoms, pick, per_ion in zip(made, picks, sigma, strict=True):
+        focus = pick.hop.ion if pick.hop else int(judge.mobile[per_ion.argmax()])
+        frames.append(
+            Frame.from_atoms(
+                atoms,
+                charge=start.charge,
+                origin=pick.origin,
+                hop=pick.hop,
+                uncertainty=float(per_ion.max()),
+                descriptor=fingerprint(judge.calculator, atoms, focus) if describe else None,
+                **tags,
+            )
+        )
+    return frames
