@@ -23,7 +23,8 @@ BASE = [
 #: Stage folders in the order of the loop; a stage sees those before it.
 STAGES = [
     "reference", "seed", "label", "train", "explore", "select", "judge",
-    "campaign", "evaluate", "report",  # campaign's documents; what it does stands above them all
+    "campaign",  # its documents; what it does stands above them all
+    "evaluate", "study", "report",
 ]  # fmt: skip
 #: What stands above the stages, in import order.
 TOP = ["store", "dashboard", "engine", "testing", "cli"]

@@ -17,8 +17,9 @@ from ionloop.label.schema import Label, LabelShard
 from ionloop.profile import Budget, Profile
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import Displacements
-from ionloop.select.jobs import select_frames, strained_candidates
+from ionloop.select.jobs import select_frames
 from ionloop.select.schema import Selection
+from ionloop.select.strained import strained_candidates
 from ionloop.train.mace import committee_calculator
 from ionloop.train.schema import Calibration, Member
 

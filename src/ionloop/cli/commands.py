@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ionloop.cli import control
+from ionloop.cli.arms import arms
 from ionloop.cli.console import out, run_command
 from ionloop.cli.dashboard import dashboard
 from ionloop.cli.database import db_app
@@ -36,7 +37,7 @@ app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 for command in (
     status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport, hops,
-    train, models, replay, evaluate, scorecards,
+    train, models, replay, arms, evaluate, scorecards,
 ):  # fmt: skip
     app.command()(command)
 

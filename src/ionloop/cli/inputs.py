@@ -45,3 +45,18 @@ def check_picture(path: Path | None, *suffixes: str) -> None:
     if path is not None and path.suffix not in suffixes:
         msg = f"--plot: expected a name that ends in {' or '.join(suffixes)}, got {path}"
         raise typer.BadParameter(msg)
+
+
+def numbers(option: str, text: str | None) -> list[float]:
+    """Read numbers that commas part; none of None.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is no number.
+    """
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError as error:
+        msg = f"{option}: expected numbers such as 40,80,160, got {text!r}"
+        raise typer.BadParameter(msg) from error

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import check_picture, document
+from ionloop.cli.inputs import check_picture, document, numbers
 
 if TYPE_CHECKING:
     from ionloop.select.schema import Replay, ReplayCurve, ReplayPoint
@@ -83,7 +83,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     plan = ReplayPlan(
         mobile_ion=mobile,
         arms=[name.strip() for name in arms.split(",")],
-        counts=_counts(labels),
+        counts=[int(n) for n in numbers("--labels", labels)],
         seeds=seeds,
         first_seed=first_seed,
         target=target,
@@ -111,14 +111,6 @@ def replay(  # noqa: PLR0913 - one parameter an option
         sys.stdout.write(found.model_dump_json(indent=1) + "\n")
     else:
         _print(found)
-
-
-def _counts(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        msg = f"--labels: expected whole numbers such as 40,80,160, got {text!r}"
-        raise typer.BadParameter(msg) from error
 
 
 def _print(found: Replay) -> None:

@@ -15,6 +15,8 @@ import yaml
 from jobflow import Flow, Job
 from jobflow.managers.fireworks import flow_to_workflow
 
+from ionloop.campaign.maker import CampaignMaker
+from ionloop.campaign.schema import Material
 from ionloop.engine.launchpad import campaign_query, launchpad
 from ionloop.errors import EngineError, IonloopError
 from ionloop.settings import Settings, get_settings
@@ -173,3 +175,21 @@ def submit(flow: Flow | Job, campaign_id: str, settings: Settings | None = None)
         workflow = flow_to_workflow(flow, metadata={"campaign_id": campaign_id})
     lp.add_wf(workflow)
     return len(workflow)
+
+
+def campaign_of(flow: Flow | Job) -> tuple[CampaignMaker, Material]:
+    """Return the campaign of a flow that its Maker built, and what it is about.
+
+    Raises
+    ------
+    EngineError
+        If the flow is no campaign's.
+    """
+    jobs = [flow] if isinstance(flow, Job) else [job for job, _ in flow.iterflow()]
+    for job in jobs:
+        makers = [x for x in job.function_args if isinstance(x, CampaignMaker)]
+        materials = [x for x in job.function_args if isinstance(x, Material)]
+        if makers and materials:
+            return makers[0], materials[0]
+    msg = f"{flow.name}: expected the flow of a CampaignMaker, got one without a generation to add"
+    raise EngineError(msg)

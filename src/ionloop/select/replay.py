@@ -211,7 +211,9 @@ class _Run:
             "arm": [arm.min_distance, arm.describes, sorted(arm.shares.items())],
             "counts": list(plan.counts[: k + 1]),
             "recipe": [plan.mobile_ion, plan.r_max, plan.steps, plan.size, plan.candidates],
-            "hyperparameters": plan.hyperparameters.model_dump(),
+            "hyperparameters": [
+                plan.recipe(n, 0).hyperparameters.model_dump() for n in plan.counts[: k + 1]
+            ],
             "mace": mace.mace_version(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from ionloop.errors import ProfileError
 from ionloop.select.arms import arms_named
-from ionloop.train.dataset import VALID_FRACTION
 from ionloop.train.offline import Recipe
 from ionloop.train.schema import Hyperparameters
 
@@ -86,12 +84,7 @@ class ReplayPlan:
 
     def recipe(self, n_labels: int, seed: int) -> Recipe:
         """Return how a committee of so many labels is trained."""
-        batches = math.ceil(n_labels * (1 - VALID_FRACTION) / self.hyperparameters.batch_size)
-        epochs = max(math.ceil(self.steps / batches), 1)
-        return Recipe(
-            self.mobile_ion,
-            self.r_max,
-            self.hyperparameters.model_copy(update={"epochs": epochs}),
-            size=self.size,
-            random_seed=seed,
+        recipe = Recipe(
+            self.mobile_ion, self.r_max, self.hyperparameters, size=self.size, random_seed=seed
         )
+        return recipe.for_steps(n_labels, self.steps)

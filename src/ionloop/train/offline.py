@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -71,6 +72,18 @@ class Recipe:
         if self.size < 2:
             msg = f"expected a committee of 2 models or more, got {self.size}"
             raise TrainingError(msg)
+
+    def for_steps(self, n_labels: int, steps: int) -> Recipe:
+        """Return the recipe with as many epochs as make so many optimizer steps.
+
+        Validation, which chooses the best epoch, comes at least ten times where there are as
+        many epochs, and after each of fewer.
+        """
+        batches = math.ceil(n_labels * (1 - VALID_FRACTION) / self.hyperparameters.batch_size)
+        epochs = max(math.ceil(steps / batches), 1)
+        interval = max(min(self.hyperparameters.eval_interval, epochs // 10), 1)
+        update = {"epochs": epochs, "eval_interval": interval}
+        return replace(self, hyperparameters=self.hyperparameters.model_copy(update=update))
 
 
 def train_committee(

@@ -1,0 +1,205 @@
+"""``ionloop arms``: ways to choose labels, compared at equal labels on a campaign's material."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ionloop.cli.console import err, out
+from ionloop.cli.inputs import check_picture, document, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ionloop.study.plan import ArmsPlan
+    from ionloop.study.schema import ArmPoint, ArmStudy, MeanOverSeeds
+
+
+def arms(  # noqa: PLR0913 - one parameter an option
+    flow: Annotated[str, typer.Argument(help="Python file with build(...), or a name in flows/.")],
+    *,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value for build(); repeatable.")
+    ] = None,
+    names: Annotated[
+        str,
+        typer.Option("--arms", help="aimd, random, sigma, hop, hop+saddle, loop, fine-tune."),
+    ] = "aimd,random,sigma,hop,hop+saddle",
+    labels: Annotated[
+        str, typer.Option(help="Numbers of labels, rising; the first are common to all arms.")
+    ] = "40,80,120",
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats.")] = 3,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first repeat.")] = 0,
+    aimd_temperatures: Annotated[
+        str | None,
+        typer.Option(
+            help="MD of the reference that gives the first labels, K; the profile's "
+            "seed_temperatures if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    test_temperatures: Annotated[
+        str | None,
+        typer.Option(
+            help="MD of the reference that gives the test set, K; the profile's "
+            "transport_temperatures if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    test_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of each test run of the reference.")
+    ] = 20_000,
+    n_test: Annotated[int, typer.Option(min=8, help="Test frames of each temperature.")] = 60,
+    md_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of each of the committee's exploring runs.")
+    ] = 1000,
+    replicas: Annotated[int, typer.Option(min=1, help="Such runs at each temperature.")] = 2,
+    hyperparameters: Annotated[
+        Path | None,
+        typer.Option(
+            help="Fields of Hyperparameters, JSON or YAML; the campaign's if left out. Epochs "
+            "follow from --steps.",
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each training.")] = 1000,
+    size: Annotated[int, typer.Option(min=2, help="Models of a committee.")] = 2,
+    foundation: Annotated[
+        Path | None,
+        typer.Option(
+            help="MACE model that the arm fine-tune starts from. It is a pickle: loading it runs "
+            "what stands in it.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder of what is computed; NAME-arms here if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings side by side.")] = 2,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture, .png, .svg or .pdf.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare ways to choose labels, each a small loop on the campaign of a flow.
+
+    The flow's reference must be a force field: the truth that the arms are held to is its own
+    long MD and its own bands. The same command goes on where it was stopped.
+    """
+    from ionloop.engine.flows import campaign_of, load_flow, parse_parameters
+    from ionloop.study.plan import ArmsPlan, ReferenceRuns, reference_of
+    from ionloop.train.schema import Hyperparameters
+
+    check_picture(plot)
+    campaign, material = campaign_of(load_flow(flow, **parse_parameters(set_ or [])))
+    profile = campaign.profile
+    model = campaign.train.hyperparameters
+    if hyperparameters is not None:
+        model = Hyperparameters(**document(hyperparameters, "hyperparameters"))
+    seeding = numbers("--aimd-temperatures", aimd_temperatures) or profile.seed_temperatures
+    testing = numbers("--test-temperatures", test_temperatures) or profile.transport_temperatures
+    plan = ArmsPlan(
+        profile=profile,
+        material=material,
+        reference=reference_of(campaign.reference),
+        seeding=ReferenceRuns(seeding),
+        testing=ReferenceRuns(testing, n_steps=test_steps),
+        settings=campaign.explore.settings,
+        hyperparameters=model,
+        md_steps=md_steps,
+        replicas=replicas,
+        arms=[name.strip() for name in names.split(",")],
+        counts=[int(n) for n in numbers("--labels", labels)],
+        seeds=seeds,
+        first_seed=first_seed,
+        steps=steps,
+        size=size,
+        n_test=n_test,
+        min_distance=campaign.select.min_distance,
+        foundation=foundation,
+    )
+    found = _with_progress(plan, folder or Path(f"{profile.name}-arms"), workers)
+    if plot is not None:
+        from ionloop.report.arms_picture import write_picture
+
+        write_picture(found, plot)
+    if as_json:
+        sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+    else:
+        print_arms(found)
+
+
+def _with_progress(plan: ArmsPlan, folder: Path, workers: int) -> ArmStudy:
+    from ionloop.study.compare import compare_arms
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
+        task = bar.add_task("reference", total=len(plan.arms) * plan.seeds * len(plan.counts))
+
+        def done(point: ArmPoint) -> None:
+            what = f"{point.arm}, seed {point.seed}, {point.n_labels} labels"
+            bar.update(task, advance=1, description=what)
+
+        return compare_arms(plan, folder, workers, done)
+
+
+def print_arms(found: ArmStudy) -> None:
+    """Print each arm at each count, means over seeds and 90 % intervals."""
+    table = Table(
+        title=f"{found.material}, reference {found.reference}: mean over seeds (90 % interval)",
+        title_justify="left",
+    )
+    for name in (
+        "arm", "labels", "near eq. / meV Å⁻¹", "saddle / meV Å⁻¹", "saddle over near eq.",
+        "barrier error / meV", "rate within exp",
+    ):  # fmt: skip
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for one in found.curves:
+        for k, n in enumerate(one.n_labels):
+            table.add_row(
+                one.arm if k == 0 else "",
+                str(n),
+                _cell(one.rmse_by_hop_bin["near equilibrium"], k, 1000, 0),
+                _cell(one.rmse_by_hop_bin["saddle"], k, 1000, 0),
+                _cell(one.saddle_ratio, k, 1, 2),
+                _cell(one.barrier_error, k, 1000, 1),
+                _cell(one.rate_bound, k, 1, 2),
+            )
+    out.print(table)
+    out.print(_setting(found), markup=False, highlight=False)
+
+
+def _cell(number: MeanOverSeeds, k: int, factor: float, digits: int) -> str:
+    mean, interval = number.mean[k], number.interval[k]
+    if mean is None:
+        return "no band"
+    text = f"{factor * mean:.{digits}f}"
+    if interval is None:
+        return text
+    low, high = (f"{factor * x:.{digits}f}" for x in interval)
+    return f"{text} ({low} to {high})"
+
+
+def _setting(found: ArmStudy) -> str:
+    barriers = ", ".join(f"{name} {1000 * e:.0f}" for name, e in found.barriers.items())
+    tested = ", ".join(f"{n} {name}" for name, n in found.n_test.items())
+    return (
+        f"first labels: MD of the reference at {_kelvin(found.seed_temperatures)} K; the committee "
+        f"explores at {_kelvin(found.temperatures)} K\n"
+        f"test: frames of the reference's MD at {_kelvin(found.test_temperatures)} K ({tested}); "
+        f"its barriers, meV: {barriers}"
+    )
+
+
+def _kelvin(temperatures: Sequence[float]) -> str:
+    return ", ".join(f"{t:g}" for t in temperatures)

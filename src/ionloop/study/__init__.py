@@ -1,0 +1,1 @@
+"""Ways to choose labels, compared at equal labels against a reference whose answer is known."""
