@@ -43,6 +43,13 @@ def arms(  # noqa: PLR0913 - one parameter an option
             show_default=False,
         ),
     ] = None,
+    temperatures: Annotated[
+        str | None,
+        typer.Option(
+            help="MD by which the committee explores, K; the profile's if left out.",
+            show_default=False,
+        ),
+    ] = None,
     test_temperatures: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +109,8 @@ def arms(  # noqa: PLR0913 - one parameter an option
 
     check_picture(plot)
     campaign, material = campaign_of(load_flow(flow, **parse_parameters(set_ or [])))
-    profile = campaign.profile
+    exploring = numbers("--temperatures", temperatures) or campaign.profile.temperatures
+    profile = Profile(**{**campaign.profile.model_dump(), "temperatures": exploring})
     model = campaign.train.hyperparameters
     if hyperparameters is not None:
         model = Hyperparameters(**document(hyperparameters, "hyperparameters"))
