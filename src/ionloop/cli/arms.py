@@ -104,6 +104,7 @@ def arms(  # noqa: PLR0913 - one parameter an option
     long MD and its own bands. The same command goes on where it was stopped.
     """
     from ionloop.engine.flows import campaign_of, load_flow, parse_parameters
+    from ionloop.profile import Profile
     from ionloop.study.plan import ArmsPlan, ReferenceRuns, reference_of
     from ionloop.train.schema import Hyperparameters
 
