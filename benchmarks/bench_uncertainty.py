@@ -36,12 +36,12 @@ from rich.table import Table
 from scipy.stats import rankdata, spearmanr
 
 from ionloop.explore.driver import CommitteeDriver
-from ionloop.explore.last_layer import FeatureProbe, LastLayer, fit_last_layer
 from ionloop.frame import Origin
 from ionloop.reference.forcefield import BuckinghamTeacher
 from ionloop.train import mace
 from ionloop.train.calibration import conformal_scale, ion_spread, mobile_ions
 from ionloop.train.dataset import Sample, Tags
+from ionloop.train.last_layer import FeatureProbe, LastLayer, fit_last_layers, ion_values
 from ionloop.train.offline import Recipe, split, train_committee
 from ionloop.train.schema import Hyperparameters
 
@@ -142,7 +142,7 @@ def methods(models: list[Path], training: list[Atoms]) -> tuple[dict[str, Method
     committee = mace.committee_calculator(models)
     driver = CommitteeDriver(committee)
     single = CommitteeDriver(committee, members=[0])
-    layer = fit_last_layer(committee, training)
+    layer = fit_last_layers(committee, training)[0]
     described = LastLayer.fit(
         [a.numbers for a in training], [descriptors(committee, a) for a in training]
     )
@@ -157,10 +157,7 @@ def methods(models: list[Path], training: list[Atoms]) -> tuple[dict[str, Method
 
     def with_neighbours(atoms: Atoms, ions: np.ndarray) -> np.ndarray:
         forces_of(single, atoms)
-        squares = layer.per_atom(atoms.numbers, probe.features) ** 2
-        distances = atoms.get_all_distances(mic=True)[ions]
-        near = 0.5 * (1 + np.cos(np.pi * np.clip(distances / single.r_max, 0, 1)))
-        return np.sqrt(near @ squares)
+        return ion_values(layer, atoms, probe.features, single.r_max)[ions]
 
     def distance(atoms: Atoms, ions: np.ndarray) -> np.ndarray:
         return described.per_atom(atoms.numbers, descriptors(committee, atoms))[ions]
@@ -262,7 +259,7 @@ def cost(models: list[Path], repeats: int) -> list[dict[str, Any]]:
     committee = mace.committee_calculator(models)
     for copies in (1, 5):
         atoms = structure(copies)
-        layer = fit_last_layer(committee, [atoms])
+        layer = fit_last_layers(committee, [atoms])[0]
         one, probed, four = (CommitteeDriver(committee, m) for m in ([0], [0], None))
         # The probe hooks the model that both share; the plain one is timed without it.
         times: dict[str, list[float]] = {"one model": [], "with last layer": [], "four": []}

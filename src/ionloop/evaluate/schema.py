@@ -219,6 +219,22 @@ class Cost(Document):
     note: str = ""
 
 
+class RateError(Document):
+    """Bracket of ln(k_model / k_ref), see :mod:`ionloop.evaluate.rate_error`."""
+
+    temperature: float = Field(description="K.")
+    n_path: int = Field(description="Frames on hops.")
+    n_equilibrium: int = Field(description="Frames drawn at random.")
+    low: float = Field(description="Lower end of ln(k_model / k_ref).")
+    high: float = Field(description="Upper end.")
+    first_order: float = Field(description="Its value to first order in beta dV.")
+
+    @property
+    def bound(self) -> float:
+        """Farther end from 0: the rate is right within a factor of exp(bound)."""
+        return max(abs(self.low), abs(self.high))
+
+
 class BarrierComparison(Document):
     """One hop, by the model and by the reference, with the same estimator."""
 

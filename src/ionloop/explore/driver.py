@@ -76,6 +76,7 @@ class CommitteeDriver(Calculator):
         self.numbers = [int(z) for z in self.models[0].atomic_numbers]
         self._lists: list[_Neighbours] = []
         self._constant: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
         self._known: Atoms | None = None
 
     def calculate(
@@ -92,7 +93,7 @@ class CommitteeDriver(Calculator):
             If the atoms aren't a whole number of replicas.
         """
         super().calculate(atoms, properties, system_changes)
-        graph = self._graph(Atoms(self.atoms))
+        graph = self._last = self._graph(Atoms(self.atoms))
         outputs = [m(graph, training=False, compute_stress=False) for m in self.models]
         energies = np.array([out["energy"].detach().cpu().numpy() for out in outputs], float)
         forces = np.array([out["forces"].detach().cpu().numpy() for out in outputs], float)
@@ -103,6 +104,19 @@ class CommitteeDriver(Calculator):
             "energy_comm": energies,
             "forces_comm": forces,
         }
+
+    @property
+    def evaluated(self) -> np.ndarray:
+        """Atomic numbers of the atoms that were evaluated last, shape [n]."""
+        return np.asarray(self._known.numbers if self._known else [])
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs within the cut-off of the last evaluation, [2, p], and lengths, Å."""
+        graph = self._last
+        i, j = graph["edge_index"]
+        vectors = graph["positions"][j] - graph["positions"][i] + graph["shifts"]
+        lengths = vectors.detach().norm(dim=1).cpu().numpy().astype(float)
+        return graph["edge_index"].cpu().numpy(), lengths
 
     def _graph(self, atoms: Atoms) -> dict[str, Any]:
         """Make MACE's input: what changes with positions, and what doesn't."""

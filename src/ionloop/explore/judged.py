@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,15 @@ def candidates(
     tags: dict[str, Any],
     rng: np.random.Generator,
 ) -> list[Frame]:
-    """Pick a run's candidates for labelling, each with uncertainty and fingerprint."""
+    """Pick a run's candidates for labelling, each with uncertainty and fingerprint.
+
+    Of the watch's peaks the committee judges twice as many as are wanted, so that they compete
+    with the frames that it judged anyway.
+    """
+    peaks = sorted(run.peaks, key=lambda peak: -peak[1])[: 2 * settings.n_uncertain]
+    judged_peaks = _judge_again(start, run, [index for index, _ in peaks], judge)
     picks = pick_candidates(
-        run,
+        replace(run, checks=[*run.checks, *judged_peaks]),
         analysis,
         tags["group"],
         max_events=settings.max_events,
@@ -65,6 +72,18 @@ def candidates(
     )
     positions = [run.positions[pick.index] for pick in picks]
     return judged(start, positions, picks, judge, tags, describe=settings.fingerprints)
+
+
+def _judge_again(
+    start: Frame, run: MDRun, indices: Sequence[int], judge: CommitteeUncertainty
+) -> list[tuple[int, float]]:
+    """Let the committee judge stored frames that it hasn't judged yet."""
+    known = {index for index, _ in run.checks}
+    new = [index for index in indices if index not in known]
+    frames = [Atoms(start.symbols, run.positions[i], cell=start.cell, pbc=True) for i in new]
+    batches = [frames[k : k + BATCH] for k in range(0, len(frames), BATCH)]
+    sigma = [value for batch in batches for value in judge.per_replica(batch).tolist()]
+    return list(zip(new, sigma, strict=True))
 
 
 def judged(

@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from ionloop.explore.guards import Guards
-from ionloop.explore.replicas import Judge, MDPlan, MDRun, Replicas
+from ionloop.explore.replicas import Judge, MDPlan, MDRun, Replicas, Watch
 from ionloop.reference.checkpoint import Checkpoint
 
 
@@ -25,6 +25,7 @@ def run_md(
     guards: Guards,
     uncertainty: Judge | None = None,
     checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
 ) -> list[MDRun]:
     """Run Langevin MD of replicas until each is done or unphysical.
 
@@ -41,6 +42,8 @@ def run_md(
         Judges frames. None: the committee isn't asked.
     checkpoint
         Where it stands; runs that were interrupted and are called again go on from it.
+    watch
+        What the steering model itself says of each stored frame.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def run_md(
         ``stopped`` says why it ended early. The state that was refused isn't kept.
     """
     rng = np.random.default_rng(plan.seed)
-    replicas = Replicas(starts, calculator, plan, guards, rng)
+    replicas = Replicas(starts, calculator, plan, guards, rng, watch)
     earlier = checkpoint.load() if checkpoint is not None else None
     if earlier is None:
         replicas.equilibrate()

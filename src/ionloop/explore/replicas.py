@@ -21,6 +21,8 @@ from ionloop.explore.guards import Guards, unphysical
 
 #: Gives the calibrated uncertainty of each replica, largest over mobile ions, eV/Å.
 Judge = Callable[[Sequence[Atoms]], Sequence[float] | np.ndarray]
+#: Gives the same of the step that was just made, by what the steering model itself knows.
+Watch = Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ class MDRun:
     """What a run has so far.
 
     ``positions`` are unwrapped, one [n, 3] array a stored frame, Å; ``checks`` are
-    (index of the stored frame, calibrated uncertainty in eV/Å).
+    (index of the stored frame, calibrated uncertainty in eV/Å); ``peaks`` are the same of the
+    frame that looked most uncertain to the watch between two of the committee's judgements.
     """
 
     step: int = 0
     positions: list[np.ndarray] = field(default_factory=list)
     checks: list[tuple[int, float]] = field(default_factory=list)
+    peaks: list[tuple[int, float]] = field(default_factory=list)
     energy_start: float | None = None
     stopped: str | None = None
 
@@ -80,6 +84,8 @@ class Replicas:
         As for :func:`run_md`.
     rng
         Velocities and thermostat of all.
+    watch
+        Looks at every stored frame; None: nobody does.
     """
 
     def __init__(
@@ -89,8 +95,10 @@ class Replicas:
         plan: MDPlan,
         guards: Guards,
         rng: np.random.Generator,
+        watch: Watch | None = None,
     ) -> None:
         self.calculator, self.plan, self.guards, self.rng = calculator, plan, guards, rng
+        self.watch = watch
         self.n_atoms = len(starts[0])
         self.runs = [MDRun(positions=[atoms.positions.copy()]) for atoms in starts]
         self.alive = list(range(len(starts)))
@@ -113,7 +121,11 @@ class Replicas:
             self._take(self.atoms, self.plan.friction)
 
     def advance(self, uncertainty: Judge | None) -> None:
-        """Go on to the next stored frame, and end the replicas that are unphysical there."""
+        """Go on to the next stored frame, and end the replicas that are unphysical there.
+
+        The committee is asked every ``check_every`` steps, and where the watch says that a frame
+        is above the ceiling.
+        """
         self.dynamics.run(self.plan.store_every)
         self.step += self.plan.store_every
         frames, running = self.frames(), self._running()
@@ -121,10 +133,14 @@ class Replicas:
         for run, atoms in zip(running, frames, strict=True):
             run.step = self.step
             run.positions.append(atoms.positions.copy())
-        judged = [k for k, reason in enumerate(reasons) if reason is None]
-        if uncertainty is not None and judged and self.step % self.plan.check_every == 0:
-            for k, sigma in zip(judged, uncertainty([frames[k] for k in judged]), strict=True):
-                running[k].checks.append((len(running[k].positions) - 1, float(sigma)))
+        suspects = self._watched(running)
+        whole = [k for k, reason in enumerate(reasons) if reason is None]
+        due = self.step % self.plan.check_every == 0
+        asked = [k for k in whole if due or k in suspects]
+        if uncertainty is not None and asked:
+            for k, sigma in zip(asked, uncertainty([frames[k] for k in asked]), strict=True):
+                if due:
+                    running[k].checks.append((len(running[k].positions) - 1, float(sigma)))
                 if sigma > self.guards.sigma_ceiling:
                     reasons[k] = (
                         f"uncertainty {sigma:.2f} eV/Å above the ceiling "
@@ -133,7 +149,26 @@ class Replicas:
         for run, reason in zip(running, reasons, strict=True):
             if reason is not None:
                 run.positions.pop()
+                run.peaks = [peak for peak in run.peaks if peak[0] < len(run.positions)]
         self._end(reasons)
+
+    def _watched(self, running: Sequence[MDRun]) -> list[int]:
+        """Watch the step: keep each run's peak, and return those above the ceiling."""
+        if self.watch is None:
+            return []
+        values = self.watch()
+        for run, value in zip(running, values.tolist(), strict=True):
+            index = len(run.positions) - 1
+            peak = run.peaks[-1] if run.peaks else None
+            if peak is None or self._block(peak[0]) != self._block(index):
+                run.peaks.append((index, value))
+            elif value > peak[1]:
+                run.peaks[-1] = (index, value)
+        return np.flatnonzero(values > self.guards.sigma_ceiling).tolist()
+
+    def _block(self, index: int) -> int:
+        """Return which stretch between two of the committee's judgements a stored frame is in."""
+        return (index * self.plan.store_every - 1) // self.plan.check_every
 
     def frames(self) -> list[Atoms]:
         """Return the running replicas, one by one."""
@@ -195,6 +230,7 @@ class Replicas:
         for k, run in enumerate(self.runs):
             arrays[f"positions_{k}"] = np.array(run.positions)
             arrays[f"checks_{k}"] = np.array(run.checks, float).reshape(-1, 2)
+            arrays[f"peaks_{k}"] = np.array(run.peaks, float).reshape(-1, 2)
         facts = {
             "step": self.step,
             "alive": self.alive,
@@ -215,6 +251,8 @@ class Replicas:
             MDRun(
                 positions=list(state[f"positions_{k}"]),
                 checks=[(int(i), float(s)) for i, s in state[f"checks_{k}"]],
+                # A checkpoint from before the watch has none.
+                peaks=[(int(i), float(s)) for i, s in state.get(f"peaks_{k}", [])],
                 **known,
             )
             for k, known in enumerate(facts["runs"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ionloop.document import Document
-from ionloop.evaluate.rate_error import RateError
+from ionloop.evaluate.schema import RateError
 
 
 class ArmScore(Document):

@@ -8,7 +8,8 @@ import numpy as np
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.accuracy import HOP_BINS, NEAR_EQUILIBRIUM, SADDLE, hop_bin
-from ionloop.evaluate.rate_error import RateError, rate_error
+from ionloop.evaluate.rate_error import rate_error
+from ionloop.evaluate.schema import RateError
 from ionloop.label.schema import Label
 from ionloop.study.learned import Learned
 from ionloop.study.schema import ArmScore

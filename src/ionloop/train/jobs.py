@@ -31,13 +31,17 @@ from ionloop.train.dataset import (
     split_by_group,
     trained_from,
 )
+from ionloop.train.last_layer import describe
 from ionloop.train.model_files import foundation_bytes, model_bytes, private_file
-from ionloop.train.schema import Calibration, Hyperparameters, Member, ModelFile
+from ionloop.train.schema import Calibration, Hyperparameters, LastLayers, Member, ModelFile
 
 logger = logging.getLogger(__name__)
 
 #: Origins that MD doesn't show.
 DISPLACED = {Origin.RATTLE, Origin.STRAIN}
+#: Training frames, drawn at random, that last layers are fitted to: a model has tens of features,
+#: and a frame tens of mobile ions.
+FITTED_MAX = 300
 
 
 def _samples(shard: LabelShard) -> list[Sample]:
@@ -157,9 +161,7 @@ def calibrate_committee(
 ) -> Calibration:
     """Calibrate the committee on labels that it wasn't trained on."""
     _, valid, out = partition(read_samples(shards), generation, random_seed)
-    # Rattles and strains err on another scale than what MD visits.
-    seen = [x for x in valid if x.frame.origin not in DISPLACED]
-    truth = [*(seen or valid), *out]
+    truth = [*as_md_visits(valid), *out]
     calculator = mace.committee_calculator([model_bytes(member) for member in members])
     atoms = [sample.atoms for sample in truth]
     _, forces = mace.predict(calculator, atoms)
@@ -172,4 +174,30 @@ def calibrate_committee(
             f"{len(truth) - len(out)} validation labels, which chose the best epoch, and "
             f"{len(out)} random ones that no training saw"
         ),
+    )
+
+
+def as_md_visits(valid: Sequence[L]) -> list[L]:
+    """Leave out rattles and strains, which err on another scale, unless there is nothing else."""
+    return [x for x in valid if x.frame.origin not in DISPLACED] or list(valid)
+
+
+@job(data=DATA_FIELDS, output_schema=LastLayers)
+def fit_last_layers(
+    members: list[Member],
+    generation: int,
+    shards: list[str],
+    profile: Profile,
+    random_seed: int,
+) -> LastLayers:
+    """Learn what is unusual to each member, for runs that it steers."""
+    train, valid, out = partition(read_samples(shards), generation, random_seed)
+    rng = np.random.default_rng(derive_seed(random_seed, "last layers", generation))
+    few = rng.permutation(len(train))[:FITTED_MAX]
+    return describe(
+        mace.committee_calculator([model_bytes(member) for member in members]),
+        [train[i].atoms for i in sorted(few)],
+        [sample.atoms for sample in (*as_md_visits(valid), *out)],
+        profile.mobile_ion,
+        generation,
     )

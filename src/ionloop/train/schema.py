@@ -89,6 +89,22 @@ class Calibration(Document):
     )
 
 
+class LastLayers(Document):
+    """What a committee's members learned of, so that each can tell by itself what is unusual."""
+
+    generation: int = Field(description="Generation of the committee.")
+    n_frames: int = Field(description="Training frames that it was fitted to.")
+    r_max: float = Field(description="Cut-off of an ion's neighbours, Å.")
+    scales: list[float] = Field(
+        description="By member: from the value to the RMS error of the committee's mean, eV/Å."
+    )
+    rank_correlations: list[float] = Field(
+        description="By member: Spearman's rho of value and error, mobile ions of held-out labels."
+    )
+    missing: str | None = Field(None, description="Why there are none; None if there are.")
+    blob: Blob | None = Field(None, description="Arrays: member_element, [f, f].")
+
+
 class TrainedModel(Document):
     """One model of a committee that was trained on a file of labels."""
 

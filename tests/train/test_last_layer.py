@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ionloop.errors import ExplorationError
+from ionloop.errors import TrainingError
 from ionloop.explore.driver import CommitteeDriver
-from ionloop.explore.last_layer import FeatureProbe, LastLayer, fit_last_layer
+from ionloop.train.last_layer import FeatureProbe, LastLayer, fit_last_layers
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def _repulsion(model, graph) -> np.ndarray:
 
 
 def test_the_known_are_certain_and_the_unusual_are_not(committee, rattled, read):
-    known = fit_last_layer(committee, rattled)
+    known = fit_last_layers(committee, rattled)[0]
     here = known.per_atom(rattled[0].numbers, read(rattled[0])[0])
     assert (here <= 1.0).all()  # an atom of the training set: its leverage is at most 1
     other = rattled[0].copy()
@@ -95,18 +95,18 @@ def test_elements_are_judged_each_by_their_own():
     found = LastLayer.fit([z], [phi])
     swapped = found.per_atom(np.full(1, 3), phi[-1:])
     assert swapped > 20 * found.per_atom(np.full(1, 8), phi[-1:])
-    with pytest.raises(ExplorationError, match=r"expected elements \[3, 8\].*got 17"):
+    with pytest.raises(TrainingError, match=r"expected elements \[3, 8\].*got 17"):
         found.per_atom(np.array([17]), phi[:1])
 
 
 def test_what_cant_be_fitted_is_refused(committee):
-    with pytest.raises(ExplorationError, match="expected frames"):
+    with pytest.raises(TrainingError, match="expected frames"):
         LastLayer.fit([], [])
 
     class Foreign:
         readouts = (object(),)
 
-    with pytest.raises(ExplorationError, match="expected MACE's linear or non-linear readouts"):
+    with pytest.raises(TrainingError, match="expected MACE's linear or non-linear readouts"):
         FeatureProbe(Foreign())
 
 
