@@ -6,7 +6,17 @@ from ase import Atoms
 
 from ionloop.errors import TrainingError
 from ionloop.explore.driver import CommitteeDriver
-from ionloop.train.last_layer import FeatureProbe, LastLayer, fit_last_layers
+from ionloop.train.last_layer import (
+    FeatureProbe,
+    LastLayer,
+    describe,
+    features_of,
+    fit_last_layers,
+    ion_values,
+    read_last_layer,
+    spread_over_neighbours,
+)
+from ionloop.train.mace import predict
 
 
 @pytest.fixture
@@ -118,3 +128,60 @@ def test_a_closed_probe_costs_nothing(committee, cell):
     assert sum(map(len, hooks)) == before + len(driver.models[0].readouts)
     probe.close()
     assert sum(map(len, hooks)) == before
+
+
+def labelled(atoms: Atoms, rng: np.random.Generator) -> Atoms:
+    """Give a frame forces that nobody computed."""
+    copy = atoms.copy()
+    copy.arrays["REF_forces"] = rng.normal(size=(len(copy), 3))
+    return copy
+
+
+def test_what_is_stored_is_what_was_fitted_and_reads_as_an_error(committee, rattled):
+    rng = np.random.default_rng(1)
+    held_out = [labelled(atoms, rng) for atoms in rattled[8:]]
+    found = describe(committee, rattled[:8], held_out, "Li", 3)
+    assert (found.generation, found.n_frames, found.missing) == (3, 8, None)
+    assert len(found.scales) == len(found.rank_correlations) == 3
+    stored = type(found).model_validate_json(found.model_dump_json())
+    _, forces = predict(committee, held_out)
+    features = list(features_of(committee, held_out))
+    for k, expected in enumerate(fit_last_layers(committee, rattled[:8])):
+        layer = read_last_layer(stored, k)
+        assert layer.factors.keys() == expected.factors.keys()
+        values, wrong = [], []
+        for atoms, own, f in zip(held_out, features, forces, strict=True):
+            ions = np.flatnonzero(atoms.symbols == "Li")
+            values.append(ion_values(layer, atoms, own[k], float(committee.r_max))[ions])
+            wrong.append(
+                np.linalg.norm((f.mean(axis=0) - atoms.arrays["REF_forces"])[ions], axis=1)
+            )
+        rms = [np.sqrt(np.mean(np.concatenate(x) ** 2)) for x in (values, wrong)]
+        assert found.scales[k] * rms[0] == pytest.approx(rms[1], rel=1e-6)
+
+
+def test_a_member_that_isn_t_there_is_refused(committee, rattled):
+    found = describe(
+        committee, rattled[:2], [labelled(rattled[3], np.random.default_rng(0))], "Li", 0
+    )
+    with pytest.raises(TrainingError, match="expected the last layer of member 3, got none"):
+        read_last_layer(found, 3)
+
+
+def test_neighbours_count_less_the_farther_they_are():
+    values = np.array([1.0, 2.0, 3.0])
+    pairs = np.array([[0, 1, 0, 2], [1, 0, 2, 0]])
+    found = spread_over_neighbours(values, pairs, np.array([0.0, 0.0, 4.0, 4.0]), 4.0)
+    assert found == pytest.approx([np.sqrt(1 + 4), np.sqrt(4 + 1), 3.0])
+    half = spread_over_neighbours(values, pairs[:, 2:], np.array([2.0, 2.0]), 4.0)
+    assert half == pytest.approx([np.sqrt(1 + 4.5), 2.0, np.sqrt(9 + 0.5)])
+
+
+def test_a_committee_of_another_kind_has_none_and_says_why(committee, rattled, monkeypatch):
+    class Foreign:
+        readouts = (object(),)
+
+    monkeypatch.setattr(committee, "models", [Foreign()])
+    found = describe(committee, rattled[:2], rattled[2:3], "Li", 0)
+    assert found.blob is None
+    assert "expected MACE's linear or non-linear readouts" in str(found.missing)

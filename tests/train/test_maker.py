@@ -36,7 +36,7 @@ def test_every_member_starts_from_its_own_predecessor():
     jobs = flow(CommitteeMaker(size=3), ["m0", "m1", "m2"]).jobs
     assert [job.name for job in jobs] == [
         "train member 0 generation 2", "train member 1 generation 2",
-        "train member 2 generation 2", "calibrate generation 2",
+        "train member 2 generation 2", "calibrate generation 2", "last layers generation 2",
     ]  # fmt: skip
     assert [job.function_args[0] for job in jobs[:3]] == [0, 1, 2]
     assert [job.function_args[3] for job in jobs[:3]] == ["m0", "m1", "m2"]
@@ -50,9 +50,11 @@ def test_a_committee_that_grew_trains_its_new_members_from_nothing():
 
 def test_members_wait_for_labels_and_calibration_for_members():
     found = flow(CommitteeMaker(size=2), [])
-    first, second, calibration = found.jobs
+    first, second, calibration, layers = found.jobs
     assert set(first.input_uuids) == set(second.input_uuids) == {"s2"}
     assert set(calibration.input_uuids) == {first.uuid, second.uuid}
+    assert set(layers.input_uuids) == {first.uuid, second.uuid}
+    assert found.output["last_layers"].uuid == layers.uuid
     assert [m.uuid for m in found.output["members"]] == [first.uuid, second.uuid]
     assert found.output["calibration"].uuid == calibration.uuid
 

@@ -133,3 +133,12 @@ def test_what_cant_be_trained_is_refused(inputs, tmp_path, change, message):
 
 def test_mobile_ions_are_found():
     assert mobile_ions(Atoms("LiOLi"), "Li").tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("n_labels", [12, 40, 320, 4000])
+def test_a_training_of_so_many_steps_validates_often_enough(n_labels):
+    """With few epochs a long interval would keep the model of the first."""
+    hyper = Hyperparameters(batch_size=4, eval_interval=10)
+    found = Recipe("Li", 5.0, hyper).for_steps(n_labels, 500).hyperparameters
+    assert found.epochs * np.ceil(0.85 * n_labels / 4) >= 500
+    assert 1 <= found.eval_interval <= max(found.epochs / 10, 1)

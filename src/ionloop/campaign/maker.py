@@ -131,6 +131,7 @@ class CampaignMaker(Maker):
             self.profile,
             g,
             self.random_seed,
+            train.output.get("last_layers"),  # another train stage may have none
         )
         select = self.select.make(
             explore.output["explorations"],

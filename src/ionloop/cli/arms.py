@@ -202,11 +202,17 @@ def _cell(number: MeanOverSeeds, k: int, factor: float, digits: int) -> str:
 def _setting(found: ArmStudy) -> str:
     barriers = ", ".join(f"{name} {1000 * e:.0f}" for name, e in found.barriers.items())
     tested = ", ".join(f"{n} {name}" for name, n in found.n_test.items())
+    filled = [
+        f"{p.arm} {p.n_labels} labels, seed {p.seed}: {p.n_filled}"
+        for p in found.points
+        if p.n_filled
+    ]
+    lacking = f"\nfilled up, since the arm found too few: {'; '.join(filled)}" if filled else ""
     return (
         f"first labels: MD of the reference at {_kelvin(found.seed_temperatures)} K; the committee "
         f"explores at {_kelvin(found.temperatures)} K\n"
         f"test: frames of the reference's MD at {_kelvin(found.test_temperatures)} K ({tested}); "
-        f"its barriers, meV: {barriers}"
+        f"its barriers, meV: {barriers}{lacking}"
     )
 
 

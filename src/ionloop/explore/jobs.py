@@ -17,6 +17,7 @@ from ionloop.explore.found import found_bands
 from ionloop.explore.hops import HopAnalysis
 from ionloop.explore.judged import candidates, guards_of, plan_of
 from ionloop.explore.md import run_md
+from ionloop.explore.monitor import watch_of
 from ionloop.explore.replicas import MDRun
 from ionloop.explore.saddles import BandPlan, committee_bands
 from ionloop.explore.schema import BandSet, Exploration, ExploreSettings, FoundBands
@@ -29,7 +30,7 @@ from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import Hop
 from ionloop.train import mace
 from ionloop.train.model_files import model_bytes
-from ionloop.train.schema import Calibration
+from ionloop.train.schema import Calibration, LastLayers
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,20 @@ def explore_md(  # noqa: PLR0913
     member: int,
     group: str,
     replicas: int = 1,
+    last_layers: LastLayers | None = None,
 ) -> list[Exploration]:
     """Run MD on the committee, find its hops, and pick candidates; ``member`` steers.
 
-    Replicas run as one batch; each gives a document.
+    Replicas run as one batch; each gives a document. With the member's last layer each stored
+    frame is watched, where the architecture has one.
     """
     rng = np.random.default_rng([seed, 11])
     committee = Committee.fetch(members, calibration)
     detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
     judge = committee.uncertainty(detector.mobile)
     plan = plan_of(settings, temperature, n_steps, seed)
+    driver = CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols))
+    watch = watch_of(driver, last_layers, member, detector.mobile)
     same = {"plan": asdict(plan), "start": start.frame_hash, "steered by": member}
     checkpoint = Checkpoint(
         Path("md.npz"),
@@ -91,11 +96,12 @@ def explore_md(  # noqa: PLR0913
     )
     runs = run_md(
         [start.to_atoms()] * replicas,
-        CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols)),
+        driver,
         plan,
         guards_of(settings, profile, committee.calibration),
         judge.per_replica,
         checkpoint,
+        watch,
     )
     wall_s = checkpoint.wall_s / replicas
     positions = [np.array(run.positions) for run in runs]

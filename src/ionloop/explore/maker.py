@@ -12,7 +12,7 @@ from ionloop.frame import Frame
 from ionloop.profile import Profile
 from ionloop.randomness import derive_seed
 from ionloop.seed.schema import Hop
-from ionloop.train.schema import Calibration
+from ionloop.train.schema import Calibration, LastLayers
 
 
 @dataclass
@@ -51,8 +51,11 @@ class ExploreMaker(Maker):
         profile: Profile,
         generation: int,
         random_seed: int,
+        last_layers: OutputReference | LastLayers | None = None,
     ) -> Flow:
         """Make all runs and the bands of one generation.
+
+        With ``last_layers`` each run is watched at every stored frame.
 
         Returns
         -------
@@ -72,6 +75,7 @@ class ExploreMaker(Maker):
             random_seed=random_seed,
             first_member=generation,
             prefix=f"explore-{generation}",
+            last_layers=last_layers,
         )
         bands = explore_bands(hops, members, calibration, profile, generation, self.settings)
         bands.name = f"bands generation {generation}"
@@ -105,6 +109,7 @@ class ExploreMaker(Maker):
         first_member: int | None,
         prefix: str,
         settings: ExploreSettings | None = None,
+        last_layers: OutputReference | LastLayers | None = None,
     ) -> list[Job]:
         """Make one MD job a temperature; hottest first, as it may take longest.
 
@@ -128,6 +133,7 @@ class ExploreMaker(Maker):
                 0 if first_member is None else (first_member + i) % len(members),
                 f"{prefix}-{i}-{temperature:g}K",
                 replicas,
+                last_layers,
             )
             run.name = f"{prefix} {temperature:g} K"
             run.config = JobConfig(expose_store=True)

@@ -9,7 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from ionloop.explore.driver import CommitteeDriver
-from ionloop.train.last_layer import FeatureProbe, LastLayer, spread_over_neighbours
+from ionloop.train.last_layer import (
+    FeatureProbe,
+    LastLayer,
+    read_last_layer,
+    spread_over_neighbours,
+)
+from ionloop.train.schema import LastLayers
 
 
 class Monitor:
@@ -23,8 +29,6 @@ class Monitor:
         What that model learned of, and the factor to eV/Å.
     mobile
         Indices of the mobile ions in one replica, shape [m].
-    n_atoms
-        Atoms of one replica.
     """
 
     def __init__(
@@ -33,10 +37,9 @@ class Monitor:
         layer: LastLayer,
         scale: float,
         mobile: np.ndarray,
-        n_atoms: int,
     ) -> None:
         self.driver, self.layer, self.scale = driver, layer, scale
-        self.mobile, self.n_atoms = mobile, n_atoms
+        self.mobile = mobile
         self.probe = FeatureProbe(driver.models[0])
 
     def __call__(self) -> np.ndarray:
@@ -44,5 +47,16 @@ class Monitor:
         pairs, lengths = self.driver.pairs()
         values = self.layer.per_atom(self.driver.evaluated, self.probe.features)
         values = spread_over_neighbours(values, pairs, lengths, self.driver.r_max)
-        by_replica = values.reshape(-1, self.n_atoms)[:, self.mobile]
+        n = self.driver.n_atoms or len(values)
+        by_replica = values.reshape(-1, n)[:, self.mobile]
         return np.asarray(self.scale * by_replica.max(axis=1))
+
+
+def watch_of(
+    driver: CommitteeDriver, found: LastLayers | None, member: int, mobile: np.ndarray
+) -> Monitor | None:
+    """Make the watch of runs that a member steers; None where there are no last layers."""
+    if found is None or found.blob is None:
+        return None
+    layer, scale = read_last_layer(found, member), found.scales[member]
+    return Monitor(driver, layer, scale, mobile)

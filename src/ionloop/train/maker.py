@@ -10,7 +10,7 @@ from jobflow import Flow, JobConfig, Maker, OutputReference
 
 from ionloop.errors import TrainingError
 from ionloop.profile import Profile
-from ionloop.train.jobs import calibrate_committee, train_member
+from ionloop.train.jobs import calibrate_committee, fit_last_layers, train_member
 from ionloop.train.model_files import describe_model, foundation_bytes
 from ionloop.train.schema import Hyperparameters, ModelFile
 
@@ -97,12 +97,12 @@ class CommitteeMaker(Maker):
         random_seed: int,
         n_new: int | OutputReference,
     ) -> Flow:
-        """Make one job a member and one for the calibration.
+        """Make one job a member, one for the calibration, and one for their last layers.
 
         Returns
         -------
         Flow
-            Its output is ``{"members": [...], "calibration": ...}``.
+            Its output is ``{"members": [...], "calibration": ..., "last_layers": ...}``.
         """
         foundation = self._foundation() if len(previous) < self.size else None
         members = []
@@ -126,9 +126,18 @@ class CommitteeMaker(Maker):
             [m.output for m in members], generation, shards, profile, random_seed
         )
         calibration.name = f"calibrate generation {generation}"
-        calibration.config = JobConfig(expose_store=True)
+        layers = fit_last_layers(
+            [m.output for m in members], generation, shards, profile, random_seed
+        )
+        layers.name = f"last layers generation {generation}"
+        for job in (calibration, layers):
+            job.config = JobConfig(expose_store=True)
         return Flow(
-            [*members, calibration],
-            output={"members": [m.output for m in members], "calibration": calibration.output},
+            [*members, calibration, layers],
+            output={
+                "members": [m.output for m in members],
+                "calibration": calibration.output,
+                "last_layers": layers.output,
+            },
             name=f"{self.name} generation {generation}",
         )
