@@ -92,12 +92,13 @@ def test_generation_0_has_every_stage_in_order(flow):
     assert {
         "start c", "aimd 800 K", "aimd 1700 K", "collect seeds", "label train generation 0",
         "train member 0 generation 0", "train member 1 generation 0", "calibrate generation 0",
+        "last layers generation 0",
         "explore-0 1100 K", "explore-0 1500 K", "bands generation 0",
         "bands of found hops generation 0", "select for generation 1",
         "judge generation 0", "advance generation 0",
     } <= names  # fmt: skip
     assert sum(name.startswith("reference band") for name in names) == 1  # SeedMaker.max_bands
-    assert len(names) == len(ordered) == 18
+    assert len(names) == len(ordered) == 19
     for job in ordered:
         assert (job.metadata["campaign_id"], job.metadata["generation"]) == ("c", 0)
 
@@ -124,12 +125,16 @@ def test_jobs_wait_for_the_right_jobs(flow):
     assert waits_for("label train generation 0") == {"collect seeds"}
     assert waits_for("train member 1 generation 0") == {"label train generation 0"}
     assert waits_for("calibrate generation 0") == members
-    assert waits_for("explore-0 1500 K") == {"calibrate generation 0"}
+    known = {"calibrate generation 0", "last layers generation 0"}
+    assert waits_for("last layers generation 0") == members
+    assert waits_for("explore-0 1500 K") == known
     assert waits_for("bands generation 0") == {"calibrate generation 0"}
     explored = {"explore-0 1100 K", "explore-0 1500 K", "bands generation 0"}
     seen = "bands of found hops generation 0"
     assert waits_for(seen) == {"explore-0 1100 K", "explore-0 1500 K", "calibrate generation 0"}
     assert waits_for("select for generation 1") == {*explored, seen, "calibrate generation 0"}
+    # Labels that chose themselves have nobody to be held to.
+    assert not any(name.startswith("bounds of the committee") for name in by_name)
     assert waits_for("judge generation 0") == {
         *explored, "calibrate generation 0", "select for generation 1",
     }  # fmt: skip
@@ -153,6 +158,8 @@ def test_the_step_adds_the_next_generation(step, flow):
     members = [by_name[f"train member {i} generation 1"] for i in range(2)]
     assert [m.function_args[3] for m in members] == state.members
     assert members[0].function_args[2] == [*state.shards, label.uuid]
+    bounds = by_name["bounds of the committee on labels of generation 1"]
+    assert bounds.function_args[:3] == (state.members, state.calibration, label.uuid)
     following = by_name["advance generation 1"].function_args[1]
     assert following.members == [m.uuid for m in members]
     assert following.shards == [*state.shards, label.uuid]

@@ -73,6 +73,8 @@ def test_every_part_is_there(page):
         "Quarantined labels: 2 (force 41.2 eV/Å above the ceiling",
         "/scratch/label",
         "2 ions: <b> + a 274 0 1 yes",
+        "hop 12 60 71 (62 to 79) 1.31 errors are larger than the committee says",
+        "random 1 5 100 1.31",
         "12 events quenched in all generations: 3 joined two minima, 6 fell back into one,",
     ):
         assert words.lower() in page.text.lower(), words
@@ -120,6 +122,7 @@ def test_labels_that_were_taken_back_are_said_to_be(record):
 def test_a_campaign_that_only_started_has_a_report(newborn):
     page = Page(render(newborn))
     assert "No verdict yet" in page.text
+    assert "Not known before a second generation is labelled." in page.text
     assert "No bands" in page.text
     assert page.open == []
 

@@ -27,7 +27,14 @@ from ionloop.label.schema import Label, LabelShard
 from ionloop.reference.schema import Band, Trajectory
 from ionloop.seed.schema import SeedFrames
 from ionloop.store.schema import CampaignRecord
-from ionloop.train.schema import Calibration, EpochLog, Hyperparameters, Member
+from ionloop.train.schema import (
+    Calibration,
+    EpochLog,
+    Foresight,
+    Hyperparameters,
+    Member,
+    OriginForesight,
+)
 from ionloop.units import KB_EV_PER_K
 
 CELL = 7.82
@@ -101,6 +108,26 @@ def make_shard(rng, generation):
         settings_hash="5e771f6a5e771f6a",
         wall_s=12.0,
     )
+
+
+def make_foresight(generation):
+    parts = [
+        ("all", 24, 0.83, (0.80, 0.86)),
+        ("hop", 12, 0.71, (0.62, 0.79)),
+        ("random", 1, 1.0, None),
+    ]
+    warning = "errors are larger than the committee says"
+    return Foresight(
+        generation=generation,
+        committee=generation - 1,
+        origins=[
+            OriginForesight(
+                origin=origin, n_frames=n, n_ions=5 * n, coverage_90=share, interval=interval,
+                error_ratio=1.31, warning=warning if origin == "hop" else None,
+            )
+            for origin, n, share, interval in parts
+        ],
+    )  # fmt: skip
 
 
 def make_band(name, barrier, engine):
@@ -358,6 +385,7 @@ def make_record(generations=3, *, evaluated=True):
         shards=shards,
         members=[make_member(g, i) for g in range(generations) for i in range(3)],
         calibrations=[make_calibration(g) for g in range(generations)],
+        foresights=[make_foresight(g) for g in range(1, generations)],
         explorations=[e for run in runs for e in run],
         band_sets=[make_band_set(g) for g in range(generations)],
         found_bands=[make_found_bands(g) for g in range(generations)],

@@ -15,7 +15,7 @@ from tiny_campaign import CHARGES, structures
 
 from ionloop.campaign.maker import CampaignMaker
 from ionloop.campaign.schema import CampaignState, Material
-from ionloop.document import DATA_FIELDS, Blob, fetch_fields
+from ionloop.document import DATA_FIELDS, Blob, fetch_fields, fetch_outputs
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.frame import Frame, Origin
@@ -32,7 +32,14 @@ from ionloop.select.maker import SelectMaker
 from ionloop.select.schema import Selection
 from ionloop.train.jobs import partition, read_samples
 from ionloop.train.maker import CommitteeMaker
-from ionloop.train.schema import Calibration, Hyperparameters, Member
+from ionloop.train.schema import (
+    Calibration,
+    Foresight,
+    Hyperparameters,
+    LastLayers,
+    Member,
+    OriginForesight,
+)
 
 #: Numbers of a frame's fingerprint, as a small MACE model has.
 N_DESCRIPTOR = 64
@@ -88,6 +95,31 @@ def stand_in_calibration(members: list[Member], generation: int, shards: list[st
     return calibrated(generation, len(valid))
 
 
+@job(data=DATA_FIELDS, output_schema=LastLayers)
+def stand_in_last_layers(members: list[Member], generation: int, shards: list[str]) -> LastLayers:
+    """Read members and labels, as the real one does, and learn nothing."""
+    train, _, _ = partition(read_samples(shards), generation, 0)
+    return LastLayers(
+        generation=generation, n_frames=len(train), r_max=5.0, scales=[], rank_correlations=[],
+        missing=f"{len(members)} stand-ins",
+    )  # fmt: skip
+
+
+@job(data=DATA_FIELDS, output_schema=Foresight)
+def stand_in_foresight(
+    members: list[str], calibration: str, shard: str, generation: int, n_new: int
+) -> Foresight:
+    """Read the committee and the new labels, as the real one does."""
+    read_samples([shard])
+    for one in fetch_outputs(members):
+        one.model_file.to_bytes()
+    known = fetch_outputs([calibration])[0]
+    found = OriginForesight(
+        origin="all", n_frames=n_new, n_ions=n_new, coverage_90=0.9, interval=None, error_ratio=1.0
+    )
+    return Foresight(generation=generation, committee=known.generation, origins=[found])
+
+
 def calibrated(generation: int, n_frames: int) -> Calibration:
     """Make a calibration of made-up numbers."""
     return Calibration(
@@ -98,9 +130,16 @@ def calibrated(generation: int, n_frames: int) -> Calibration:
 
 @job(data=DATA_FIELDS)
 def stand_in_run(
-    start: Frame, members: list[str], calibration: Calibration, generation: int, i: int, n: int
+    start: Frame,
+    members: list[str],
+    calibration: Calibration,
+    generation: int,
+    i: int,
+    n: int,
+    last_layers: LastLayers | None,
 ) -> list[Exploration]:
     """Return candidates and a trajectory of 100 frames."""
+    assert last_layers is None or last_layers.generation == generation
     rng = np.random.default_rng([generation, i])
     walk = np.array(start.positions) + rng.normal(scale=0.05, size=(100, len(start.symbols), 3))
     group = f"explore-{generation}-{i}"
@@ -207,10 +246,24 @@ class StandInCommittee(CommitteeMaker):
             for i in range(self.size)
         ]
         calibration = stand_in_calibration([m.output for m in members], generation, shards)
-        for one in (*members, calibration):
+        layers = stand_in_last_layers([m.output for m in members], generation, shards)
+        own = [*members, calibration, layers]
+        for one in own:
             one.config = READS
-        output = {"members": [m.output for m in members], "calibration": calibration.output}
-        return Flow([*members, calibration], output=output, name=f"{self.name} {generation}")
+        output = {
+            "members": [m.output for m in members],
+            "calibration": calibration.output,
+            "last_layers": layers.output,
+        }
+        return Flow(own, output=output, name=f"{self.name} {generation}")
+
+    def foresight(self, generation: int, shard: str, previous: list[str], calibration: str,
+                  profile: Profile, random_seed: int,
+                  n_new: int | OutputReference) -> Job:  # fmt: skip
+        """Make the job that looks at new labels."""
+        one = stand_in_foresight(previous, calibration, shard, generation, n_new)
+        one.config = READS
+        return one
 
 
 @dataclass
@@ -229,10 +282,11 @@ class StandInExplore(ExploreMaker):
         profile: Profile,
         generation: int,
         random_seed: int,
+        last_layers: OutputReference | None = None,
     ) -> Flow:
         """Make one run a temperature, and the bands."""
         runs = [
-            stand_in_run(start, members, calibration, generation, i, self.n_frames)
+            stand_in_run(start, members, calibration, generation, i, self.n_frames, last_layers)
             for i in range(len(profile.temperatures))
         ]
         bands = stand_in_bands(calibration)

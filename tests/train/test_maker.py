@@ -65,3 +65,12 @@ def test_a_missing_foundation_is_refused_before_anything_runs(tmp_path):
     (tmp_path / "here.model").touch()
     CommitteeMaker(foundation=str(tmp_path / "here.model")).check()
     CommitteeMaker().check()
+
+
+def test_new_labels_are_held_to_the_committee_that_chose_them():
+    """The job waits for the labels; the committee is that of the generation before."""
+    waits = OutputReference("shard").n_admitted
+    one = CommitteeMaker(size=2).foresight(2, "shard", ["m0", "m1"], "before", PROFILE, 7, waits)
+    assert one.input_uuids == ("shard",)
+    assert one.function_args[:4] == (["m0", "m1"], "before", "shard", 2)
+    assert one.config.expose_store

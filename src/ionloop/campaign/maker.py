@@ -168,18 +168,35 @@ class CampaignMaker(Maker):
         )
         step = advance(judge.output, here, material, self)
         step.name = f"advance generation {g}"
-        for part, stage in (
+        parts: list[tuple[Job | Flow, str]] = [
             (label, "label"),
+            *((check, "train") for check in self._checks(state, label)),
             (train, "train"),
             (explore, "explore"),
             (select, "select"),
             (judge, "judge"),
             (step, "advance"),
-        ):
+        ]
+        for part, stage in parts:
             # Not dynamic for the step: what it adds is another generation.
             part.update_metadata({**metadata, "stage": stage}, dynamic=part is not step)
             jobs.append(part)
         return route(Flow(jobs, name=f"generation {g}"))
+
+    def _checks(self, state: CampaignState, label: Flow) -> list[Job]:
+        """Hold new labels to the committee that chose them, where there was one."""
+        if not (state.members and state.calibration):
+            return []
+        check = self.train.foresight(
+            state.generation,
+            label.uuid,
+            state.members,
+            state.calibration,
+            self.profile,
+            self.random_seed,
+            label.output.n_admitted,
+        )
+        return [check]
 
     def _adopted(
         self, state: CampaignState, metadata: dict[str, Any], jobs: list[Job | Flow]

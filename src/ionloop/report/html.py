@@ -127,6 +127,7 @@ def render(record: Record) -> str:
         advances=sorted(record.advances, key=lambda a: a.generation),
         numbers=tables.key_numbers(record),
         labels=tables.label_counts(record.shards),
+        foresights=tables.foresights(record.foresights),
         refused=tables.quarantine(record.shards),
         refusals=tables.refusals(record.shards),
         refused_max=tables.QUARANTINE_MAX,

@@ -14,7 +14,7 @@ from ionloop.judge.schema import Judgement
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
 from ionloop.select.schema import Selection
-from ionloop.train.schema import Calibration, Member
+from ionloop.train.schema import Calibration, Foresight, Member
 
 
 class JobRecord(Document):
@@ -42,6 +42,9 @@ class CampaignRecord(Document):
     shards: list[LabelShard] = Field(default=[], description="Labels, quarantined left out.")
     members: list[Member] = Field(default=[], description="All committees, models left out.")
     calibrations: list[Calibration] = Field(default=[], description="One a generation.")
+    foresights: list[Foresight] = Field(
+        default=[], description="How bounds held on new labels, one a generation after 0."
+    )
     explorations: list[Exploration] = Field(default=[], description="Arrays left out.")
     band_sets: list[BandSet] = Field(default=[], description="Bands; candidate frames left out.")
     found_bands: list[FoundBands] = Field(

@@ -12,7 +12,7 @@ from ionloop.evaluate.scorecard import compare_barriers, lowest_barrier
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
-from ionloop.train.schema import Calibration, Member
+from ionloop.train.schema import Calibration, Foresight, Member
 
 MISSING = "n/a"
 
@@ -26,6 +26,7 @@ class Record(Protocol):
     shards: list[LabelShard]
     members: list[Member]
     calibrations: list[Calibration]
+    foresights: list[Foresight]
     explorations: list[Exploration]
     band_sets: list[BandSet]
     found_bands: list[FoundBands]

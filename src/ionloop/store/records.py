@@ -20,7 +20,7 @@ from ionloop.seed.schema import SeedFrames
 from ionloop.select.schema import Selection
 from ionloop.store.connection import BLOBS, OUTPUTS, database, job_store
 from ionloop.store.schema import CampaignRecord, JobRecord
-from ionloop.train.schema import Calibration, Member
+from ionloop.train.schema import Calibration, Foresight, Member
 
 D = TypeVar("D", bound=Document)
 
@@ -38,6 +38,7 @@ _IDENTITY: dict[type[Document], list[str]] = {
     LabelShard: ["generation", "purpose", "frame_hashes"],
     Member: ["generation", "index"],
     Calibration: ["generation"],
+    Foresight: ["generation"],
     Exploration: ["generation", "group"],
     BandSet: ["generation"],
     FoundBands: ["generation"],
@@ -81,6 +82,7 @@ def campaign_record(
         shards=documents[LabelShard],
         members=documents[Member],
         calibrations=documents[Calibration],
+        foresights=documents[Foresight],
         explorations=documents[Exploration],
         band_sets=documents[BandSet],
         found_bands=documents[FoundBands],

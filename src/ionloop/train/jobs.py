@@ -31,9 +31,17 @@ from ionloop.train.dataset import (
     split_by_group,
     trained_from,
 )
+from ionloop.train.foresight import foresight
 from ionloop.train.last_layer import describe
 from ionloop.train.model_files import foundation_bytes, model_bytes, private_file
-from ionloop.train.schema import Calibration, Hyperparameters, LastLayers, Member, ModelFile
+from ionloop.train.schema import (
+    Calibration,
+    Foresight,
+    Hyperparameters,
+    LastLayers,
+    Member,
+    ModelFile,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +183,33 @@ def calibrate_committee(
             f"{len(out)} random ones that no training saw"
         ),
     )
+
+
+@job(data=DATA_FIELDS, output_schema=Foresight)
+def check_foresight(
+    members: list[str],
+    calibration: str,
+    shard: str,
+    generation: int,
+    profile: Profile,
+    random_seed: int,
+    n_new: int,
+) -> Foresight:
+    """Hold the new labels to the bounds of the committee that chose them.
+
+    ``n_new``, the labels of the shard, is what makes the job wait for them.
+    """
+    logger.info("generation %d brings %d labels", generation, n_new)
+    samples = read_samples([shard])
+    committee = mace.committee_calculator([model_bytes(m) for m in fetch_outputs(members)])
+    _, forces = mace.predict(committee, [sample.atoms for sample in samples])
+    known = fetch_outputs([calibration])[0]
+    rng = np.random.default_rng(derive_seed(random_seed, "foresight", generation))
+    found = foresight(samples, forces, known, profile.mobile_ion, generation, rng)
+    for one in found.origins:
+        if one.warning:
+            logger.warning("labels of origin %s: %s", one.origin, one.warning)
+    return found
 
 
 def as_md_visits(valid: Sequence[L]) -> list[L]:

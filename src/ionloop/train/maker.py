@@ -6,11 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from jobflow import Flow, JobConfig, Maker, OutputReference
+from jobflow import Flow, Job, JobConfig, Maker, OutputReference
 
 from ionloop.errors import TrainingError
 from ionloop.profile import Profile
-from ionloop.train.jobs import calibrate_committee, fit_last_layers, train_member
+from ionloop.train.jobs import (
+    calibrate_committee,
+    check_foresight,
+    fit_last_layers,
+    train_member,
+)
 from ionloop.train.model_files import describe_model, foundation_bytes
 from ionloop.train.schema import Hyperparameters, ModelFile
 
@@ -141,3 +146,19 @@ class CommitteeMaker(Maker):
             },
             name=f"{self.name} generation {generation}",
         )
+
+    def foresight(
+        self,
+        generation: int,
+        shard: str,
+        previous: list[str],
+        calibration: str,
+        profile: Profile,
+        random_seed: int,
+        n_new: int | OutputReference,
+    ) -> Job:
+        """Make the job that holds a generation's labels to the committee that chose them."""
+        one = check_foresight(previous, calibration, shard, generation, profile, random_seed, n_new)
+        one.name = f"bounds of the committee on labels of generation {generation}"
+        one.config = JobConfig(expose_store=True)
+        return one

@@ -89,6 +89,32 @@ class Calibration(Document):
     )
 
 
+class OriginForesight(Document):
+    """How the committee's bounds held on new labels of one origin."""
+
+    origin: str = Field(description="Origin of the frames; 'all' for all together.")
+    n_frames: int = Field(description="New labels.")
+    n_ions: int = Field(description="Their mobile ions.")
+    coverage_90: float = Field(description="Share of errors within the 90 % bound, 0 to 1.")
+    interval: tuple[float, float] | None = Field(
+        description="90 % interval of that share by a bootstrap over frames; None of one frame."
+    )
+    error_ratio: float = Field(
+        description="RMS error over the RMS of the calibrated spread; 1 if it's right."
+    )
+    warning: str | None = Field(
+        None, description="What is wrong, where the whole interval lies outside 85 to 95 %."
+    )
+
+
+class Foresight(Document):
+    """How a committee's calibrated bounds held on the labels that it chose."""
+
+    generation: int = Field(description="Generation of the labels.")
+    committee: int = Field(description="Generation of the committee.")
+    origins: list[OriginForesight] = Field(description="All labels together, then by origin.")
+
+
 class LastLayers(Document):
     """What a committee's members learned of, so that each can tell by itself what is unusual."""
 
