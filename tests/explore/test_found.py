@@ -11,7 +11,9 @@ from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 
 from ionloop.explore.events import Event
-from ionloop.explore.found import around, found_bands, imaginary_modes, saddle_of
+from ionloop.explore.found import found_bands
+from ionloop.explore.modes import around, imaginary_modes
+from ionloop.explore.refine import saddle_of
 from ionloop.explore.saddles import BandPlan
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Origin

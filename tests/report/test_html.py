@@ -72,7 +72,7 @@ def test_every_part_is_there(page):
         "median wall time",
         "Quarantined labels: 2 (force 41.2 eV/Å above the ceiling",
         "/scratch/label",
-        "2 ions: <b> + a 274 0 1 yes",
+        "2 ions: <b> + a 251 0 1 yes yes, 0.08 Å away",
         "12 events quenched in all generations: 3 joined two minima, 6 fell back into one,",
     ):
         assert words.lower() in page.text.lower(), words

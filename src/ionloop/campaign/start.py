@@ -29,6 +29,7 @@ PACKAGES = (
     "mace-torch",
     "numpy",
     "pymatgen",
+    "sella",
     "torch",
 )
 
