@@ -20,7 +20,7 @@ from ionloop.frame import Origin
 from ionloop.profile import Profile
 from ionloop.reference.schema import Band
 
-PLAN = BandPlan(n_images=1, fmax=5.0, max_steps=2)
+PLAN = BandPlan(n_images=1, fmax=5.0, max_steps=2, end_fmax=0.05)
 
 
 def test_modes_are_counted_at_a_minimum_and_at_a_saddle():

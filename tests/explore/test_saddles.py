@@ -144,3 +144,21 @@ def test_a_saddle_that_counts_is_judged_and_gives_the_barrier(committee, judge, 
     assert barrier_of(band, counts) == 0.3
     assert barrier_of(band, counts.model_copy(update={"rejected": "no"})) == band.barrier
     assert barrier_of(band, None) == band.barrier
+
+
+def test_hops_with_one_start_relax_it_once(committee, judge, hop):
+    """The second hop's band is the first one's, at the price of no end; a third's of one end."""
+    twin = hop.model_copy(update={"path_class": "twin"})
+    longer = hop.model_copy(update={"path_class": "longer", "end": shifted(hop)})
+    one, two, three = bands([hop, twin, longer], committee, judge).bands
+    assert two.n_force_calls < three.n_force_calls < one.n_force_calls
+    assert two.images == one.images
+    assert two.energies == one.energies
+    assert three.images[0] == one.images[0]
+    assert three.images[-1] != one.images[-1]
+
+
+def shifted(hop: Hop) -> Frame:
+    end = hop.end.to_atoms()
+    end.rattle(0.02, seed=3)
+    return Frame.from_atoms(end, origin=Origin.NEB, group="b")

@@ -17,6 +17,7 @@ from ionloop.explore.refine import RefinePlan, missing, refine, saddle_frame
 from ionloop.explore.schema import BandSet, ExploreSettings, Saddle, barrier_of
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame, Origin
+from ionloop.reference.ends import RelaxedEnds
 from ionloop.reference.neb import relax_band
 from ionloop.reference.schema import Band
 from ionloop.seed.bands import band_frames
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Optimizer steps of an end.
+END_STEPS = 200
+
 
 @dataclass(frozen=True)
 class BandPlan:
-    """How committee bands are relaxed: moving images, eV/Å, steps; and their saddles refined.
+    """How committee bands are relaxed: moving images, eV/Å, steps, eV/Å of ends; and refined.
 
     ``not_refined`` says why ``refine`` is None where it shouldn't be.
     """
@@ -39,6 +43,7 @@ class BandPlan:
     n_images: int = 5
     fmax: float = 0.05
     max_steps: int = 80
+    end_fmax: float = 0.01
     refine: RefinePlan | None = None
     not_refined: str | None = None
 
@@ -53,6 +58,7 @@ class BandPlan:
             settings.n_images,
             settings.fmax,
             settings.max_steps,
+            settings.end_fmax,
             RefinePlan() if wanted and not notice else None,
             notice,
         )
@@ -69,8 +75,8 @@ def committee_bands(
 ) -> BandSet:
     """Relax one band a hop on the committee's mean, refine its saddle, and judge its images.
 
-    A band whose ends fall into each other is counted as unphysical, since the crystal
-    has both sites.
+    An end that hops have in common is relaxed once. A band whose ends fall into each other is
+    counted as unphysical, since the crystal has both sites.
     """
     begin = time.perf_counter()
     bands: list[Band] = []
@@ -79,8 +85,9 @@ def committee_bands(
     spread: dict[str, float] = {}
     frames: list[Frame] = []
     n_unphysical = 0
+    shared = RelaxedEnds()
     for hop in hops:
-        band = committee_band(hop, calculator, plan, model_hash)
+        band = committee_band(hop, calculator, plan, model_hash, shared)
         if band is None:
             n_unphysical += 1
             continue
@@ -124,7 +131,11 @@ def refined(
 
 
 def committee_band(
-    hop: Hop, calculator: MACECalculator, plan: BandPlan, model_hash: str
+    hop: Hop,
+    calculator: MACECalculator,
+    plan: BandPlan,
+    model_hash: str,
+    shared: RelaxedEnds | None = None,
 ) -> Band | None:
     """Relax a hop's band on the committee's mean; None, and a warning, if its ends collapse."""
     try:
@@ -136,6 +147,9 @@ def committee_band(
             max_steps=plan.max_steps,
             engine="mace committee",
             settings_hash=model_hash,
+            end_fmax=plan.end_fmax,
+            end_steps=END_STEPS,
+            shared=shared,
         )
     except ExplorationError as error:
         logger.warning("%s", error)

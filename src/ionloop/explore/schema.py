@@ -224,6 +224,7 @@ class ExploreSettings(Document):
     )
     fmax: float = Field(0.05, gt=0, description="Largest band force, eV/Å.")
     max_steps: int = Field(80, ge=2, description="Optimizer steps of a band.")
+    end_fmax: float = Field(0.01, gt=0, description="Largest force of a band's relaxed ends, eV/Å.")
     refine: Literal["sella", "none"] = Field(
         "sella",
         description="Who refines the bands' highest images to saddle points. Where Sella isn't "
