@@ -5,7 +5,8 @@
 Vacancy hops of Li in Li3OCl (Buckingham teacher) and in antifluorite Li2O (the same published
 Li-O, O-O and Li-Li terms, which weren't fitted for it: a second potential surface, no second
 material). Ends are relaxed to 0.005 eV/Å once and shared by all methods, so that barriers differ
-by their saddles alone. The truth is a climbing band of 13 images, converged to 0.01 eV/Å.
+by their saddles alone. Calls that count the modes, about 100 a saddle, aren't in. The
+truth is a climbing band of 13 images, converged to 0.01 eV/Å.
 The second table starts Sella and ASE's dimer at three places a saddle: the highest image of a band
 that stopped at 0.2 eV/Å, the same with all atoms rattled by 0.05 Å, and the unrelaxed IDPP image
 halfway. One process; force calls, not times, are what carries over to other potentials.
