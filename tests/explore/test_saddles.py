@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase.geometry import find_mic
 
+from ionloop.explore.refine import RefinePlan
 from ionloop.explore.saddles import BandPlan, barrier_spread, committee_bands, judged_images
-from ionloop.explore.schema import BandSet
+from ionloop.explore.schema import BandSet, Saddle, barrier_of
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame, Origin
 from ionloop.seed.schema import Hop
@@ -110,3 +112,53 @@ def test_a_band_whose_ends_are_one_is_unphysical_and_the_others_go_on(
 def test_members_that_are_one_have_no_spread(model_paths, judge, hop):
     one = committee_calculator([model_paths[1]] * 2, dtype="float64")
     assert bands([hop], one, judge).barrier_spread[hop.path_class] == 0.0
+
+
+def test_a_saddle_that_is_none_leaves_the_band_as_it_is(committee, judge, hop, found, caplog):
+    """The committee isn't trained: its surface is too flat for a saddle between these ends."""
+    plan = replace(PLAN, refine=RefinePlan(), not_refined=None)
+    with caplog.at_level(logging.WARNING, "ionloop.explore.saddles"):
+        tried = committee_bands([hop], committee, judge, plan, generation=3, model_hash="h")
+    (saddle,) = tried.saddles
+    assert saddle.n_force_calls > 0
+    assert saddle.rejected == "0 imaginary modes, not one"
+    assert f"saddle of band {hop.path_class}: {saddle.rejected}" in caplog.text
+    assert tried.barriers == found.barriers
+    assert tried.barrier_spread == found.barrier_spread
+    assert len(tried.frames) == len(found.frames)
+    assert found.saddles == []
+
+
+def test_a_saddle_that_counts_is_judged_and_gives_the_barrier(committee, judge, found):
+    (band,) = found.bands
+    atoms = band.to_atoms()[2]
+    atoms.rattle(0.02, seed=1)
+    frames = judged_images(band, 3, "g", judge, [atoms])
+    assert len(frames) == len(band.images) + 1
+    assert frames[-1].to_atoms().positions == pytest.approx(atoms.positions)
+    assert frames[-1].uncertainty == pytest.approx(judge(atoms))
+    assert frames[-1].descriptor == pytest.approx(fingerprint(committee, atoms, band.ion))
+    counts = Saddle(
+        path_class="a", method="sella", energy=1.0, barrier=0.3, rejected=None, frame_hash="f"
+    )
+    assert barrier_of(band, counts) == 0.3
+    assert barrier_of(band, counts.model_copy(update={"rejected": "no"})) == band.barrier
+    assert barrier_of(band, None) == band.barrier
+
+
+def test_hops_with_one_start_relax_it_once(committee, judge, hop):
+    """The second hop's band is the first one's, at the price of no end; a third's of one end."""
+    twin = hop.model_copy(update={"path_class": "twin"})
+    longer = hop.model_copy(update={"path_class": "longer", "end": shifted(hop)})
+    one, two, three = bands([hop, twin, longer], committee, judge).bands
+    assert two.n_force_calls < three.n_force_calls < one.n_force_calls
+    assert two.images == one.images
+    assert two.energies == one.energies
+    assert three.images[0] == one.images[0]
+    assert three.images[-1] != one.images[-1]
+
+
+def shifted(hop: Hop) -> Frame:
+    end = hop.end.to_atoms()
+    end.rattle(0.02, seed=3)
+    return Frame.from_atoms(end, origin=Origin.NEB, group="b")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ from ase.optimize import BFGS
 
 from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
-from ionloop.reference import buckingham, neb
+from ionloop.reference import buckingham
+from ionloop.reference.ends import RelaxedEnds
 from ionloop.reference.neb import relax_band
 from ionloop.reference.schema import Band
 from ionloop.seed.schema import Hop
@@ -168,6 +168,38 @@ def test_a_relaxed_end_is_not_relaxed_again(band: Band, li3ocl_hop: Hop, tmp_pat
     assert again.n_force_calls == pytest.approx(band.n_force_calls, abs=10)
 
 
+def test_hops_of_one_structure_relax_its_end_once(li3ocl_hop: Hop) -> None:
+    back = li3ocl_hop.model_copy(update={"start": li3ocl_hop.end, "end": li3ocl_hop.start})
+    shared, counted = RelaxedEnds(), mortal(10_000)
+    bands, used = [], []
+    for hop in (li3ocl_hop, back):
+        before = counted.left[0]
+        bands.append(relax(hop, counted, shared=shared))
+        used.append(before - counted.left[0])
+    there, again = bands
+    assert used[0] - used[1] > 10
+    assert again.n_force_calls == there.n_force_calls - sum(
+        relax_end_calls(end, mortal(1000)) for end in (li3ocl_hop.start, li3ocl_hop.end)
+    )
+    assert again.images[0] == there.images[-1]
+    assert again.energies[0] == there.energies[-1]
+    assert again.barrier == pytest.approx(there.barrier, abs=5e-3)
+    assert again.converged
+
+
+def test_ends_are_shared_with_what_is_known_of_them(li3ocl_hop: Hop) -> None:
+    """An end that did not converge doesn't in the next band, and a tighter one is relaxed anew."""
+    shared = RelaxedEnds()
+    assert not relax(li3ocl_hop, fmax=0.2, end_steps=1, shared=shared).converged
+    assert not relax(li3ocl_hop, fmax=0.2, end_steps=60, shared=shared).converged
+    tight = relax(li3ocl_hop, fmax=0.2, end_fmax=0.02, shared=shared)
+    assert tight.converged
+    ends = tight.to_atoms()
+    for atoms in (ends[0], ends[-1]):
+        atoms.calc = make()
+        assert np.linalg.norm(atoms.get_forces(), axis=1).max() < 0.02
+
+
 def relax_end_calls(frame: Frame, maker: Callable[[int], Calculator]) -> int:
     before = maker.left[0]
     atoms = frame.to_atoms()
@@ -177,15 +209,11 @@ def relax_end_calls(frame: Frame, maker: Callable[[int], Calculator]) -> int:
 
 
 def test_a_band_on_ends_that_did_not_converge_did_not_converge(
-    li3ocl_hop: Hop,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    li3ocl_hop: Hop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The images between them may, and the flag outlives a death."""
-    monkeypatch.setattr(neb, "BandSettings", partial(neb.BandSettings, end_steps=1))
     checkpoint = tmp_path / "band.extxyz"
-    loose = {"fmax": 0.2, "checkpoint": checkpoint}
+    loose = {"fmax": 0.2, "end_steps": 1, "checkpoint": checkpoint}
     with caplog.at_level(logging.WARNING):
         band = relax(li3ocl_hop, **loose)
     assert "an end not converged" in caplog.text

@@ -72,9 +72,9 @@ def test_every_part_is_there(page):
         "median wall time",
         "Quarantined labels: 2 (force 41.2 eV/Å above the ceiling",
         "/scratch/label",
-        "2 ions: <b> + a 274 0 1 yes",
         "hop 12 60 71 (62 to 79) 1.31 errors are larger than the committee says",
         "random 1 5 100 1.31",
+        "2 ions: <b> + a 251 0 1 yes yes, 0.08 Å away",
         "12 events quenched in all generations: 3 joined two minima, 6 fell back into one,",
     ):
         assert words.lower() in page.text.lower(), words

@@ -6,6 +6,7 @@ import pytest
 
 from ionloop.label.schema import Readmission
 from ionloop.report import tables
+from ionloop.report.found_hops import found_hops
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,15 @@ def test_error_bins_are_in_mev(record):
     first.rmse_error = None
     assert "±" not in tables.error_bins(record.evaluation)[0][3]
     assert tables.error_bins(None) == []
+
+
+def test_a_found_hop_has_its_refined_barrier_or_says_why_not(record):
+    (row,) = found_hops(record.found_bands)
+    assert row == ["2 ions: <b> + a", "251", "0", "1", "yes", "yes, 0.08 Å away"]
+    last = record.found_bands[-1]
+    slid = last.saddles[0].model_copy(update={"rejected": "another saddle"})
+    barrier = f"{1000 * last.bands[0].barrier:.0f}"
+    for saddles, word in (([slid], "another saddle"), ([], "no")):
+        (row,) = found_hops([last.model_copy(update={"saddles": saddles})])
+        assert (row[1], row[-1]) == (barrier, word)
+    assert barrier == "274"

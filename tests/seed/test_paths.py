@@ -187,3 +187,28 @@ def test_charge_passes_to_the_frames(host: Structure) -> None:
 def test_bad_input_says_what_to_do(host, defective, change, message) -> None:
     with pytest.raises(StructureError, match=message):
         vacancy_hops(*change(host, defective))
+
+
+def olivine() -> Structure:
+    """LiFePO4, Pnma, experimental."""
+    sites = [[0, 0, 0], [0.282, 0.25, 0.975], [0.095, 0.25, 0.418], [0.097, 0.25, 0.743],
+             [0.457, 0.25, 0.206], [0.166, 0.046, 0.285]]  # fmt: skip
+    lattice = Lattice.orthorhombic(10.33, 6.01, 4.69)
+    cell = Structure.from_spacegroup("Pnma", lattice, ["Li", "Fe", "P", "O", "O", "O"], sites)
+    cell.make_supercell(2)
+    return cell
+
+
+@pytest.mark.parametrize(
+    ("crystal", "reach", "lengths"),
+    [
+        (lambda: antiperovskite(3), 6.0, [2.765, 3.91, 3.91, 4.789, 5.53, 5.53]),
+        (lithium_nitride, 4.5, [2.102, 2.857, 3.64, 3.64, 3.871, 3.871, 4.203, 4.405]),
+        (olivine, 5.0, [3.005, 4.69]),
+    ],
+)
+def test_classes_are_those_of_pymatgens_distinct_path_finder(crystal, reach, lengths) -> None:
+    """What DistinctPathFinder of pymatgen-analysis-diffusion 2026.9.23 gave for the unit cells."""
+    found = path_classes(crystal(), "Li", reach)
+    ours = [found.distances[found.classes == k].mean() for k in range(len(found.labels))]
+    assert sorted(ours) == pytest.approx(lengths, abs=1e-3)

@@ -20,7 +20,7 @@ from ionloop.evaluate.scorecard_schema import (
     Scorecard,
     StaticPart,
 )
-from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent
+from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent, Saddle
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Metrics
 from ionloop.label.schema import Label, LabelShard
@@ -169,7 +169,14 @@ def make_found_bands(generation):
     band = make_band("found, 2 ions: <b> + a", 0.274, "committee")
     return FoundBands(
         generation=generation, bands=[band], n_imaginary=[1], frames=[], n_events=4, n_returned=2,
-        n_broken=1, wall_s=9.0,
+        n_broken=1, wall_s=9.0, saddles=[make_saddle(band)],
+    )  # fmt: skip
+
+
+def make_saddle(band):
+    return Saddle(
+        path_class=band.path_class, method="sella 2.6.0", energy=0.251, barrier=0.251, fmax=0.004,
+        converged=True, moved=0.08, n_imaginary=1, n_force_calls=98, rejected=None, frame_hash="f",
     )  # fmt: skip
 
 

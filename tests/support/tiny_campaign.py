@@ -70,7 +70,13 @@ def maker(random_seed: int = 0, frames_per_job: int = 4) -> CampaignMaker:
         explore=ExploreMaker(
             md_steps=700,
             settings=ExploreSettings(
-                ceiling_factor=50, max_events=2, n_uncertain=3, n_random=2, n_images=1, max_steps=6
+                ceiling_factor=50,
+                max_events=2,
+                n_uncertain=3,
+                n_random=2,
+                n_images=1,
+                max_steps=6,
+                end_fmax=0.05,
             ),
         ),
         evaluate=EvaluateMaker(

@@ -13,6 +13,7 @@ from pymatgen.core import Structure
 from ionloop.campaign.schema import CampaignStart, Material
 from ionloop.frame import Frame, Origin
 from ionloop.profile import Profile
+from ionloop.seed.interstitials import has_interstitial, interstitial_hops
 from ionloop.seed.paths import vacancy_hops
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ PACKAGES = (
     "mace-torch",
     "numpy",
     "pymatgen",
+    "sella",
     "torch",
 )
 
 
 def material_of(profile: Profile, host: Structure, structure: Structure) -> Material:
     """Put together what the campaign is about: crystal, cell and its distinct hops.
+
+    These are hops of the interstitial where the structure has one, else into its vacancies.
 
     Raises
     ------
@@ -43,7 +47,9 @@ def material_of(profile: Profile, host: Structure, structure: Structure) -> Mate
     """
     charge = profile.charge
     fields: dict[str, Any] = {"origin": Origin.AIMD, "group": "start", "charge": charge}
-    found = vacancy_hops(
+    interstitial = has_interstitial(host, structure, profile.mobile_ion)
+    enumerate_hops = interstitial_hops if interstitial else vacancy_hops
+    found = enumerate_hops(
         host, structure, profile.mobile_ion, profile.hop_distance_max, charge=charge
     )
     return Material(

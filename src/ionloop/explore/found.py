@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator
-from ase.vibrations import Vibrations
 
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.events import Event, moved_ions, quench, real_hop
-from ionloop.explore.saddles import BandPlan, committee_band, judged_images
-from ionloop.explore.schema import FoundBands
+from ionloop.explore.modes import around, imaginary_modes
+from ionloop.explore.refine import saddle_of
+from ionloop.explore.saddles import BandPlan, committee_band, judged_images, refined
+from ionloop.explore.schema import FoundBands, Saddle
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Frame
 from ionloop.profile import Profile
@@ -25,10 +22,6 @@ from ionloop.reference.schema import Band
 if TYPE_CHECKING:
     from mace.calculators import MACECalculator
 
-#: Imaginary modes softer than this are noise of finite differences, eV (24 1/cm).
-SOFT = 3e-3
-#: Atoms this near to a hopping ion move when modes are counted, Å.
-SHELL = 4.0
 #: Optimizer steps of a quench.
 QUENCH_STEPS = 300
 
@@ -43,13 +36,14 @@ def found_bands(
     generation: int,
     model_hash: str,
 ) -> FoundBands:
-    """Quench both sides of each event, relax a band between, and look at its saddle.
+    """Quench both sides of each event, relax a band between, and refine its saddle.
 
     The first model quenches, the committee's mean relaxes ends and band. An event whose sides
     fall into one minimum, or whose ends do so on the mean, is counted and has no band.
     """
     begin = time.perf_counter()
     bands: list[Band] = []
+    saddles: list[Saddle] = []
     orders: list[int] = []
     frames: list[Frame] = []
     n_returned = n_broken = 0
@@ -71,14 +65,16 @@ def found_bands(
             n_returned += 1
             continue
         bands.append(band)
-        saddle = saddle_of(band)
-        near = around(saddle, ions)
-        orders.append(imaginary_modes(saddle, CommitteeDriver(calculator), near))
+        saddle, atoms = refined(band, calculator, plan, ions)
+        saddles += [saddle] if saddle else []
+        orders.append(_order(band, saddle, calculator, ions))
         name = f"found {generation} {event.group} event {event.number}"
-        frames += judged_images(band, generation, name, uncertainty)
+        frames += judged_images(band, generation, name, uncertainty, atoms)
     return FoundBands(
         generation=generation,
         bands=bands,
+        saddles=saddles,
+        not_refined=plan.not_refined,
         n_imaginary=orders,
         frames=frames,
         n_events=len(events),
@@ -88,46 +84,9 @@ def found_bands(
     )
 
 
-def saddle_of(band: Band) -> Atoms:
-    """Return the highest image of a band."""
-    return band.to_atoms()[int(np.argmax(band.energies))]
-
-
-def around(atoms: Atoms, ions: np.ndarray, radius: float = SHELL) -> np.ndarray:
-    """Return the atoms within a radius, Å, of any of the ions, themselves included."""
-    away = atoms.get_all_distances(mic=True)[:, ions]
-    return np.flatnonzero((away <= radius).any(axis=1))
-
-
-def imaginary_modes(
-    atoms: Atoms, calculator: Calculator, moving: np.ndarray | None = None, delta: float = 0.01
-) -> int:
-    """Count the imaginary modes of a frame: 1 at a saddle that joins two minima.
-
-    ASE's finite differences of forces, 6 evaluations a moving atom.
-
-    Parameters
-    ----------
-    atoms
-        The frame.
-    calculator
-        Gives forces.
-    moving
-        Atoms that move, the others being held, which can hide modes but never make one; None:
-        all.
-    delta
-        Displacement, Å.
-
-    Returns
-    -------
-    int
-        Modes softer than 3 meV, translations among them, aren't counted.
-    """
-    probe = Atoms(atoms)
-    probe.calc = calculator
-    chosen = None if moving is None else [int(i) for i in moving]
-    with tempfile.TemporaryDirectory() as folder:
-        modes = Vibrations(probe, chosen, delta=delta, name=str(Path(folder) / "modes"))
-        modes.run()
-        energies = modes.get_energies()
-    return int((np.abs(energies.imag) > SOFT).sum())
+def _order(band: Band, saddle: Saddle | None, calculator: MACECalculator, ions: np.ndarray) -> int:
+    """Count the imaginary modes of the refined saddle, or of the highest image if that counts."""
+    if saddle is not None and not saddle.rejected and saddle.n_imaginary is not None:
+        return saddle.n_imaginary
+    image = saddle_of(band)
+    return imaginary_modes(image, CommitteeDriver(calculator), around(image, ions))

@@ -179,7 +179,7 @@ def explore_bands(
         hops,
         judge.calculator,
         judge,
-        BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+        BandPlan.of(settings),
         generation=generation,
         model_hash=committee.settings_hash,
     )
@@ -205,7 +205,7 @@ def explore_found(
         events,
         judge.calculator,
         judge,
-        BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+        BandPlan.of(settings),
         profile=profile,
         generation=generation,
         model_hash=committee.settings_hash,

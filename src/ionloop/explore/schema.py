@@ -115,12 +115,47 @@ class Exploration(Document):
     wall_s: float = Field(description="Wall time, s; that of a batch is shared out evenly.")
 
 
+class Saddle(Document):
+    """A band's highest image, refined to the saddle point; its atoms are a candidate's."""
+
+    path_class: str = Field(description="Class of the band's hop.")
+    method: str = Field(description="Program and version.")
+    energy: float = Field(description="Energy, eV.")
+    barrier: float = Field(description="Energy above the band's first image, eV.")
+    fmax: float | None = Field(None, description="Largest force left on an atom, eV/Å.")
+    converged: bool = Field(default=False, description="Whether forces fell below the threshold.")
+    moved: float = Field(
+        0.0, description="Largest displacement of an atom from the highest image, Å."
+    )
+    n_imaginary: int | None = Field(
+        None, description="Imaginary modes; None where they weren't counted."
+    )
+    n_force_calls: int = Field(0, description="Force evaluations, those of the modes included.")
+    rejected: str | None = Field(
+        description="Why the band's highest image counts instead; None if this does."
+    )
+    frame_hash: str = Field(description="Hash of its frame, a candidate unless rejected.")
+
+
+def barrier_of(band: Band, saddle: Saddle | None) -> float:
+    """Return the refined barrier, or the band's where no refined saddle counts, eV."""
+    return band.barrier if saddle is None or saddle.rejected else saddle.barrier
+
+
 class BandSet(Document):
     """Bands of all enumerated hops on the committee, with spread."""
 
     generation: int = Field(description="Generation of the committee.")
     bands: list[Band] = Field(description="One band a distinct hop.")
-    barriers: dict[str, float] = Field(description="Barrier by path class, eV.")
+    saddles: list[Saddle] = Field(
+        default=[], description="The refined saddle of each band; empty where none was refined."
+    )
+    not_refined: str | None = Field(
+        None, description="Why saddles weren't refined although they should have been."
+    )
+    barriers: dict[str, float] = Field(
+        description="Barrier by path class, eV: of the refined saddle, or else of the band."
+    )
     barrier_spread: dict[str, float] = Field(
         description="Standard deviation of the barrier over members, eV, uncalibrated."
     )
@@ -134,14 +169,26 @@ class FoundBands(Document):
 
     generation: int = Field(description="Generation of the committee.")
     bands: list[Band] = Field(description="One band an event whose sides differ.")
+    saddles: list[Saddle] = Field(
+        default=[], description="The refined saddle of each band; empty where none was refined."
+    )
+    not_refined: str | None = Field(
+        None, description="Why saddles weren't refined although they should have been."
+    )
     n_imaginary: list[int] = Field(
-        description="Imaginary modes of each band's highest image; 1 at a saddle."
+        description="Imaginary modes of each band's refined saddle, or of its highest image "
+        "where that counts; 1 at a saddle."
     )
     frames: list[Frame] = Field(description="Images as candidates, origin saddle.")
     n_events: int = Field(description="Events that were quenched.")
     n_returned: int = Field(description="Of these, both sides fell into one minimum.")
     n_broken: int = Field(description="Of these, the band broke down.")
     wall_s: float = Field(description="Wall time, s.")
+
+    @property
+    def refined(self) -> list[Saddle | None]:
+        """The refined saddle of each band; None where none was refined."""
+        return [*self.saddles] or [None] * len(self.bands)
 
 
 class ExploreSettings(Document):
@@ -177,6 +224,12 @@ class ExploreSettings(Document):
     )
     fmax: float = Field(0.05, gt=0, description="Largest band force, eV/Å.")
     max_steps: int = Field(80, ge=2, description="Optimizer steps of a band.")
+    end_fmax: float = Field(0.01, gt=0, description="Largest force of a band's relaxed ends, eV/Å.")
+    refine: Literal["sella", "none"] = Field(
+        "sella",
+        description="Who refines the bands' highest images to saddle points. Where Sella isn't "
+        "installed none is, and the bands say so.",
+    )
 
     @model_validator(mode="after")
     def _judged_frames_are_stored(self) -> Self:

@@ -22,6 +22,8 @@ from ase.optimize import BFGS, FIRE
 
 from ionloop.errors import ExplorationError
 from ionloop.files import whole
+from ionloop.frame import Frame
+from ionloop.reference.ends import RelaxedEnds
 from ionloop.reference.schema import Band
 from ionloop.seed.schema import Hop
 
@@ -96,6 +98,9 @@ def relax_band(  # noqa: PLR0913
     engine: str,
     settings_hash: str,
     checkpoint: Path | None = None,
+    end_fmax: float | None = None,
+    end_steps: int = BandSettings.end_steps,
+    shared: RelaxedEnds | None = None,
 ) -> Band:
     """Relax both ends of a hop, then a climbing-image band between them.
 
@@ -117,6 +122,11 @@ def relax_band(  # noqa: PLR0913
     checkpoint
         An extxyz that holds what stands so far, one relaxed end, both, or the band; read
         when it exists.
+    end_fmax, end_steps
+        Largest force of a relaxed end, eV/Å, and optimizer steps; None: the smaller of ``fmax``
+        and 0.05.
+    shared
+        Ends that other bands of this potential relaxed; what this one relaxes is added.
 
     Returns
     -------
@@ -130,11 +140,15 @@ def relax_band(  # noqa: PLR0913
         If the end points relax into each other, so that there is no hop.
     """
     settings = BandSettings(
-        n_images=n_images, fmax=fmax, max_steps=max_steps, end_fmax=min(0.05, fmax)
+        n_images=n_images,
+        fmax=fmax,
+        max_steps=max_steps,
+        end_fmax=end_fmax or min(0.05, fmax),
+        end_steps=end_steps,
     )
     images, progress = _load(checkpoint)
     if len(images) <= 2:  # ends alone
-        ends = _relax_ends(images, hop, make_calculator, settings, progress, checkpoint)
+        ends = _relax_ends(images, hop, make_calculator, settings, progress, checkpoint, shared)
         images = _interpolate(ends, settings.n_images)
         _save(checkpoint, images, progress)
     _check_ends(images, hop)
@@ -164,21 +178,33 @@ def _relax_ends(
     settings: BandSettings,
     progress: _Progress,
     checkpoint: Path | None,
+    shared: RelaxedEnds | None,
 ) -> list[Atoms]:
     """Relax the ends that aren't done yet; each is saved as soon as it is."""
     ends = list(done)
     for i, frame in ((0, hop.start), (settings.n_images + 1, hop.end))[len(done) :]:
-        atoms = frame.to_atoms()
-        atoms.calc = make_calculator(i)
-        optimizer = BFGS(atoms, logfile=None)
-        if not optimizer.run(fmax=settings.end_fmax, steps=settings.end_steps):
+        known = shared.find(frame, settings.end_fmax) if shared else None
+        atoms, converged = known or _relax_end(frame, make_calculator(i), settings, progress)
+        if shared and not known:
+            shared.add(frame, settings.end_fmax, atoms, converged=converged)
+        if not converged:
             progress.ends_converged = False
             logger.warning("hop %s: an end not converged to %s eV/Å in %s steps",
                            hop.path_class, settings.end_fmax, settings.end_steps)  # fmt: skip
-        progress.calls += optimizer.nsteps + 1
         ends.append(atoms)
         _save(checkpoint, ends, progress)
     return ends
+
+
+def _relax_end(
+    frame: Frame, calculator: Calculator, settings: BandSettings, progress: _Progress
+) -> tuple[Atoms, bool]:
+    atoms = frame.to_atoms()
+    atoms.calc = calculator
+    optimizer = BFGS(atoms, logfile=None)
+    converged = bool(optimizer.run(fmax=settings.end_fmax, steps=settings.end_steps))
+    progress.calls += optimizer.nsteps + 1
+    return atoms, converged
 
 
 def _interpolate(ends: list[Atoms], n_images: int) -> list[Atoms]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ionloop.explore.schema import FoundBands
+from ionloop.explore.schema import FoundBands, Saddle, barrier_of
 
 
 def found_hops(found: Sequence[FoundBands]) -> list[list[str]]:
@@ -15,13 +15,20 @@ def found_hops(found: Sequence[FoundBands]) -> list[list[str]]:
     return [
         [
             band.path_class.removeprefix("found, "),
-            f"{1000 * band.barrier:.0f}",
+            f"{1000 * barrier_of(band, saddle):.0f}",
             f"{1000 * (band.energies[-1] - band.energies[0]):.0f}",
             str(order),
             "yes" if band.converged else "no",
+            _refined(saddle),
         ]
-        for band, order in zip(last.bands, last.n_imaginary, strict=True)
+        for band, order, saddle in zip(last.bands, last.n_imaginary, last.refined, strict=True)
     ]
+
+
+def _refined(saddle: Saddle | None) -> str:
+    if saddle is None:
+        return "no"
+    return saddle.rejected or f"yes, {saddle.moved:.2f} Å away"
 
 
 def found_counts(found: Sequence[FoundBands]) -> str:

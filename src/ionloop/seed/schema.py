@@ -8,13 +8,15 @@ from ionloop.reference.schema import Band
 
 
 class Hop(Document):
-    """One distinct mobile-ion hop into a vacancy, by crystal symmetry."""
+    """One distinct hop into a vacancy or of an interstitial, by crystal symmetry."""
 
-    start: Frame = Field(description="Ion on its old site, vacancy on the new one.")
+    start: Frame = Field(description="Ion on its old site, the new one empty.")
     end: Frame = Field(description="The same atoms in the same order, after the hop.")
     ion: int = Field(description="Index of the hopping ion in both frames.")
-    distance: float = Field(description="Distance between the two sites, Å.")
-    path_class: str = Field(description="Symmetry class, as 'Li-Li 2.76 A #0'.")
+    distance: float = Field(description="Distance between the ion's two sites, Å.")
+    path_class: str = Field(
+        description="Symmetry class, as 'Li-Li 2.76 A #0' or 'Li knock-on 2.00+2.00 A #0'."
+    )
     multiplicity: int = Field(description="Symmetry-equivalent hops in the host cell.")
 
 
