@@ -136,7 +136,7 @@ def test_jobs_wait_for_the_right_jobs(flow):
     # Labels that chose themselves have nobody to be held to.
     assert not any(name.startswith("bounds of the committee") for name in by_name)
     assert waits_for("judge generation 0") == {
-        *explored, "calibrate generation 0", "select for generation 1",
+        *explored, seen, "calibrate generation 0", "select for generation 1",
     }  # fmt: skip
     assert waits_for("advance generation 0") == {"judge generation 0"}
 
@@ -308,8 +308,10 @@ def test_the_test_set_is_kept_back_until_it_is_asked(step):
     output, added = run_step(step, stop=False)
     maker = step.function_args[3]
     by_name = jobs(added)
-    for name in ("label train generation 1", "select for generation 2", "judge generation 1"):
-        assert by_name[name].function_args[-1] == maker.evaluate.n_test == 6
+    kept = maker.evaluate.n_test
+    for name in ("label train generation 1", "select for generation 2"):
+        assert by_name[name].function_args[-1] == kept == 6
+    assert by_name["judge generation 1"].function_args[-2] == kept
     select = by_name["select for generation 2"].function_args
     assert select[-2] == [by_name[f"train member {i} generation 1"].uuid for i in range(2)]
     _, _, material, _ = step.function_args

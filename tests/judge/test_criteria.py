@@ -53,8 +53,8 @@ def test_all_settled_converges() -> None:
     assert result.converged
     assert result.stop
     assert all(c.passed for c in result.criteria)
-    assert result.reasons[-1] == "converged: all 5 criteria pass"
-    assert len(result.reasons) == 6
+    assert result.reasons[-1] == "converged: all 6 criteria pass"
+    assert len(result.reasons) == 7
 
 
 def test_one_generation_never_converges() -> None:
@@ -267,3 +267,27 @@ def test_hops_in_events_move_a_rate_less_surely_than_single_ones() -> None:
     assert change < allowed
     assert events[0].independent == pytest.approx((4.0, 40.0))
     assert HopRate(temperature=900, n_hops=0, ion_time_ps=7.0, n_effective=0).independent == (0, 7)
+
+
+def test_hops_that_came_back_must_have_settled() -> None:
+    settled = [("found, 1 ion: a", 0.300, 0.304), ("found, 2 ions: a + a", 0.41, 0.409)]
+    result = criterion(verdict({}, {"found_barriers": settled}), "found_barrier_change")
+    assert result.passed
+    assert result.value == pytest.approx(0.004)
+    assert "found, 1 ion: a went from 300.0 to 304.0 meV, the largest change of 2" in result.reason
+    moved = [*settled, ("found, 1 ion: b", 0.5, 0.47)]
+    result = criterion(verdict({}, {"found_barriers": moved}), "found_barrier_change")
+    assert not result.passed
+    assert "still move: found, 1 ion: b went from 500.0 to 470.0 meV" in result.reason
+
+
+def test_a_hop_that_came_back_without_a_band_can_t_be_judged() -> None:
+    result = criterion(verdict({}, {"found_unconverged": 2}), "found_barrier_change")
+    assert not result.passed
+    assert "2 of them have no converged band any more" in result.reason
+
+
+def test_hops_that_are_new_hold_nothing_up() -> None:
+    result = criterion(verdict({}, {}), "found_barrier_change")
+    assert result.passed
+    assert result.reason == "barriers of hops that MD showed: none has come back"

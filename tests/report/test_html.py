@@ -74,8 +74,8 @@ def test_every_part_is_there(page):
         "/scratch/label",
         "hop 12 60 71 (62 to 79) 1.31 errors are larger than the committee says",
         "random 1 5 100 1.31",
-        "2 ions: <b> + a 251 0 1 yes yes, 0.08 Å away",
-        "12 events quenched in all generations: 3 joined two minima, 6 fell back into one,",
+        "2 ions: <b> + a 251 0 1 yes yes, 0.08 Å away since generation 0, moved by -12 meV",
+        "12 events quenched in all generations: 2 joined two minima, 6 fell back into one,",
     ):
         assert words.lower() in page.text.lower(), words
 

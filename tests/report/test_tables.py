@@ -144,11 +144,12 @@ def test_error_bins_are_in_mev(record):
 
 def test_a_found_hop_has_its_refined_barrier_or_says_why_not(record):
     (row,) = found_hops(record.found_bands)
-    assert row == ["2 ions: <b> + a", "251", "0", "1", "yes", "yes, 0.08 Å away"]
+    since = "since generation 0, moved by -12 meV"
+    assert row == ["2 ions: <b> + a", "251", "0", "1", "yes", "yes, 0.08 Å away", since]
     last = record.found_bands[-1]
     slid = last.saddles[0].model_copy(update={"rejected": "another saddle"})
     barrier = f"{1000 * last.bands[0].barrier:.0f}"
     for saddles, word in (([slid], "another saddle"), ([], "no")):
         (row,) = found_hops([last.model_copy(update={"saddles": saddles})])
-        assert (row[1], row[-1]) == (barrier, word)
+        assert (row[1], row[-2]) == (barrier, word)
     assert barrier == "274"

@@ -20,7 +20,7 @@ from ionloop.evaluate.scorecard_schema import (
     Scorecard,
     StaticPart,
 )
-from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent, Saddle
+from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent, Repeated, Saddle
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Metrics
 from ionloop.label.schema import Label, LabelShard
@@ -170,6 +170,8 @@ def make_found_bands(generation):
     return FoundBands(
         generation=generation, bands=[band], n_imaginary=[1], frames=[], n_events=4, n_returned=2,
         n_broken=1, wall_s=9.0, saddles=[make_saddle(band)],
+        # A band that was repeated isn't an event of its own generation.
+        repeated=[Repeated(index=0, first=0, before=0.263, now=0.251)] if generation == 2 else [],
     )  # fmt: skip
 
 

@@ -168,8 +168,11 @@ def stand_in_bands(calibration: Calibration) -> BandSet:
 
 
 @job(data=DATA_FIELDS, output_schema=FoundBands)
-def stand_in_found(explorations: list[list[Exploration]], generation: int) -> FoundBands:
-    """Read the runs, as the real one does, and find nothing."""
+def stand_in_found(
+    explorations: list[list[Exploration]], generation: int, previous: str | None
+) -> FoundBands:
+    """Read the runs and what was found before, as the real one does, and find nothing."""
+    assert previous is None or fetch_outputs([previous])[0].generation == generation - 1
     return FoundBands(
         generation=generation, bands=[], n_imaginary=[], frames=[], n_events=len(explorations),
         n_returned=len(explorations), n_broken=0, wall_s=0.0,
@@ -283,6 +286,7 @@ class StandInExplore(ExploreMaker):
         generation: int,
         random_seed: int,
         last_layers: OutputReference | None = None,
+        previous_found: str | None = None,
     ) -> Flow:
         """Make one run a temperature, and the bands."""
         runs = [
@@ -291,7 +295,7 @@ class StandInExplore(ExploreMaker):
         ]
         bands = stand_in_bands(calibration)
         explored = [run.output for run in runs]
-        found = stand_in_found(explored, generation)
+        found = stand_in_found(explored, generation, previous_found)
         output = {"explorations": explored, "bands": bands.output, "found": found.output}
         return Flow([*runs, bands, found], output=output, name=f"{self.name} {generation}")
 

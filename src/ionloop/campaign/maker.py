@@ -132,6 +132,7 @@ class CampaignMaker(Maker):
             g,
             self.random_seed,
             train.output.get("last_layers"),  # another train stage may have none
+            state.found,
         )
         select = self.select.make(
             explore.output["explorations"],
@@ -155,6 +156,7 @@ class CampaignMaker(Maker):
             self.profile,
             g,
             reserve,
+            explore.output["found"],
         )
         here = state.model_copy(
             update={
@@ -162,6 +164,7 @@ class CampaignMaker(Maker):
                 "members": members,
                 "calibration": calibration.uuid,
                 "band_set": explore.output["bands"].uuid,
+                "found": explore.output["found"].uuid,
                 "selection": select.uuid,
                 "seeds": seeds,
             }

@@ -32,6 +32,7 @@ class CampaignState(Document):
     seeds: str | None = Field(None, description="uuid of the seed frames and bands.")
     calibration: str | None = Field(None, description="uuid of the last calibration.")
     band_set: str | None = Field(None, description="uuid of the committee's last bands.")
+    found: str | None = Field(None, description="uuid of the last bands of hops that MD showed.")
     history: list[Metrics] = Field(default=[], description="Metrics of past generations.")
 
 

@@ -18,6 +18,7 @@ from ionloop.explore.hops import HopAnalysis
 from ionloop.explore.judged import candidates, guards_of, plan_of
 from ionloop.explore.md import run_md
 from ionloop.explore.monitor import watch_of
+from ionloop.explore.repeat import open_hops
 from ionloop.explore.replicas import MDRun
 from ionloop.explore.saddles import BandPlan, committee_bands
 from ionloop.explore.schema import BandSet, Exploration, ExploreSettings, FoundBands
@@ -186,7 +187,7 @@ def explore_bands(
 
 
 @job(data=DATA_FIELDS, output_schema=FoundBands)
-def explore_found(
+def explore_found(  # noqa: PLR0913
     explorations: list[list[Exploration]],
     members: list[str],
     calibration: Calibration | str,
@@ -194,8 +195,12 @@ def explore_found(
     generation: int,
     settings: ExploreSettings,
     seed: int,
+    previous: str | None = None,
 ) -> FoundBands:
-    """Relax bands of hops that MD showed, on the committee's mean, between quenched sides."""
+    """Relax bands of hops that MD showed, on the committee's mean, between quenched sides.
+
+    ``previous`` is the uuid of the generation before's: its hops come back until settled.
+    """
     runs = [run for replicas in explorations for run in replicas]
     events = choose_events(runs, settings.max_found, np.random.default_rng([seed, 13]))
     committee = Committee.fetch(members, calibration)
@@ -209,4 +214,9 @@ def explore_found(
         profile=profile,
         generation=generation,
         model_hash=committee.settings_hash,
+        again=open_hops(
+            fetch_outputs([previous])[0] if previous else None,
+            settings.max_repeated,
+            settings.settled,
+        ),
     )

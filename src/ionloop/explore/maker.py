@@ -52,10 +52,12 @@ class ExploreMaker(Maker):
         generation: int,
         random_seed: int,
         last_layers: OutputReference | LastLayers | None = None,
+        previous_found: str | None = None,
     ) -> Flow:
         """Make all runs and the bands of one generation.
 
-        With ``last_layers`` each run is watched at every stored frame.
+        With ``last_layers`` each run is watched at every stored frame; ``previous_found`` is the
+        uuid of the generation before's found bands, which come back until they have settled.
 
         Returns
         -------
@@ -83,7 +85,14 @@ class ExploreMaker(Maker):
         outputs = [run.output for run in runs]
         seed = derive_seed(random_seed, "found", generation)
         found = explore_found(
-            outputs, members, calibration, profile, generation, self.settings, seed
+            outputs,
+            members,
+            calibration,
+            profile,
+            generation,
+            self.settings,
+            seed,
+            previous_found,
         )
         found.name = f"bands of found hops generation {generation}"
         found.config = JobConfig(expose_store=True)

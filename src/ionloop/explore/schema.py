@@ -164,11 +164,33 @@ class BandSet(Document):
     wall_s: float = Field(description="Wall time, s.")
 
 
+class Repeated(Document):
+    """A found hop's band, relaxed again on a newer committee."""
+
+    index: int = Field(description="Which of the bands.")
+    first: int = Field(description="Generation that found the hop.")
+    before: float = Field(description="Barrier on the committee before, eV.")
+    now: float = Field(description="Barrier now, eV.")
+
+    @property
+    def change(self) -> float:
+        """How far the barrier moved, eV."""
+        return abs(self.now - self.before)
+
+
 class FoundBands(Document):
     """Bands of hops that molecular dynamics showed, between quenched end points."""
 
     generation: int = Field(description="Generation of the committee.")
-    bands: list[Band] = Field(description="One band an event whose sides differ.")
+    bands: list[Band] = Field(
+        description="One band an event whose sides differ, then those that were repeated."
+    )
+    repeated: list[Repeated] = Field(
+        default=[], description="Which bands are of hops that earlier generations found."
+    )
+    n_lost: int = Field(
+        0, description="Hops of earlier generations that have no band on this committee."
+    )
     saddles: list[Saddle] = Field(
         default=[], description="The refined saddle of each band; empty where none was refined."
     )
@@ -221,6 +243,17 @@ class ExploreSettings(Document):
         ge=0,
         description="Hops of molecular dynamics that get a band between their quenched sides, "
         "each generation; 0: none.",
+    )
+    max_repeated: int = Field(
+        4,
+        ge=0,
+        description="Bands of earlier generations' found hops that are relaxed again, each "
+        "generation.",
+    )
+    settled: float = Field(
+        0.010,
+        gt=0,
+        description="A found hop's band is repeated until its barrier moves by less, eV.",
     )
     fmax: float = Field(0.05, gt=0, description="Largest band force, eV/Å.")
     max_steps: int = Field(80, ge=2, description="Optimizer steps of a band.")

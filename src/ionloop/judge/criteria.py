@@ -63,6 +63,40 @@ def barrier_spread(now: Metrics, limits: Limits) -> Criterion:
     )
 
 
+def found_change(now: Metrics, limits: Limits) -> Criterion:
+    """Compare barriers of hops that MD showed in earlier generations, band by band.
+
+    Hops that this generation found have nothing to be compared with, and hold nothing up.
+    """
+    value: float | None = None
+    passed = now.found_unconverged == 0
+    if not passed:
+        n = now.found_unconverged
+        reason = (
+            f"barriers of hops that MD showed: can't be judged, {n} of them "
+            f"{'has' if n == 1 else 'have'} no converged band any more"
+        )
+    elif not now.found_barriers:
+        reason = "barriers of hops that MD showed: none has come back"
+    else:
+        name, before, after = max(now.found_barriers, key=lambda x: _or_inf(abs(x[2] - x[1])))
+        value = abs(after - before)
+        passed = value < limits.barrier_change
+        reason = (
+            f"barriers of hops that MD showed {'are settled' if passed else 'still move'}: {name} "
+            f"went from {_mev(before)} to {_mev(after)} meV, the largest change of "
+            f"{len(now.found_barriers)} (limit {_mev(limits.barrier_change)} meV)"
+        )
+    return Criterion(
+        name="found_barrier_change",
+        passed=passed,
+        value=value,
+        limit=limits.barrier_change,
+        unit="eV",
+        reason=reason,
+    )
+
+
 def hop_rate_change(before: Metrics | None, now: Metrics, limits: Limits) -> Criterion:
     r"""Compare hop rates temperature by temperature.
 

@@ -7,7 +7,7 @@ from itertools import chain
 from jobflow import job
 
 from ionloop.document import fetch_fields
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.judge.metrics import gather
 from ionloop.judge.schema import Judgement, Limits, Metrics
 from ionloop.judge.verdict import judge
@@ -27,6 +27,7 @@ def judge_generation(  # noqa: PLR0913
     budget: Budget,
     limits: Limits,
     reserve: int = 0,
+    found: FoundBands | None = None,
 ) -> Judgement:
     """Compare this generation with the one before; ``reserve`` labels are kept for the test."""
     batches = fetch_fields(shards, "n_admitted", "frame_hashes", "purpose")
@@ -37,5 +38,6 @@ def judge_generation(  # noqa: PLR0913
         n_labels=sum(shard["n_admitted"] for shard in batches),
         n_spent=sum(cost_of(shard["purpose"], shard["frame_hashes"]) for shard in batches),
         n_selected=sum(selected.values()),
+        found=found,
     )
     return judge([*history, metrics], budget, limits, reserve)

@@ -42,10 +42,12 @@ class JudgeMaker(Maker):
         profile: Profile,
         generation: int,
         reserve: int = 0,
+        found: OutputReference | None = None,
     ) -> Job:
         """Make the job; its output is a ``Judgement``.
 
-        ``reserve`` labels of the campaign's budget are kept back for the test set.
+        ``reserve`` labels of the campaign's budget are kept back for the test set; ``found`` are
+        the bands of hops that MD showed.
         """
         one = judge_generation(
             explorations,
@@ -57,6 +59,7 @@ class JudgeMaker(Maker):
             profile.budget,
             self.limits,
             reserve,
+            found,
         )
         one.name = f"{self.name} generation {generation}"
         one.config = JobConfig(expose_store=True)

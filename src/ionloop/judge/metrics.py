@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ionloop.explore.rates import effective_count, event_sizes
-from ionloop.explore.schema import BandSet, Exploration
+from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.judge.schema import HopRate, Metrics
 from ionloop.train.schema import Calibration
 
@@ -20,6 +20,7 @@ def gather(
     n_labels: int,
     n_spent: int,
     n_selected: int,
+    found: FoundBands | None = None,
 ) -> Metrics:
     """Sum up a generation.
 
@@ -56,4 +57,25 @@ def gather(
         rmse_forces=calibration.rmse_forces,
         coverage_90=calibration.coverage_90,
         n_selected=n_selected,
+        found_barriers=_repeated(found),
+        found_unconverged=_open(found),
     )
+
+
+def _repeated(found: FoundBands | None) -> list[tuple[str, float, float]]:
+    """Barriers of repeated bands, before and now; those of bands that didn't converge left out."""
+    if found is None:
+        return []
+    return [
+        (found.bands[one.index].path_class, one.before, one.now)
+        for one in found.repeated
+        if found.bands[one.index].converged
+    ]
+
+
+def _open(found: FoundBands | None) -> int:
+    """Count repeated hops that have no band now, or one that didn't converge."""
+    if found is None:
+        return 0
+    unconverged = sum(not found.bands[one.index].converged for one in found.repeated)
+    return found.n_lost + unconverged

@@ -40,6 +40,13 @@ class Metrics(Document):
         default=[], description="Path classes whose bands didn't converge."
     )
     barrier_spread: dict[str, float] = Field(description="Spread over members, eV.")
+    found_barriers: list[tuple[str, float, float]] = Field(
+        default=[],
+        description="Hops that MD showed and that came back: class, barrier before and now, eV.",
+    )
+    found_unconverged: int = Field(
+        0, description="Such hops that have no converged band on this committee."
+    )
     hop_rates: list[HopRate] = Field(description="Hop counts by temperature.")
     trusted_share: float = Field(description="Share of judged frames below sigma_lo.")
     unphysical_events: int = Field(description="Runs and bands that ended early.")

@@ -8,6 +8,7 @@ from ionloop.errors import EvaluationError
 from ionloop.judge.criteria import (
     barrier_change,
     barrier_spread,
+    found_change,
     hop_rate_change,
     trusted_share,
     unphysical_events,
@@ -54,6 +55,7 @@ def judge(
     criteria = [
         barrier_change(before, now, limits),
         barrier_spread(now, limits),
+        found_change(now, limits),
         hop_rate_change(before, now, limits),
         trusted_share(now, limits),
         unphysical_events(now, limits),

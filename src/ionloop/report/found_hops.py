@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ionloop.explore.schema import FoundBands, Saddle, barrier_of
+from ionloop.explore.schema import FoundBands, Repeated, Saddle, barrier_of
 
 
 def found_hops(found: Sequence[FoundBands]) -> list[list[str]]:
@@ -12,6 +12,7 @@ def found_hops(found: Sequence[FoundBands]) -> list[list[str]]:
     if not found:
         return []
     last = max(found, key=lambda f: f.generation)
+    again = {one.index: one for one in last.repeated}
     return [
         [
             band.path_class.removeprefix("found, "),
@@ -20,9 +21,19 @@ def found_hops(found: Sequence[FoundBands]) -> list[list[str]]:
             str(order),
             "yes" if band.converged else "no",
             _refined(saddle),
+            _since(again.get(i)),
         ]
-        for band, order, saddle in zip(last.bands, last.n_imaginary, last.refined, strict=True)
+        for i, (band, order, saddle) in enumerate(
+            zip(last.bands, last.n_imaginary, last.refined, strict=True)
+        )
     ]
+
+
+def _since(one: Repeated | None) -> str:
+    """Say since when a hop is known, and how far its barrier moved."""
+    if one is None:
+        return "new"
+    return f"since generation {one.first}, moved by {1000 * (one.now - one.before):+.0f} meV"
 
 
 def _refined(saddle: Saddle | None) -> str:
@@ -36,7 +47,7 @@ def found_counts(found: Sequence[FoundBands]) -> str:
     n, returned, broken = (
         sum(getattr(f, name) for f in found) for name in ("n_events", "n_returned", "n_broken")
     )
-    bands = sum(len(f.bands) for f in found)
+    bands = sum(len(f.bands) - len(f.repeated) for f in found)
     return (
         f"{n} events quenched in all generations: {bands} joined two minima, {returned} fell back "
         f"into one, of {broken} the band broke down."

@@ -95,12 +95,11 @@ class Learned:
     @cached_property
     def bands(self) -> BandSet:
         """Bands of the enumerated hops, relaxed on the committee's mean."""
-        settings = self.plan.settings
         return committee_bands(
             self.plan.material.hops,
             self.judge.calculator,
             self.judge,
-            BandPlan(settings.n_images, settings.fmax, settings.max_steps),
+            BandPlan.of(self.plan.settings),
             generation=0,
             model_hash=self.digest,
         )
