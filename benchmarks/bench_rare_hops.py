@@ -1,6 +1,6 @@
 """Which bias shows rare hops best: none, the members' disagreement, or a tilt, by force calls.
 
-    python benchmarks/bench_rare_hops.py [--seeds 3] [--steps 600] [--out DIR]
+    python benchmarks/bench_rare_hops.py [--seeds 3] [--steps 1500] [--out DIR]
 
 A committee a seed learns labels of Li3OCl less a Li-Cl pair by the demo's teacher, MD at 500
 and 700 K and rattled cells. Then each arm runs replicas at 400 K, where the teacher's barrier of
@@ -65,9 +65,9 @@ ARMS: tuple[tuple[str, str, float | None], ...] = (
     ("plain", "none", None),
     ("uncertainty 1", "uncertainty", 1.0),
     ("uncertainty 4", "uncertainty", 4.0),
-    ("tilt 0.05", "tilt", 0.05),
     ("tilt 0.10", "tilt", 0.10),
     ("tilt 0.20", "tilt", 0.20),
+    ("tilt 0.30", "tilt", 0.30),
 )
 HYPER = Hyperparameters(
     hidden_irreps="16x0e", num_interactions=1, max_ell=2, correlation=3, radial_mlp=[32, 32],
@@ -306,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=14)
-    parser.add_argument("--steps", type=int, default=600, help="of each replica")
+    parser.add_argument("--steps", type=int, default=1500, help="of each replica")
     parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--out", type=Path, help="folder of models and rare-hops.json")
     args = parser.parse_args()

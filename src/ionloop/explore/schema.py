@@ -12,7 +12,7 @@ from ionloop.frame import Frame
 from ionloop.reference.schema import Band, Trajectory
 
 #: Strengths that were measured to do, see docs/theory/hops.md: tau, dimensionless, and eV/Å.
-BIAS_STRENGTH = {"uncertainty": 4.0, "tilt": 0.15}
+BIAS_STRENGTH = {"uncertainty": 1.0, "tilt": 0.2}
 
 
 class HopEvent(Document):
