@@ -10,7 +10,8 @@ an energy that a bias has put in would hide one that the model has lost. ``bias_
 and ``bias_forces`` [n, 3] are the bias by itself, eV and eV/Å.
 
 A bias changes only between stored frames, in :meth:`Biased.follow`, and says all that it
-remembers in :meth:`Biased.state`: a run that was killed goes on bit for bit.
+remembers in :meth:`Biased.state`: a run that was killed goes on as the wrapped calculator alone
+would, bit for bit where that gives the same bits for the same positions.
 """
 
 from __future__ import annotations
