@@ -14,7 +14,8 @@ from ionloop.evaluate.hop_rates import (
     hop_activation,
     misfit,
 )
-from ionloop.evaluate.jobs import measure_transport
+from ionloop.evaluate.jobs import choose_test_frames, measure_transport, trajectories_of
+from ionloop.explore.schema import Exploration
 from ionloop.frame import Frame, Origin
 from ionloop.judge.schema import HopRate
 from ionloop.profile import Profile
@@ -200,3 +201,21 @@ def test_hops_may_be_counted_between_density_peaks():
     density = profile.model_copy(update={"sites": "density"})
     (found,) = count_hops([run], start, host, density, skip_fs=0.0)
     assert (found.n_hops, found.n_effective) == (2, 2.0)
+
+
+def test_biased_runs_give_neither_rates_nor_test_frames():
+    run, start, host, profile = run_on_a_line(50.0)
+    frame = start.model_copy(update={"origin": Origin.RANDOM, "uncertainty": 0.1})
+    plain = Exploration(
+        generation=0, temperature=1000.0, group="r", n_mobile=1, time_ps=6.0, unphysical=False,
+        hops=[], n_checked=1, n_trusted=1, sigma_quantiles=[], frames=[frame], trajectory=run,
+        wall_s=1.0,
+    )  # fmt: skip
+    biased = plain.model_copy(update={"bias": "tilt 0.1 eV/Å"})
+    assert trajectories_of([[plain, biased], run]) == [run, run]
+    both = measure_transport.original([[plain, biased]], "x", start, host, profile, 2.0, 1000.0)
+    alone = measure_transport.original([[plain]], "x", start, host, profile, 2.0, 1000.0)
+    assert both == alone
+    assert alone.hop_rates[0].n_hops == 1
+    assert len(choose_test_frames.original([[plain, plain]], 9, 0).frames) == 2
+    assert len(choose_test_frames.original([[plain, biased]], 9, 0).frames) == 1

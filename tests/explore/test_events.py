@@ -171,3 +171,17 @@ def test_a_crowd_of_hops_is_no_one_event(one_cell):
 def test_a_signature_counts_classes():
     hops = [hop_event(0, p, (0, 1), 0) for p in ("b", "a", "b")]
     assert signature(hops) == "2 x b + a"
+
+
+def test_how_rare_a_kind_is_the_unbiased_runs_say(one_cell):
+    """A bias that was turned to a rare kind makes it frequent; it stays the rarest."""
+    plain = exploration(one_cell, [hop_event(k, "a", (10.0 * k, 20.0 + 10 * k), k) for k in (1, 2)])
+    pushed = exploration(
+        one_cell, [hop_event(k, "b", (9.0 * k, 20.0 + 9 * k), k) for k in range(9)]
+    )
+    biased = pushed.model_copy(update={"bias": "tilt 0.1 eV/Å"})
+    first = [
+        choose_events([plain, other], 1, np.random.default_rng(0))[0].signature
+        for other in (biased, pushed)
+    ]
+    assert first == ["b", "a"]

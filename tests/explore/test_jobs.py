@@ -3,14 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ionloop.errors import ExplorationError
+from ionloop.explore.bias import UncertaintyBias
 from ionloop.explore.candidates import Pick
 from ionloop.explore.detector import settle_sites
 from ionloop.explore.hops import HopAnalysis
-from ionloop.explore.jobs import hop_detector, summarise
-from ionloop.explore.judged import guards_of, judged
+from ionloop.explore.jobs import explore_md, hop_detector, summarise
+from ionloop.explore.judged import candidates, driver_of, guards_of, judged
 from ionloop.explore.maker import ExploreMaker
 from ionloop.explore.replicas import MDRun
 from ionloop.explore.schema import Exploration, ExploreSettings, HopEvent
+from ionloop.explore.tilt import Tilt
 from ionloop.explore.uncertainty import CommitteeUncertainty, fingerprint
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.profile import Profile
@@ -76,6 +79,64 @@ def test_runs_that_measure_are_not_ended_by_uncertainty():
     assert guards_of(settings, PROFILE, CALIBRATION).sigma_ceiling == np.inf
     assert guards_of(ExploreSettings(), PROFILE, CALIBRATION).sigma_ceiling == pytest.approx(0.8)
     assert (settings.check_every, settings.fingerprints) == (100, False)
+
+
+BIASED = SETTINGS.model_copy(update={"bias": "tilt"})
+
+
+@pytest.mark.parametrize("bias", ["uncertainty", "tilt"])
+def test_a_biased_run_is_marked_and_gives_no_random_frames(start, judge, cell, bias):
+    settings = ExploreSettings(bias=bias, bias_strength=0.2, n_random=4, n_uncertain=2)
+    rng = np.random.default_rng(0)
+    positions = [cell.positions + rng.normal(scale=0.05, size=(len(cell), 3)) for _ in range(9)]
+    run = MDRun(step=40, positions=positions, checks=[(2, 0.1), (5, 0.3), (7, 0.2)])
+    analysis = HopAnalysis(np.array(positions), np.zeros((9, 23), int), [], [], 10.0)
+    known = {}
+    for name, own in (("biased", settings), ("plain", settings.unbiased())):
+        frames = candidates(start, run, analysis, judge, own, TAGS, np.random.default_rng(1))
+        made = summarise(start, run, analysis, frames, CALIBRATION, TAGS, own, "mace 1", 3.0)
+        known[name] = (made.bias, sorted(frame.origin.value for frame in made.frames))
+    words, origins = known["biased"]
+    assert words.startswith(f"{bias} 0.2")
+    assert origins == ["uncertain"] * 2
+    assert known["plain"][0] is None
+    assert known["plain"][1].count("random") == 4
+
+
+def test_who_steers_is_as_the_settings_say(start, judge, cell):
+    host = cell.copy()
+    host.append("Li")
+    host.positions[-1] = [0.0, 1.95, 1.95]
+    crystal = Frame.from_atoms(host, origin=Origin.AIMD, group="host")
+    detector = hop_detector(start, crystal, PROFILE, 10.0)
+    made = {
+        bias: driver_of(ExploreSettings(bias=bias), judge.calculator, 1, detector, 3)
+        for bias in ("none", "uncertainty", "tilt")
+    }
+    plain, uncertainty, tilt = made.values()
+    assert [len(d.models) for d in (plain, uncertainty.driver, tilt.driver)] == [1, 3, 1]
+    assert (type(uncertainty), type(tilt)) == (UncertaintyBias, Tilt)
+    assert (uncertainty.tau, tilt.pull.force) == (
+        ExploreSettings(bias="uncertainty").strength, ExploreSettings(bias="tilt").strength,
+    )  # fmt: skip
+    assert (tilt.pull.patience_steps, tilt.pull.ramp_steps) == (1000, 50)
+    # The framework is looked at in biased runs alone.
+    guards = [
+        guards_of(ExploreSettings(bias=bias), PROFILE, CALIBRATION, detector) for bias in made
+    ]
+    assert [g.framework is not None for g in guards] == [False, True, True]
+    assert len(guards[1].framework.atoms) == 16
+
+
+def test_a_tilt_above_its_cap_is_refused():
+    with pytest.raises(ExplorationError, match=r"at most bias_cap \(0.1 eV/Å\), got 0.2"):
+        ExploreSettings(bias="tilt", bias_strength=0.2, bias_cap=0.1)
+    assert ExploreSettings(bias="uncertainty", bias_strength=0.2, bias_cap=0.1).strength == 0.2
+
+
+def test_runs_that_measure_are_never_biased():
+    assert BIASED.for_properties().bias == "none"
+    assert BIASED.bias == "tilt"
 
 
 def exploration(start: Frame, run: MDRun) -> Exploration:
@@ -162,3 +223,38 @@ def test_runs_are_made_hottest_first_with_seeds_of_their_own(start):
     assert flow.output["bands"].uuid == bands.uuid
     assert flow.output["found"].uuid == found.uuid
     assert ExploreMaker.from_dict(ExploreMaker(settings=SETTINGS).as_dict()).settings == SETTINGS
+
+
+def test_biased_runs_come_after_plain_ones_of_their_temperature(start):
+    maker = ExploreMaker(replicas=2, md_steps=70, settings=BIASED, biased_runs=3, hops_wanted=6)
+    flow = maker.make(start, start, [], ["m0", "m1"], CALIBRATION, PROFILE, 3, 1)
+    *runs, _, _ = flow.jobs
+    plain, biased = runs[:3], runs[3:]
+    assert [job.function_args[6].bias for job in runs] == ["none"] * 3 + ["tilt"] * 3
+    assert [job.function_args[7] for job in biased] == [1200, 900, 600]
+    assert {job.function_args[12] for job in biased} == {3}
+    assert [job.function_kwargs["plain"].uuid for job in biased] == [job.uuid for job in plain]
+    assert {job.function_kwargs["hops_wanted"] for job in biased} == {6}
+    assert not any(job.function_kwargs for job in plain)
+    assert len({job.function_args[9] for job in runs}) == 6  # seeds
+    assert len({job.function_args[11] for job in runs}) == 6  # groups
+    assert [r.uuid for r in flow.output["explorations"]] == [job.uuid for job in runs]
+    assert ExploreMaker.from_dict(maker.as_dict()) == maker
+
+
+@pytest.mark.parametrize("fields", [{"biased_runs": 2}, {"settings": BIASED}])
+def test_biased_runs_and_a_bias_belong_together(fields):
+    with pytest.raises(ExplorationError, match="set both"):
+        ExploreMaker(**fields)
+
+
+def test_where_heat_shows_enough_hops_nothing_is_biased(start, cell):
+    """No model is even loaded: there is none of that name."""
+    hop = HopEvent(ion=3, site_from=0, site_to=1, t_leave_fs=0.0, t_arrive_fs=30.0, distance=2.8,
+                   path_class="a")  # fmt: skip
+    seen = exploration(start, MDRun(step=5, positions=[cell.positions] * 2))
+    seen = seen.model_copy(update={"hops": [hop] * 3})
+    rest = (start, start, ["no such model"], "none", PROFILE, 3, BIASED, 900.0, 70, 1, 0, "g", 2)
+    assert explore_md.original(*rest, plain=[seen, seen], hops_wanted=6) == []
+    with pytest.raises(Exception, match="store"):
+        explore_md.original(*rest, plain=[seen, seen], hops_wanted=7)

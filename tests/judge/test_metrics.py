@@ -100,3 +100,13 @@ def test_hops_of_one_event_count_together_towards_errors() -> None:
     events = [hop.model_copy(update={"event": k // 3}) for k, hop in enumerate(one.hops)]
     (rate,) = metrics([one.model_copy(update={"hops": events})]).hop_rates
     assert (rate.n_hops, rate.n_effective) == (6, pytest.approx(2.0))
+
+
+def test_biased_runs_count_for_nothing():
+    """A bias makes hops, uncertainty and breakdowns that aren't the model's own."""
+    plain = [run(900.0, 2, 2.0), run(1200.0, 5, 2.0)]
+    biased = run(900.0, 40, 3.0, bias="tilt 0.1 eV/Å", n_trusted=0, unphysical=True)
+    alone = run(600.0, 7, 3.0, bias="tilt 0.1 eV/Å")
+    assert metrics([*plain, biased, alone]) == metrics(plain)
+    unmarked = biased.model_copy(update={"bias": None})
+    assert metrics([*plain, unmarked]) != metrics(plain)

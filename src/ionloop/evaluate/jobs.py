@@ -35,8 +35,9 @@ from ionloop.train.model_files import model_bytes
 def choose_test_frames(
     explorations: list[list[Exploration]], n_total: int, random_seed: int
 ) -> TestFrames:
-    """Pick held-out frames from the final committee's own trajectories."""
-    frames = [frame for replicas in explorations for e in replicas for frame in e.frames]
+    """Pick held-out frames from the final committee's own trajectories, the unbiased ones."""
+    plain = [e for replicas in explorations for e in replicas if e.bias is None]
+    frames = [frame for e in plain for frame in e.frames]
     rng = np.random.default_rng([random_seed, 29])
     return TestFrames(frames=pick_test_frames(frames, n_total, rng))
 
@@ -88,12 +89,17 @@ def measure_transport(
 
 
 def trajectories_of(runs: Sequence[Trajectory | list[Exploration]]) -> list[Trajectory]:
-    """List the trajectories of the reference's runs, or of the model's batches of replicas."""
+    """List the trajectories of the reference's runs, or of the model's batches of replicas.
+
+    Biased ones are left out: their ions are pushed.
+    """
     return [
         trajectory
         for run in runs
         for trajectory in (
-            [run] if isinstance(run, Trajectory) else [replica.trajectory for replica in run]
+            [run]
+            if isinstance(run, Trajectory)
+            else [replica.trajectory for replica in run if replica.bias is None]
         )
     ]
 

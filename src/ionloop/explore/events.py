@@ -77,7 +77,7 @@ def choose_events(
     Returns
     -------
     list[Event]
-        One of each kind in turn, the rarest kind first.
+        One of each kind in turn, the rarest kind first; how rare, the unbiased runs say.
     """
     kinds: dict[str, list[tuple[int, int]]] = defaultdict(list)
     hops: dict[tuple[int, int], list[HopEvent]] = defaultdict(list)
@@ -87,9 +87,12 @@ def choose_events(
     for key, members in hops.items():
         if len({hop.ion for hop in members}) <= IONS_MAX:
             kinds[signature(members)].append(key)
+    plain = {
+        kind: sum(explorations[k].bias is None for k, _ in found) for kind, found in kinds.items()
+    }
     queues = [
         [found[i] for i in rng.permutation(len(found))]
-        for _, found in sorted(kinds.items(), key=lambda item: (len(item[1]), item[0]))
+        for kind, found in sorted(kinds.items(), key=lambda item: (plain[item[0]], item[0]))
     ]
     chosen: list[tuple[int, int]] = []
     while len(chosen) < n and any(queues):

@@ -11,11 +11,10 @@ from jobflow import job
 
 from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
 from ionloop.explore.detector import hop_detector, settle_sites
-from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.events import choose_events
 from ionloop.explore.found import found_bands
 from ionloop.explore.hops import HopAnalysis
-from ionloop.explore.judged import candidates, guards_of, plan_of
+from ionloop.explore.judged import candidates, driver_of, guards_of, plan_of
 from ionloop.explore.md import run_md
 from ionloop.explore.monitor import watch_of
 from ionloop.explore.repeat import open_hops
@@ -55,6 +54,12 @@ class Committee:
         """One hash for all members."""
         return hash_settings({"models": self.hashes})
 
+    def engine(self, member: int, settings: ExploreSettings) -> str:
+        """Name who steers a run."""
+        if settings.bias == "uncertainty":
+            return f"mace committee mean {self.settings_hash[:12]}"
+        return f"mace member {member} {self.hashes[member][:12]}"
+
     def uncertainty(self, mobile: np.ndarray, dtype: str = "float32") -> CommitteeUncertainty:
         """Make the judge of frames."""
         calculator = mace.committee_calculator(self.models, dtype=dtype)
@@ -77,20 +82,27 @@ def explore_md(  # noqa: PLR0913
     group: str,
     replicas: int = 1,
     last_layers: LastLayers | None = None,
+    plain: list[Exploration] | None = None,
+    hops_wanted: int = 0,
 ) -> list[Exploration]:
     """Run MD on the committee, find its hops, and pick candidates; ``member`` steers.
 
-    Replicas run as one batch; each gives a document. With the member's last layer each stored
-    frame is watched, where the architecture has one.
+    Replicas run as one batch; each gives a document. None does, and nothing is run, where the
+    ``plain`` runs at this temperature already showed the hops that are wanted. With the member's
+    last layer each stored frame of a run without a bias is watched, where the architecture has one.
     """
+    if plain is not None and sum(len(run.hops) for run in plain) >= hops_wanted:
+        return []
     rng = np.random.default_rng([seed, 11])
     committee = Committee.fetch(members, calibration)
     detector = hop_detector(start, host, profile, settings.time_step * settings.store_every)
     judge = committee.uncertainty(detector.mobile)
     plan = plan_of(settings, temperature, n_steps, seed)
-    driver = CommitteeDriver(judge.calculator, [member], n_atoms=len(start.symbols))
+    driver = driver_of(settings, judge.calculator, member, detector, seed)
     watch = watch_of(driver, last_layers, member, detector.mobile)
     same = {"plan": asdict(plan), "start": start.frame_hash, "steered by": member}
+    if settings.bias != "none":
+        same["bias"] = [settings.bias_words, settings.bias_ramp_fs, settings.bias_patience_fs]
     checkpoint = Checkpoint(
         Path("md.npz"),
         hash_settings({**same, "models": committee.settings_hash, "replicas": replicas}),
@@ -99,7 +111,7 @@ def explore_md(  # noqa: PLR0913
         [start.to_atoms()] * replicas,
         driver,
         plan,
-        guards_of(settings, profile, committee.calibration),
+        guards_of(settings, profile, committee.calibration, detector),
         judge.per_replica,
         checkpoint,
         watch,
@@ -107,7 +119,7 @@ def explore_md(  # noqa: PLR0913
     wall_s = checkpoint.wall_s / replicas
     positions = [np.array(run.positions) for run in runs]
     detector, sites = settle_sites(detector, positions, host, profile)
-    engine = f"mace member {member} {committee.hashes[member][:12]}"
+    engine = committee.engine(member, settings)
     found = []
     for k, run in enumerate(runs):
         tags = {"generation": generation, "group": f"{group}-r{k}", "temperature": temperature}
@@ -160,6 +172,7 @@ def summarise(  # noqa: PLR0913
             wall_s=wall_s,
         ),
         wall_s=wall_s,
+        bias=settings.bias_words,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobflow import Flow, Job, JobConfig, Maker, OutputReference
 
+from ionloop.errors import ExplorationError
 from ionloop.explore.jobs import explore_bands, explore_found, explore_md
 from ionloop.explore.schema import ExploreSettings
 from ionloop.frame import Frame
@@ -28,18 +30,36 @@ class ExploreMaker(Maker):
     replicas
         Runs at each temperature, in one batch.
     settings
-        How runs and bands are made and judged.
+        How runs and bands are made and judged, and what biases the biased runs.
+    biased_runs
+        Biased runs at each temperature, in one batch, once the plain ones there are done.
+    hops_wanted
+        Where the plain runs of a temperature show as many hops together, no biased one is made.
     """
 
     name: str = "explore"
     md_steps: int = 5000
     replicas: int = 1
     settings: ExploreSettings = field(default_factory=ExploreSettings)  # type: ignore[arg-type]
+    biased_runs: int = 0
+    hops_wanted: int = 10
 
     def __post_init__(self) -> None:
-        """Rebuild the document from its dictionary, as jobflow stores it."""
+        """Rebuild the document from its dictionary, as jobflow stores it.
+
+        Raises
+        ------
+        ExplorationError
+            If there are biased runs without a bias, or a bias without biased runs.
+        """
         if isinstance(self.settings, dict):
             self.settings = ExploreSettings(**self.settings)
+        if (self.biased_runs > 0) != (self.settings.bias != "none"):
+            msg = (
+                "ExploreMaker: expected biased_runs above 0 and a settings.bias, or neither; got "
+                f"{self.biased_runs} and {self.settings.bias!r}; set both"
+            )
+            raise ExplorationError(msg)
 
     def make(  # noqa: PLR0913
         self,
@@ -64,21 +84,29 @@ class ExploreMaker(Maker):
         Flow
             Its output is ``{"explorations": [...], "bands": ..., "found": ...}``.
         """
+        material = (start, host, members, calibration, profile, generation)
+        common: dict[str, Any] = {
+            "temperatures": profile.temperatures,
+            "n_steps": self.md_steps,
+            "random_seed": random_seed,
+            "first_member": generation,
+        }
         runs = self.runs(
-            start,
-            host,
-            members,
-            calibration,
-            profile,
-            generation,
-            temperatures=profile.temperatures,
-            n_steps=self.md_steps,
+            *material,
+            **common,
             replicas=self.replicas,
-            random_seed=random_seed,
-            first_member=generation,
             prefix=f"explore-{generation}",
             last_layers=last_layers,
+            settings=self.settings.unbiased(),
         )
+        if self.biased_runs:
+            runs += self.runs(
+                *material,
+                **common,
+                replicas=self.biased_runs,
+                prefix=f"biased-{generation}",
+                plain=runs,
+            )
         bands = explore_bands(hops, members, calibration, profile, generation, self.settings)
         bands.name = f"bands generation {generation}"
         bands.config = JobConfig(expose_store=True)
@@ -119,15 +147,20 @@ class ExploreMaker(Maker):
         prefix: str,
         settings: ExploreSettings | None = None,
         last_layers: OutputReference | LastLayers | None = None,
+        plain: list[Job] | None = None,
     ) -> list[Job]:
         """Make one MD job a temperature; hottest first, as it may take longest.
 
         Members take turns to steer, from ``first_member`` on: a run at one temperature is
         steered by another member in the next generation. With None the first member
-        steers all runs, as properties of one model are wanted.
+        steers all runs, as properties of one model are wanted. Runs that come after ``plain``
+        ones, temperature by temperature, are left out where those show ``hops_wanted`` hops.
         """
         jobs = []
         for i, temperature in enumerate(sorted(temperatures, reverse=True)):
+            after: dict[str, Any] = {}
+            if plain is not None:
+                after = {"plain": plain[i].output, "hops_wanted": self.hops_wanted}
             run = explore_md(
                 start,
                 host,
@@ -143,6 +176,7 @@ class ExploreMaker(Maker):
                 f"{prefix}-{i}-{temperature:g}K",
                 replicas,
                 last_layers,
+                **after,
             )
             run.name = f"{prefix} {temperature:g} K"
             run.config = JobConfig(expose_store=True)

@@ -35,7 +35,8 @@ def run_md(
         Start of each replica, all of the same atoms in the same cell; not changed.
     calculator
         Who steers: forces of replicas one after the other, in which none sees the others,
-        and in ``results`` the ``replica_energies`` [r]; of a single one, ``energy`` will do.
+        and in ``results`` the ``replica_energies`` [r]; of a single one, ``energy`` will do. A
+        :class:`~ionloop.explore.bias.Biased` one is shown each stored frame from the run's start.
     plan, guards
         What to run, and when to stop.
     uncertainty

@@ -7,6 +7,7 @@ nothing (``benchmarks/bench_steering.py``). The committee is asked where it matt
 from __future__ import annotations
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.train.last_layer import (
@@ -53,10 +54,10 @@ class Monitor:
 
 
 def watch_of(
-    driver: CommitteeDriver, found: LastLayers | None, member: int, mobile: np.ndarray
+    driver: Calculator, found: LastLayers | None, member: int, mobile: np.ndarray
 ) -> Monitor | None:
-    """Make the watch of runs that a member steers; None where there are no last layers."""
-    if found is None or found.blob is None:
+    """Make the watch of runs that a member alone steers; None without last layers, or biased."""
+    if found is None or found.blob is None or not isinstance(driver, CommitteeDriver):
         return None
     layer, scale = read_last_layer(found, member), found.scales[member]
     return Monitor(driver, layer, scale, mobile)

@@ -168,3 +168,34 @@ def progress(positions: np.ndarray, site_from: np.ndarray, site_to: np.ndarray) 
     """
     path = site_to - site_from
     return (positions - site_from) @ path / (path @ path)
+
+
+def framework_displacements(
+    positions: np.ndarray, framework: np.ndarray, rest: np.ndarray, cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far the framework has drifted, and where its atoms are relative to that.
+
+    One frame alone is enough, whatever the drift: displacements are made periodic relative to
+    the first framework atom's, which is right as long as no two have moved apart by half a cell.
+
+    Parameters
+    ----------
+    positions
+        One frame, wrapped or not, shape [n_atoms, 3], Å.
+    framework
+        Indices of the framework's atoms, shape [n_framework], one or more.
+    rest
+        Their rest positions, shape [n_framework, 3], Å.
+    cell
+        Lattice vectors as rows, shape [3, 3], Å.
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        The mean displacement, shape [3], and what each atom's differs from it by, shape
+        [n_framework, 3], Å.
+    """
+    steps = positions[framework] - rest
+    others, _ = find_mic(steps - steps[0], cell, pbc=True)
+    mean = others.mean(axis=0)
+    return steps[0] + mean, others - mean

@@ -16,6 +16,7 @@ from ase.calculators.calculator import Calculator
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 
+from ionloop.explore.bias import Biased
 from ionloop.explore.driver import stack
 from ionloop.explore.guards import Guards, unphysical
 
@@ -119,6 +120,7 @@ class Replicas:
             run.positions = [atoms.positions.copy()]
         if self.alive:
             self._take(self.atoms, self.plan.friction)
+        self._follow()
 
     def advance(self, uncertainty: Judge | None) -> None:
         """Go on to the next stored frame, and end the replicas that are unphysical there.
@@ -151,6 +153,7 @@ class Replicas:
                 run.positions.pop()
                 run.peaks = [peak for peak in run.peaks if peak[0] < len(run.positions)]
         self._end(reasons)
+        self._follow()
 
     def _watched(self, running: Sequence[MDRun]) -> list[int]:
         """Watch the step: keep each run's peak, and return those above the ceiling."""
@@ -177,6 +180,11 @@ class Replicas:
 
     def _running(self) -> list[MDRun]:
         return [self.runs[k] for k in self.alive]
+
+    def _follow(self) -> None:
+        """Let a bias see the stored frames, which may change it."""
+        if isinstance(self.calculator, Biased) and self.alive:
+            self.calculator.follow(self.frames(), self.alive, self.step)
 
     def _energies(self) -> np.ndarray:
         total = self.atoms.get_potential_energy()
@@ -240,6 +248,8 @@ class Replicas:
                 for run in self.runs
             ],
         }
+        if isinstance(self.calculator, Biased):
+            facts["bias"] = self.calculator.state()
         return arrays | {"facts": np.array(json.dumps(facts))}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
@@ -247,6 +257,8 @@ class Replicas:
         facts = json.loads(str(state["facts"]))
         self.step, self.alive = facts["step"], facts["alive"]
         self.rng.bit_generator.state = facts["rng"]
+        if isinstance(self.calculator, Biased):
+            self.calculator.restore(facts["bias"])
         self.runs = [
             MDRun(
                 positions=list(state[f"positions_{k}"]),

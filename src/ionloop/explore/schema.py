@@ -11,6 +11,9 @@ from ionloop.errors import ExplorationError
 from ionloop.frame import Frame
 from ionloop.reference.schema import Band, Trajectory
 
+#: Strengths that were measured to do, see docs/theory/hops.md: tau, dimensionless, and eV/Å.
+BIAS_STRENGTH = {"uncertainty": 1.0, "tilt": 0.2}
+
 
 class HopEvent(Document):
     """One hop that molecular dynamics showed, recrossings removed."""
@@ -113,6 +116,11 @@ class Exploration(Document):
     frames: list[Frame] = Field(description="Candidates for labelling.")
     trajectory: Trajectory = Field(description="What was run.")
     wall_s: float = Field(description="Wall time, s; that of a batch is shared out evenly.")
+    bias: str | None = Field(
+        None,
+        description="What made hops frequent, with its strength; such a run gives candidates, and "
+        "counts for no rate, D or share. None: nothing did.",
+    )
 
 
 class Saddle(Document):
@@ -263,6 +271,37 @@ class ExploreSettings(Document):
         description="Who refines the bands' highest images to saddle points. Where Sella isn't "
         "installed none is, and the bands say so.",
     )
+    bias: Literal["none", "uncertainty", "tilt"] = Field(
+        "none",
+        description="What makes rare hops frequent in the runs that ExploreMaker.biased_runs adds: "
+        "a bias towards where members disagree, or a pull on one ion at a time to a vacant site.",
+    )
+    bias_strength: float | None = Field(
+        None,
+        gt=0,
+        description="Of uncertainty: its factor tau, dimensionless; of tilt: the force, eV/Å. "
+        "None: what was measured to do, see docs/theory/hops.md.",
+    )
+    bias_cap: float = Field(0.3, gt=0, description="Largest bias force on an ion, eV/Å.")
+    bias_ramp_fs: float = Field(
+        100.0, ge=0, description="Time in which a bias rises to full strength, fs."
+    )
+    bias_patience_fs: float = Field(
+        2000.0, gt=0, description="Time after which an ion that a tilt pulls in vain is let go, fs."
+    )
+
+    @property
+    def strength(self) -> float:
+        """The bias's strength: what was asked for, or what was measured to do."""
+        return self.bias_strength or BIAS_STRENGTH.get(self.bias, 0.0)
+
+    @property
+    def bias_words(self) -> str | None:
+        """The bias in words; None without one."""
+        if self.bias == "none":
+            return None
+        unit = " eV/Å" if self.bias == "tilt" else ""
+        return f"{self.bias} {self.strength:g}{unit}, at most {self.bias_cap:g} eV/Å on an ion"
 
     @model_validator(mode="after")
     def _judged_frames_are_stored(self) -> Self:
@@ -274,6 +313,20 @@ class ExploreSettings(Document):
             raise ExplorationError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _a_tilt_is_within_its_cap(self) -> Self:
+        if self.bias == "tilt" and self.strength > self.bias_cap:
+            msg = (
+                f"ExploreSettings: expected a tilt of at most bias_cap ({self.bias_cap:g} eV/Å), "
+                f"got {self.strength:g}; lower bias_strength"
+            )
+            raise ExplorationError(msg)
+        return self
+
+    def unbiased(self) -> ExploreSettings:
+        """Return settings for plain runs."""
+        return self.model_copy(update={"bias": "none"})
+
     def for_properties(self) -> ExploreSettings:
         """Return settings for runs that measure the model as it is.
 
@@ -281,6 +334,7 @@ class ExploreSettings(Document):
         are to be counted. Their frames are a test set, which needs no fingerprints.
         """
         update = {
+            "bias": "none",
             "ceiling_factor": None,
             "check_every": 5 * self.check_every,
             "fingerprints": False,

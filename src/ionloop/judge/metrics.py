@@ -27,7 +27,10 @@ def gather(
     Runs at one temperature are pooled; hops of one event count together towards errors. Barriers
     of unconverged bands are left out, and their path classes named. Runs and bands that ended
     early are counted together, whatever ended them: a run also ends at the uncertainty ceiling.
+    Biased runs count for nothing: neither their hops nor what they are uncertain of, nor how they
+    ended, is the model's own.
     """
+    explorations = [e for e in explorations if e.bias is None]
     sizes: dict[float, list[int]] = defaultdict(list)
     times: dict[float, float] = defaultdict(float)
     for e in explorations:
