@@ -296,6 +296,7 @@ class StandInExplore(ExploreMaker):
         bands = stand_in_bands(calibration)
         explored = [run.output for run in runs]
         found = stand_in_found(explored, generation, previous_found)
+        found.config = READS
         output = {"explorations": explored, "bands": bands.output, "found": found.output}
         return Flow([*runs, bands, found], output=output, name=f"{self.name} {generation}")
 
