@@ -6,7 +6,8 @@ Committees of four learn labels of Li3OCl less a Li-Cl pair by the demo's teache
 and 900 K. Errors and uncertainties are then compared on MD of other runs at these temperatures
 (interpolating), and on MD at 1500 K, strained cells and Li ions pushed towards a vacancy
 (extrapolating). Every seed has labels, splits, weights and frames of its own. Each method is
-calibrated on the validation labels alone, as in a campaign.
+calibrated on the validation labels alone, as in a campaign. All rank errors of the first model;
+heads on its frozen trunk are those of ``shared_trunk.py``, which is checked on the way.
 
 Ranks: Spearman's rho of a mobile ion's uncertainty with its force error, of a frame's largest
 with its largest, and the area under the ROC curve of "largest error above twice the RMS of the
@@ -34,6 +35,15 @@ from bench_committee import structure
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata, spearmanr
+from shared_trunk import (
+    Head,
+    HeadsDriver,
+    check_forces,
+    copied,
+    draw_heads,
+    freeze,
+    train_heads,
+)
 
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.frame import Origin
@@ -41,7 +51,13 @@ from ionloop.reference.forcefield import BuckinghamTeacher
 from ionloop.train import mace
 from ionloop.train.calibration import conformal_scale, ion_spread, mobile_ions
 from ionloop.train.dataset import Sample, Tags
-from ionloop.train.last_layer import FeatureProbe, LastLayer, fit_last_layers, ion_values
+from ionloop.train.last_layer import (
+    FeatureProbe,
+    LastLayer,
+    fit_last_layers,
+    ion_values,
+    spread_over_neighbours,
+)
 from ionloop.train.offline import Recipe, split, train_committee
 from ionloop.train.schema import Hyperparameters
 
@@ -134,12 +150,30 @@ def pools(seed: int) -> Pools:
     return Pools(samples, inside, outside)
 
 
+#: Methods whose values come from features that a step has anyway.
+LAST_LAYER = ("last layer", "last layer, neighbours too")
+
 Method = Callable[[Atoms, np.ndarray], np.ndarray]
 
 
-def methods(models: list[Path], training: list[Atoms]) -> tuple[dict[str, Method], Any]:
-    """Return what gives each mobile ion an uncertainty, shape [m], and the committee."""
-    committee = mace.committee_calculator(models)
+def heads_on_trunk(committee: Any, training: list[Atoms], seed: int) -> dict[str, list[Head]]:  # noqa: ANN401
+    """Fit heads on the first model's trunk, both kinds."""
+    frozen = freeze(committee, training)
+    trained = train_heads(committee, frozen, 8, HYPER, seed)
+    drawn = {k: draw_heads(committee, frozen, k, HYPER, seed) for k in (8, 16)}
+    return {
+        "shared trunk, 4 heads": trained[:4],
+        "shared trunk, 8 heads": trained,
+        **{f"last-layer ensemble of {k}": heads for k, heads in drawn.items()},
+    }
+
+
+def methods(
+    committee: Any,  # noqa: ANN401
+    training: list[Atoms],
+    heads: dict[str, list[Head]],
+) -> dict[str, Method]:
+    """Return what gives each mobile ion an uncertainty, shape [m]."""
     driver = CommitteeDriver(committee)
     single = CommitteeDriver(committee, members=[0])
     layer = fit_last_layers(committee, training)[0]
@@ -148,8 +182,8 @@ def methods(models: list[Path], training: list[Atoms]) -> tuple[dict[str, Method
     )
     probe = FeatureProbe(single.models[0])
 
-    def spread(n: int) -> Method:
-        return lambda atoms, ions: ion_spread(forces_of(driver, atoms)[:n], ions)
+    def spread(of: Calculator, n: int | None = None) -> Method:
+        return lambda atoms, ions: ion_spread(forces_of(of, atoms)[:n], ions)
 
     def last_layer(atoms: Atoms, ions: np.ndarray) -> np.ndarray:
         forces_of(single, atoms)
@@ -163,12 +197,13 @@ def methods(models: list[Path], training: list[Atoms]) -> tuple[dict[str, Method
         return described.per_atom(atoms.numbers, descriptors(committee, atoms))[ions]
 
     return {
-        "committee of 4": spread(4),
-        "committee of 2": spread(2),
-        "last layer": last_layer,
-        "last layer, neighbours too": with_neighbours,
+        "committee of 4": spread(driver),
+        "committee of 2": spread(driver, 2),
+        **{name: spread(HeadsDriver(committee, own)) for name, own in heads.items()},
+        LAST_LAYER[0]: last_layer,
+        LAST_LAYER[1]: with_neighbours,
         "descriptor distance": distance,
-    }, committee
+    }
 
 
 def forces_of(driver: Calculator, atoms: Atoms) -> np.ndarray:
@@ -196,6 +231,36 @@ def errors(committee: Any, frames: list[Atoms]) -> list[np.ndarray]:  # noqa: AN
     return found
 
 
+def check_heads(
+    models: list[Path],
+    committee: Any,  # noqa: ANN401
+    heads: dict[str, list[Head]],
+    frames: list[Atoms],
+) -> list[dict[str, Any]]:
+    """Hold heads' forces to finite differences and compare their mean with the model.
+
+    RMS over force components of ``frames``, eV/Å.
+    """
+    single, rows = CommitteeDriver(committee, members=[0]), []
+    model = np.array([forces_of(single, a)[0] for a in frames])
+    true = np.array([a.arrays["REF_forces"] for a in frames])
+    for name, own in heads.items():
+        driver = HeadsDriver(committee, own)
+        each = np.array([forces_of(driver, a) for a in frames])
+        mean = each.mean(axis=1)
+        differences = {
+            "error_of_model": model - true,
+            "error_of_mean": mean - true,
+            "mean_less_model": mean - model,
+            "spread": np.sqrt(each.var(axis=1, ddof=1)),
+        }
+        rows.append({
+            "heads": name, "finite_differences": check_forces(models, own, frames[0]),
+            **{k: float(np.sqrt(np.mean(d**2))) for k, d in differences.items()},
+        })  # fmt: skip
+    return rows
+
+
 def auroc(score: np.ndarray, positive: np.ndarray) -> float:
     """Area under the ROC curve; NaN without both kinds."""
     n, p = len(score), int(positive.sum())
@@ -218,13 +283,20 @@ def judge(
     }
 
 
-def run_seed(seed: int, folder: Path, epochs: int) -> list[dict[str, Any]]:
-    """Train and compare; a row a method and pool."""
+def run_seed(
+    seed: int, folder: Path, epochs: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train and compare; a row a method and pool, and the checks of heads."""
     made = pools(seed)
     recipe = Recipe(MOBILE, 4.5, HYPER.model_copy(update={"epochs": epochs}), 4, seed)
-    committee = train_committee(made.training, recipe, folder / str(seed), workers=2)
+    trained = train_committee(made.training, recipe, folder / str(seed), workers=2)
+    models = [folder / str(seed) / m.file for m in trained.members]
     training, valid = ([x.atoms for x in side] for side in split(made.training, recipe))
-    found, calculator = methods([folder / str(seed) / m.file for m in committee.members], training)
+    calculator = mace.committee_calculator(models)
+    begin = time.perf_counter()
+    heads = heads_on_trunk(calculator, training, seed)
+    fitted_s = time.perf_counter() - begin
+    found = methods(calculator, training, heads)
     pool_errors = {
         name: errors(calculator, frames)
         for name, frames in (
@@ -250,7 +322,10 @@ def run_seed(seed: int, folder: Path, epochs: int) -> list[dict[str, Any]]:
             scores = judge(sigmas(pool), error, scale, limit)
             rms = float(np.sqrt(np.mean(np.concatenate(error) ** 2)))
             rows.append({"seed": seed, "method": name, "pool": kind, "rms": rms, **scores})
-    return rows
+    members_s = [m.wall_s for m in trained.members]
+    checks = check_heads(models, calculator, heads, made.interpolating)
+    known = {"seed": seed, "fitted_s": fitted_s, "members_s": members_s}
+    return rows, [{**known, **check} for check in checks]
 
 
 def cost(models: list[Path], repeats: int) -> list[dict[str, Any]]:
@@ -260,36 +335,52 @@ def cost(models: list[Path], repeats: int) -> list[dict[str, Any]]:
     for copies in (1, 5):
         atoms = structure(copies)
         layer = fit_last_layers(committee, [atoms])[0]
-        one, probed, four = (CommitteeDriver(committee, m) for m in ([0], [0], None))
-        # The probe hooks the model that both share; the plain one is timed without it.
-        times: dict[str, list[float]] = {"one model": [], "with last layer": [], "four": []}
-        for repeat in range(repeats + 5):
+        drivers: dict[str, CommitteeDriver] = {
+            **{name: CommitteeDriver(committee, [0]) for name in ("one model", *LAST_LAYER)},
+            "committee of 2": CommitteeDriver(committee, [0, 1]),
+            "committee of 4": CommitteeDriver(committee),
+            **{
+                f"{k} heads on one trunk": HeadsDriver(committee, [copied(committee)] * k)
+                for k in (4, 8, 16)
+            },
+        }
+        times: dict[str, list[float]] = {name: [] for name in drivers}
+        for _ in range(repeats + 5):
             atoms.positions += rng.normal(0, 0.01, atoms.positions.shape)
-            for name, driver in (("one model", one), ("with last layer", probed), ("four", four)):
-                probe = FeatureProbe(driver.models[0]) if name == "with last layer" else None
-                copy = atoms.copy()
-                copy.calc = driver
-                begin = time.perf_counter()
-                copy.get_forces()
-                if probe is not None:
-                    layer.per_atom(copy.numbers, probe.features).max()
-                if name == "four":
-                    ion_spread(driver.results["forces_comm"], mobile_ions(copy, MOBILE)).max()
-                if repeat >= 5:
-                    times[name].append(time.perf_counter() - begin)
-                if probe is not None:
-                    probe.close()
-        first = statistics.median(times["one model"])
-        for name, found in times.items():
+            for name in rng.permutation(list(drivers)):  # none always follows the longest
+                times[name].append(timed_step(name, drivers[name], atoms, layer))
+        kept = {name: found[5:] for name, found in times.items()}
+        first = statistics.median(kept["one model"])
+        for name, found in kept.items():
             middle = statistics.median(found)
-            paired = statistics.median(
-                a / b for a, b in zip(found, times["one model"], strict=True)
-            )
+            paired = statistics.median(a / b for a, b in zip(found, kept["one model"], strict=True))
             rows.append({
                 "atoms": len(atoms), "steered by": name, "ms": 1e3 * middle,
                 "ratio": middle / first, "paired ratio": paired,
             })  # fmt: skip
     return rows
+
+
+def timed_step(name: str, driver: CommitteeDriver, atoms: Atoms, layer: LastLayer) -> float:
+    """Time forces and the largest uncertainty of a mobile ion, s."""
+    # All share the first model, so that it is probed for those alone that need it.
+    probe = FeatureProbe(driver.models[0]) if name in LAST_LAYER else None
+    copy = atoms.copy()
+    copy.calc = driver
+    begin = time.perf_counter()
+    copy.get_forces()
+    ions = mobile_ions(copy, MOBILE)
+    if probe is not None:
+        values = layer.per_atom(copy.numbers, probe.features)
+        if name == LAST_LAYER[1]:
+            values = spread_over_neighbours(values, *driver.pairs(), driver.r_max)
+        values[ions].max()
+    elif name != "one model":
+        ion_spread(driver.results["forces_comm"], ions).max()
+    spent = time.perf_counter() - begin
+    if probe is not None:
+        probe.close()
+    return spent
 
 
 def show(rows: list[dict[str, Any]], costs: list[dict[str, Any]]) -> None:
@@ -310,12 +401,19 @@ def show(rows: list[dict[str, Any]], costs: list[dict[str, Any]]) -> None:
                 )
             table.add_row(pool, method, *cells)
     console.print(table)
-    table = Table(title="one MD step, float32, one thread")
-    for name in costs[0]:
+    show_table("one MD step, float32, one thread", costs)
+
+
+def show_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows of figures; lists are for the file."""
+    table = Table(title=title)
+    names = [name for name, value in rows[0].items() if not isinstance(value, list)]
+    for name in names:
         table.add_column(name, justify="right")
-    for row in costs:
-        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()))
-    console.print(table)
+    for row in rows:
+        values = (row[name] for name in names)
+        table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values))
+    Console(width=140).print(table)
 
 
 def main() -> None:
@@ -328,12 +426,14 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.out or Path(scratch)
-        rows = [row for s in range(args.seeds) for row in run_seed(s, folder, args.epochs)]
+        seeds = [run_seed(s, folder, args.epochs) for s in range(args.seeds)]
+        rows, checks = ([row for seed in seeds for row in seed[k]] for k in (0, 1))
         models = sorted((folder / "0").glob("member-*.model"))
         costs = cost(models, args.repeats)
         show(rows, costs)
+        show_table("heads on one trunk, RMS of force components (interpolating)", checks)
         if args.out:
-            found = {"rows": rows, "costs": costs}
+            found = {"rows": rows, "costs": costs, "checks": checks}
             (args.out / "uncertainty.json").write_text(json.dumps(found, indent=1))
 
 
