@@ -28,6 +28,8 @@ EXPECTED = {
     "label": "light",
     "train": "gpu",
     "calibrate": "gpu",
+    "last layers": "gpu",
+    "bounds of the committee": "gpu",
     "explore": "gpu",
     "bands": "gpu",
     "bands of found hops": "gpu",

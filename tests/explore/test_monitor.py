@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from ionloop.document import Blob
 from ionloop.explore.driver import CommitteeDriver, stack
 from ionloop.explore.guards import Guards
 from ionloop.explore.hops import HopAnalysis
@@ -57,7 +58,8 @@ def test_without_last_layers_nobody_watches(own_committee):
     driver = CommitteeDriver(own_committee, [0])
     assert watch_of(driver, None, 0, np.array([0])) is None
     missing = LastLayers(generation=0, n_frames=0, r_max=5.0, scales=[], rank_correlations=[],
-                         missing="another kind of readout")  # fmt: skip
+                         missing="another kind of readout",
+                         blob=Blob.from_arrays("none.npz"))  # fmt: skip
     assert watch_of(driver, missing, 0, np.array([0])) is None
 
 

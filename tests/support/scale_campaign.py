@@ -101,7 +101,7 @@ def stand_in_last_layers(members: list[Member], generation: int, shards: list[st
     train, _, _ = partition(read_samples(shards), generation, 0)
     return LastLayers(
         generation=generation, n_frames=len(train), r_max=5.0, scales=[], rank_correlations=[],
-        missing=f"{len(members)} stand-ins",
+        missing=f"{len(members)} stand-ins", blob=Blob.from_arrays("none.npz"),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import check_picture, document, numbers
+from ionloop.cli.inputs import check_picture, document, numbers, whole_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def arms(  # noqa: PLR0913 - one parameter an option
         md_steps=md_steps,
         replicas=replicas,
         arms=[name.strip() for name in names.split(",")],
-        counts=[int(n) for n in numbers("--labels", labels)],
+        counts=whole_numbers("--labels", labels),
         seeds=seeds,
         first_seed=first_seed,
         steps=steps,

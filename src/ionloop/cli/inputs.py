@@ -58,5 +58,20 @@ def numbers(option: str, text: str | None) -> list[float]:
     try:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError as error:
-        msg = f"{option}: expected numbers such as 40,80,160, got {text!r}"
+        msg = f"{option}: expected numbers such as 600,900,1200, got {text!r}"
+        raise typer.BadParameter(msg) from error
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Read whole numbers that commas part.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is none.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        msg = f"{option}: expected whole numbers such as 40,80,160, got {text!r}"
         raise typer.BadParameter(msg) from error

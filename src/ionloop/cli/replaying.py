@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import check_picture, document, numbers
+from ionloop.cli.inputs import check_picture, document, whole_numbers
 
 if TYPE_CHECKING:
     from ionloop.select.schema import Replay, ReplayCurve, ReplayPoint
@@ -83,7 +83,7 @@ def replay(  # noqa: PLR0913 - one parameter an option
     plan = ReplayPlan(
         mobile_ion=mobile,
         arms=[name.strip() for name in arms.split(",")],
-        counts=[int(n) for n in numbers("--labels", labels)],
+        counts=whole_numbers("--labels", labels),
         seeds=seeds,
         first_seed=first_seed,
         target=target,

@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -185,11 +185,19 @@ def campaign_of(flow: Flow | Job) -> tuple[CampaignMaker, Material]:
     EngineError
         If the flow is no campaign's.
     """
-    jobs = [flow] if isinstance(flow, Job) else [job for job, _ in flow.iterflow()]
-    for job in jobs:
+    for job in _jobs(flow):
         makers = [x for x in job.function_args if isinstance(x, CampaignMaker)]
         materials = [x for x in job.function_args if isinstance(x, Material)]
         if makers and materials:
             return makers[0], materials[0]
     msg = f"{flow.name}: expected the flow of a CampaignMaker, got one without a generation to add"
     raise EngineError(msg)
+
+
+def _jobs(flow: Flow | Job) -> Iterator[Job]:
+    """Yield the jobs of a flow, as they stand in it."""
+    for part in flow.jobs if isinstance(flow, Flow) else [flow]:
+        if isinstance(part, Job):
+            yield part
+        else:
+            yield from _jobs(part)

@@ -57,7 +57,7 @@ def watch_of(
     driver: Calculator, found: LastLayers | None, member: int, mobile: np.ndarray
 ) -> Monitor | None:
     """Make the watch of runs that a member alone steers; None without last layers, or biased."""
-    if found is None or found.blob is None or not isinstance(driver, CommitteeDriver):
+    if found is None or not found.scales or not isinstance(driver, CommitteeDriver):
         return None
     layer, scale = read_last_layer(found, member), found.scales[member]
     return Monitor(driver, layer, scale, mobile)

@@ -19,7 +19,7 @@ class RelaxedEnds:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Atoms, bool]] = {}
 
-    def find(self, frame: Frame, fmax: float) -> tuple[Atoms, bool] | None:
+    def relaxed(self, frame: Frame, fmax: float) -> tuple[Atoms, bool] | None:
         """Return a copy of a structure's relaxed one, and whether it converged, if known."""
         found = self._known.get(_key(frame, fmax))
         return None if found is None else (_frozen(found[0]), found[1])

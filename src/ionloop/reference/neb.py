@@ -183,7 +183,7 @@ def _relax_ends(
     """Relax the ends that aren't done yet; each is saved as soon as it is."""
     ends = list(done)
     for i, frame in ((0, hop.start), (settings.n_images + 1, hop.end))[len(done) :]:
-        known = shared.find(frame, settings.end_fmax) if shared else None
+        known = shared.relaxed(frame, settings.end_fmax) if shared else None
         atoms, converged = known or _relax_end(frame, make_calculator(i), settings, progress)
         if shared and not known:
             shared.add(frame, settings.end_fmax, atoms, converged=converged)

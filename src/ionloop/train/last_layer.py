@@ -37,6 +37,8 @@ from ionloop.train.schema import LastLayers
 if TYPE_CHECKING:
     from mace.calculators import MACECalculator
 
+#: Label of the arrays in the store.
+FILE = "last_layers.npz"
 #: Regularisation as a share of the mean eigenvalue of C: features that training never varied
 #: would else be infinitely uncertain by noise alone.
 RIDGE = 1e-6
@@ -235,7 +237,7 @@ def describe(
         layers = fit_last_layers(calculator, training)
         features = list(features_of(calculator, held_out))
     except TrainingError as error:
-        return LastLayers(**none, missing=str(error))
+        return LastLayers(**none, missing=str(error), blob=Blob.from_arrays(FILE))
     wrong = _errors(calculator, held_out, mobile_ion)
     values = [
         np.concatenate(
@@ -253,7 +255,7 @@ def describe(
         scales=[float(np.sqrt((wrong**2).mean() / (v**2).mean())) for v in values],
         rank_correlations=[float(spearmanr(v, wrong).statistic) for v in values],
         blob=Blob.from_arrays(
-            "last_layers.npz",
+            FILE,
             **{f"{k}_{z}": f for k, one in enumerate(layers) for z, f in one.factors.items()},
         ),
     )
@@ -267,7 +269,7 @@ def read_last_layer(found: LastLayers, member: int) -> LastLayer:
     TrainingError
         If there is none.
     """
-    if found.blob is None or member >= len(found.scales):
+    if member >= len(found.scales):
         msg = f"expected the last layer of member {member}, got none: {found.missing}"
         raise TrainingError(msg)
     arrays = found.blob.to_arrays()

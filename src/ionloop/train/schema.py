@@ -128,7 +128,7 @@ class LastLayers(Document):
         description="By member: Spearman's rho of value and error, mobile ions of held-out labels."
     )
     missing: str | None = Field(None, description="Why there are none; None if there are.")
-    blob: Blob | None = Field(None, description="Arrays: member_element, [f, f].")
+    blob: Blob = Field(description="Arrays: member_element, [f, f]; none where there are none.")
 
 
 class TrainedModel(Document):
