@@ -37,6 +37,8 @@ def write_picture(found: ArmStudy, path: Path) -> None:
         panel.set(title=title, ylabel=unit, xlabel="labels")
         panel.set_xticks(counts, [str(n) for n in counts])
     panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_formatter("{x:.0f}")
+    panels[0].yaxis.set_minor_formatter("{x:.0f}")
     panels[1].axhline(RATIO_GOAL, color=NEUTRAL, ls="--", lw=1)
     panels[2].axhline(BARRIER_GOAL, color=NEUTRAL, ls="--", lw=1)
     for panel in panels[1:]:
