@@ -67,10 +67,17 @@ def test_an_origin_that_leaves_the_band_is_warned_about(error, said):
     assert said in by_origin["saddle"].warning
 
 
-def test_few_frames_warn_of_nothing():
-    """Three frames far off by chance could be; one has no interval at all."""
+@pytest.mark.parametrize("error", [0.01, 30.0])
+def test_few_frames_warn_of_nothing(error):
+    """All errors may be within the bound of a handful of frames, or none: that's no proof."""
     rng = np.random.default_rng(5)
-    (_, one) = looked_at(frames(1, Origin.HOP, 9.0, rng)).origins
-    assert one.interval is None
-    assert one.warning is None
+    for n, known in ((1, False), (2, False), (4, False), (5, True), (9, True)):
+        (_, one) = looked_at(frames(n, Origin.HOP, error, rng)).origins
+        assert (one.interval is not None) is known
+        assert one.warning is None
+    (_, enough) = looked_at(frames(10, Origin.HOP, error, rng)).origins
+    assert enough.warning
+
+
+def test_no_label_is_no_origin():
     assert looked_at([]).origins == []

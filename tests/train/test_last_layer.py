@@ -10,7 +10,7 @@ from ionloop.train.last_layer import (
     FeatureProbe,
     LastLayer,
     describe,
-    features_of,
+    evaluated,
     fit_last_layers,
     ion_values,
     read_last_layer,
@@ -145,7 +145,7 @@ def test_what_is_stored_is_what_was_fitted_and_reads_as_an_error(committee, ratt
     assert len(found.scales) == len(found.rank_correlations) == 3
     stored = type(found).model_validate_json(found.model_dump_json())
     _, forces = predict(committee, held_out)
-    features = list(features_of(committee, held_out))
+    features = [own for own, _ in evaluated(committee, held_out)]
     for k, expected in enumerate(fit_last_layers(committee, rattled[:8])):
         layer = read_last_layer(stored, k)
         assert layer.factors.keys() == expected.factors.keys()

@@ -11,7 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import check_picture, document, numbers, whole_numbers
+from ionloop.cli.inputs import (
+    AsJson,
+    FirstSeed,
+    ModelFields,
+    Plot,
+    Seeds,
+    Size,
+    Steps,
+    Workers,
+    check_picture,
+    document,
+    numbers,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +46,8 @@ def arms(  # noqa: PLR0913 - one parameter an option
     labels: Annotated[
         str, typer.Option(help="Numbers of labels, rising; the first are common to all arms.")
     ] = "40,80,120",
-    seeds: Annotated[int, typer.Option(min=1, help="Repeats.")] = 3,
-    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first repeat.")] = 0,
+    seeds: Seeds = 3,
+    first_seed: FirstSeed = 0,
     aimd_temperatures: Annotated[
         str | None,
         typer.Option(
@@ -66,16 +79,9 @@ def arms(  # noqa: PLR0913 - one parameter an option
         int, typer.Option(min=1, help="Steps of each of the committee's exploring runs.")
     ] = 1000,
     replicas: Annotated[int, typer.Option(min=1, help="Such runs at each temperature.")] = 2,
-    hyperparameters: Annotated[
-        Path | None,
-        typer.Option(
-            help="Fields of Hyperparameters, JSON or YAML; the campaign's if left out. Epochs "
-            "follow from --steps.",
-            show_default=False,
-        ),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each training.")] = 1000,
-    size: Annotated[int, typer.Option(min=2, help="Models of a committee.")] = 2,
+    hyperparameters: ModelFields = None,
+    steps: Steps = 1000,
+    size: Size = 2,
     foundation: Annotated[
         Path | None,
         typer.Option(
@@ -92,11 +98,9 @@ def arms(  # noqa: PLR0913 - one parameter an option
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings side by side.")] = 2,
-    plot: Annotated[
-        Path | None, typer.Option(help="Picture, .png, .svg or .pdf.", show_default=False)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    workers: Workers = 2,
+    plot: Plot = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare ways to choose labels, each a small loop on the campaign of a flow.
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from ionloop.cli.console import out
 
 if TYPE_CHECKING:
-    from ionloop.explore.schema import HopSurvey
+    from ionloop.explore.survey_schema import HopSurvey
 
 
 class SiteSource(StrEnum):

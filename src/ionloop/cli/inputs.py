@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import yaml
 
 from ionloop.errors import IonloopError
+
+#: Options of commands that compare ways to choose labels.
+Seeds = Annotated[int, typer.Option(min=1, help="Repeats.")]
+FirstSeed = Annotated[int, typer.Option(min=0, help="Seed of the first repeat.")]
+Steps = Annotated[int, typer.Option(min=1, help="Optimizer steps of each training.")]
+Size = Annotated[int, typer.Option(min=2, help="Models of a committee.")]
+Workers = Annotated[int, typer.Option(min=1, help="Trainings side by side.")]
+Plot = Annotated[Path | None, typer.Option(help="Picture, .png, .svg or .pdf.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelFields = Annotated[
+    Path | None,
+    typer.Option(
+        help="Fields of Hyperparameters, JSON or YAML; a small model, or the campaign's, if left "
+        "out. Epochs follow from --steps.",
+        show_default=False,
+    ),
+]
 
 
 def document(path: Path, what: str) -> dict[str, Any]:

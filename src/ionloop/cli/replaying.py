@@ -11,7 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ionloop.cli.console import err, out
-from ionloop.cli.inputs import check_picture, document, whole_numbers
+from ionloop.cli.inputs import (
+    AsJson,
+    FirstSeed,
+    ModelFields,
+    Plot,
+    Seeds,
+    Size,
+    Steps,
+    Workers,
+    check_picture,
+    document,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from ionloop.select.schema import Replay, ReplayCurve, ReplayPoint
@@ -30,8 +42,8 @@ def replay(  # noqa: PLR0913 - one parameter an option
         str, typer.Option(help="random, sigma, sigma-distinct, diverse, bottleneck, loop.")
     ] = "random,sigma,diverse,bottleneck,loop",
     labels: Annotated[str, typer.Option(help="Numbers of labels, rising.")] = "40,80,160,320",
-    seeds: Annotated[int, typer.Option(min=1, help="Repeats.")] = 3,
-    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first repeat.")] = 0,
+    seeds: Seeds = 3,
+    first_seed: FirstSeed = 0,
     target: Annotated[
         float | None,
         typer.Option(
@@ -41,16 +53,9 @@ def replay(  # noqa: PLR0913 - one parameter an option
         ),
     ] = None,
     r_max: Annotated[float, typer.Option(min=2, help="Cut-off of the models, Å.")] = 5.0,
-    hyperparameters: Annotated[
-        Path | None,
-        typer.Option(
-            help="Fields of Hyperparameters, JSON or YAML; a small model if left out. Epochs "
-            "follow from --steps.",
-            show_default=False,
-        ),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each training.")] = 800,
-    size: Annotated[int, typer.Option(min=2, help="Models of a committee.")] = 2,
+    hyperparameters: ModelFields = None,
+    steps: Steps = 800,
+    size: Size = 2,
     candidates: Annotated[
         int, typer.Option(min=1, help="Frames of the pool that are looked at each time.")
     ] = 1000,
@@ -62,11 +67,9 @@ def replay(  # noqa: PLR0913 - one parameter an option
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings side by side.")] = 2,
-    plot: Annotated[
-        Path | None, typer.Option(help="Picture, .png, .svg or .pdf.", show_default=False)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    workers: Workers = 2,
+    plot: Plot = None,
+    as_json: AsJson = False,
 ) -> None:
     """Choose labels from a pool whose labels are hidden until chosen, by several ways.
 

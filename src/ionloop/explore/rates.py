@@ -19,7 +19,8 @@ import numpy as np
 from scipy import stats
 
 from ionloop.errors import ExplorationError
-from ionloop.explore.schema import ClassRate, HopEvent
+from ionloop.explore.schema import HopEvent
+from ionloop.explore.survey_schema import ClassRate
 
 #: Class that stands for all hops together.
 ALL = "all"

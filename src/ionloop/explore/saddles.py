@@ -95,7 +95,10 @@ def committee_bands(
         saddle, atoms = refined(band, calculator, plan)
         saddles += [saddle] if saddle else []
         barriers[band.path_class] = barrier_of(band, saddle)
-        energies, _ = predict(calculator, [*band.to_atoms(), *atoms])
+        path = list(band.to_atoms())
+        if atoms:
+            path[int(np.argmax(band.energies))] = atoms[0]
+        energies, _ = predict(calculator, path)
         spread[band.path_class] = barrier_spread(energies)
         group = f"saddle {band.path_class}"
         frames += judged_images(band, generation, group, uncertainty, atoms)

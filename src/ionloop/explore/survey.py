@@ -14,7 +14,7 @@ from ionloop.explore.concerted import REACH, WINDOW_FS, concerted_share, share_b
 from ionloop.explore.hops import HopAnalysis, HopDetector
 from ionloop.explore.hosts import fit_host
 from ionloop.explore.rates import CONFIDENCE, class_rates
-from ionloop.explore.schema import HopEvent, HopSurvey
+from ionloop.explore.schema import HopEvent
 from ionloop.explore.sites import (
     Choice,
     Sites,
@@ -23,6 +23,7 @@ from ionloop.explore.sites import (
     density_sites,
     framework_operations,
 )
+from ionloop.explore.survey_schema import HopSurvey
 from ionloop.seed.symmetry import mobile_sites, site_classes
 from ionloop.trajectory import TrajectoryStream
 

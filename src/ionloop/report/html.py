@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ionloop.report import plots, tables, transport_plots
+from ionloop.report.bounds import foresights
 from ionloop.report.found_hops import found_counts, found_hops
 from ionloop.report.outcome import outcome, verdict
 from ionloop.report.summary import Record
@@ -127,7 +128,7 @@ def render(record: Record) -> str:
         advances=sorted(record.advances, key=lambda a: a.generation),
         numbers=tables.key_numbers(record),
         labels=tables.label_counts(record.shards),
-        foresights=tables.foresights(record.foresights),
+        foresights=foresights(record.foresights),
         refused=tables.quarantine(record.shards),
         refusals=tables.refusals(record.shards),
         refused_max=tables.QUARANTINE_MAX,

@@ -5,9 +5,10 @@ An arm sees structures, and what a committee makes of them; labels are hidden fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -21,6 +22,8 @@ from ionloop.select.diversity import choose
 from ionloop.select.fingerprints import labelled_fingerprints
 from ionloop.train import mace
 from ionloop.train.calibration import ion_spread, mobile_ions
+
+T = TypeVar("T")
 
 #: Share of the candidates, the most open ones, that a mixed arm takes for hop frames.
 OPEN_SHARE = 0.2
@@ -75,11 +78,22 @@ def arms_named(names: Sequence[str]) -> dict[str, Arm]:
     ProfileError
         If one isn't known, or there is none.
     """
-    unknown = [name for name in names if name not in ARMS]
+    return named(names, ARMS)
+
+
+def named(names: Sequence[str], known: Mapping[str, T]) -> dict[str, T]:
+    """Look up what is compared by name, each once.
+
+    Raises
+    ------
+    ProfileError
+        If one isn't known, or there is none.
+    """
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        msg = f"expected arms out of {', '.join(ARMS)}, got {', '.join(unknown) or 'none'}"
+        msg = f"expected arms out of {', '.join(known)}, got {', '.join(unknown) or 'none'}"
         raise ProfileError(msg)
-    return {name: ARMS[name] for name in dict.fromkeys(names)}
+    return {name: known[name] for name in dict.fromkeys(names)}
 
 
 @dataclass(frozen=True)

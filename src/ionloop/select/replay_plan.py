@@ -68,13 +68,8 @@ class ReplayPlan:
             If arms aren't known, counts don't rise, or a number is too small.
         """
         arms_named(self.arms)
-        if len(self.counts) < 2 or (np.diff(self.counts) <= 0).any() or min(self.counts) < 8:
-            msg = f"expected two or more rising numbers of labels, from 8, got {list(self.counts)}"
-            raise ProfileError(msg)
-        for name in ("seeds", "steps", "candidates"):
-            if getattr(self, name) < 1:
-                msg = f"expected {name} of 1 or more, got {getattr(self, name)}"
-                raise ProfileError(msg)
+        check_counts(self.counts)
+        check_positive(self, "seeds", "steps", "candidates")
         if "random" not in self.arms and self.target is None:
             msg = f"expected the arm random or a target to compare with, got {list(self.arms)}"
             raise ProfileError(msg)
@@ -88,3 +83,30 @@ class ReplayPlan:
             self.mobile_ion, self.r_max, self.hyperparameters, size=self.size, random_seed=seed
         )
         return recipe.for_steps(n_labels, self.steps)
+
+
+def check_counts(counts: Sequence[int]) -> None:
+    """Refuse numbers of labels that make no learning curve.
+
+    Raises
+    ------
+    ProfileError
+        If there are fewer than two, they don't rise, or one is below 8.
+    """
+    if len(counts) < 2 or (np.diff(counts) <= 0).any() or min(counts) < 8:
+        msg = f"expected two or more rising numbers of labels, from 8, got {list(counts)}"
+        raise ProfileError(msg)
+
+
+def check_positive(plan: object, *names: str) -> None:
+    """Refuse a plan with a number below 1.
+
+    Raises
+    ------
+    ProfileError
+        If one of the named fields is.
+    """
+    for name in names:
+        if getattr(plan, name) < 1:
+            msg = f"expected {name} of 1 or more, got {getattr(plan, name)}"
+            raise ProfileError(msg)

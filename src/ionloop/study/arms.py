@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ionloop.errors import ProfileError
 from ionloop.frame import Origin
+from ionloop.select.arms import named
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,4 @@ def arms_named(names: Sequence[str]) -> dict[str, LoopArm]:
     ProfileError
         If one isn't known, or there is none.
     """
-    unknown = [name for name in names if name not in ARMS]
-    if unknown or not names:
-        msg = f"expected arms out of {', '.join(ARMS)}, got {', '.join(unknown) or 'none'}"
-        raise ProfileError(msg)
-    return {name: ARMS[name] for name in dict.fromkeys(names)}
+    return named(names, ARMS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from ionloop.files import whole
 from ionloop.label.schema import Label
 from ionloop.randomness import derive_seed
+from ionloop.reference.base import hash_settings
 from ionloop.seed.schema import Displacements
 from ionloop.study.arms import LoopArm, arms_named
 from ionloop.study.choice import Choice, choose_labels
@@ -27,6 +27,8 @@ from ionloop.study.scores import score
 from ionloop.study.truth import TestSet, Truth, plan_key
 from ionloop.train import mace
 
+#: Points of another number were made by another procedure, and are made anew.
+PROCEDURE = 2
 #: Strained candidates of arms that have a share for them.
 STRAINED = Displacements(n_rattle=0, n_strain=12)
 
@@ -161,7 +163,7 @@ class _Run:
 
     def _score(self, learned: Learned) -> ArmScore:
         """Test a committee once, whichever arms begin with it."""
-        path = self.folder / f"score-{learned.digest}-{_short(self._truth_key())}.json"
+        path = self.folder / f"score-{learned.digest}-{hash_settings(self._truth_key())}.json"
         if path.exists():
             return ArmScore.model_validate_json(path.read_text())
         found = score(learned, self.test)
@@ -171,14 +173,14 @@ class _Run:
 
     def _truth_key(self) -> dict[str, Any]:
         settings = self.plan.settings.model_dump(mode="json")
-        return {**plan_key(self.plan), "settings": settings}
+        return {**plan_key(self.plan), "settings": settings, "procedure": PROCEDURE}
 
     def _key(self, arm: LoopArm, k: int) -> str:
         """Hash all that decides a point."""
         plan = self.plan
         shares = sorted(arm.shares_of(plan.profile.budget.shares).items())
         foundation = plan.foundation if arm.fine_tuned else None
-        return _short(
+        return hash_settings(
             {
                 **self._truth_key(),
                 "arm": [shares if arm.explores else None, arm.every_frame],
@@ -193,10 +195,6 @@ class _Run:
                 "mace": mace.mace_version(),
             }
         )
-
-
-def _short(parts: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def _read(journal: Path) -> list[Label]:

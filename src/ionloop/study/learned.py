@@ -80,6 +80,7 @@ class Learned:
         self._models = checked_models(folder, self.trained.members)
         symbols = np.array(plan.material.start.symbols)
         self.mobile = np.flatnonzero(symbols == plan.profile.mobile_ion)
+        self._explored: dict[int, Explored] = {}
 
     @property
     def digest(self) -> str:
@@ -104,12 +105,12 @@ class Learned:
             model_hash=self.digest,
         )
 
-    def explored(self, n: int) -> Explored:
+    def _explore(self, n: int) -> Explored:
         """Run MD at each temperature, members in turn, and pick at least ``n`` of each origin."""
         plan = self.plan
         runs = len(plan.profile.temperatures) * plan.replicas
         each = math.ceil(n / runs) + 1
-        settings = plan.settings.model_copy(
+        settings = plan.settings.unbiased().model_copy(
             update={
                 "max_events": max(plan.settings.max_events, each),
                 "n_uncertain": max(plan.settings.n_uncertain, each),
@@ -119,6 +120,7 @@ class Learned:
         rng = np.random.default_rng(derive_seed(self.seed, "explored", self.n_labels))
         start, host = plan.material.start, plan.material.host
         interval = settings.time_step * settings.store_every
+        seed = derive_seed(self.seed, "md", self.n_labels)
         detector = hop_detector(start, host, plan.profile, interval)
         frames: list[Frame] = []
         n_hops = n_ended = 0
@@ -130,7 +132,12 @@ class Learned:
                     [i % len(self.trained.members)],
                     n_atoms=len(start.symbols),
                 ),
-                plan_of(settings, temperature, plan.md_steps, derive_seed(self.seed, "md", i)),
+                plan_of(
+                    settings,
+                    temperature,
+                    plan.md_steps,
+                    derive_seed(seed, i),
+                ),
                 guards_of(settings, plan.profile, self.trained.calibration),
                 self.judge.per_replica,
             )
@@ -146,14 +153,12 @@ class Learned:
         return Explored(frames, n_hops, n_ended)
 
     def candidates(self, n: int, origins: Sequence[Origin]) -> Explored:
-        """Return explored frames, and images of bands where they are wanted."""
-        found = self._explored(n)
+        """Return explored frames, and images of bands where they are wanted.
+
+        All arms that begin with this committee share its runs.
+        """
+        if n not in self._explored:
+            self._explored[n] = self._explore(n)
+        found = self._explored[n]
         images = self.bands.frames if Origin.SADDLE in origins else []
         return Explored([*found.frames, *images], found.n_hops, found.n_ended)
-
-    def _explored(self, n: int) -> Explored:
-        """Explore once for all arms that begin with this committee."""
-        known: dict[int, Explored] = self.__dict__.setdefault("_known", {})
-        if n not in known:
-            known[n] = self.explored(n)
-        return known[n]

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ionloop.campaign.schema import Material
 from ionloop.errors import ProfileError
 from ionloop.explore.schema import ExploreSettings
 from ionloop.profile import Profile
 from ionloop.reference.base import Reference
 from ionloop.reference.forcefield import ForceFieldReference
+from ionloop.select.replay_plan import check_counts, check_positive
 from ionloop.study.arms import DEFAULT, arms_named
 from ionloop.train.offline import Recipe
 from ionloop.train.schema import Hyperparameters
@@ -104,13 +103,8 @@ class ArmsPlan:
             has no model.
         """
         arms = arms_named(self.arms)
-        if len(self.counts) < 2 or (np.diff(self.counts) <= 0).any() or min(self.counts) < 8:
-            msg = f"expected two or more rising numbers of labels, from 8, got {list(self.counts)}"
-            raise ProfileError(msg)
-        for name in ("seeds", "steps", "md_steps", "replicas", "n_test"):
-            if getattr(self, name) < 1:
-                msg = f"expected {name} of 1 or more, got {getattr(self, name)}"
-                raise ProfileError(msg)
+        check_counts(self.counts)
+        check_positive(self, "seeds", "steps", "md_steps", "replicas", "n_test")
         if any(arm.fine_tuned for arm in arms.values()) and self.foundation is None:
             msg = "the arm fine-tune: expected a foundation model, got none; give --foundation"
             raise ProfileError(msg)

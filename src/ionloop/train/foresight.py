@@ -15,6 +15,9 @@ from ionloop.train.schema import Calibration, Foresight, OriginForesight
 BAND = (0.85, 0.95)
 #: Draws of the bootstrap, and the ends of its 90 % interval.
 BOOTSTRAPS, ENDS = 500, (0.05, 0.95)
+#: A bootstrap over fewer frames says too little of their spread; over fewer still than the second
+#: number it is no ground for a warning.
+INTERVAL_FRAMES, WARNING_FRAMES = 5, 10
 ALL = "all"
 
 
@@ -83,7 +86,7 @@ def _origin(
     sigma = calibration.scale * np.concatenate([s for s, _ in parts])
     error = np.concatenate([e for _, e in parts])
     interval = None
-    if len(parts) > 1:
+    if len(parts) >= INTERVAL_FRAMES:
         drawn = rng.integers(len(parts), size=(BOOTSTRAPS, len(parts)))
         shares = covered[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
         low, high = (float(x) for x in np.quantile(shares, ENDS))
@@ -95,7 +98,7 @@ def _origin(
         coverage_90=float(covered.sum() / counts.sum()),
         interval=interval,
         error_ratio=float(np.sqrt((error**2).mean() / (sigma**2).mean())),
-        warning=_warning(interval),
+        warning=_warning(interval) if len(parts) >= WARNING_FRAMES else None,
     )
 
 

@@ -185,19 +185,19 @@ def spread_over_neighbours(
 def fit_last_layers(calculator: MACECalculator, frames: Sequence[Atoms]) -> list[LastLayer]:
     """Fit one to each model of a calculator, on its training frames; each is evaluated once."""
     numbers = [frame.numbers for frame in frames]
-    features = list(zip(*features_of(calculator, frames), strict=True))
+    features = zip(*(own for own, _ in evaluated(calculator, frames)), strict=True)
     return [LastLayer.fit(numbers, own) for own in features]
 
 
-def features_of(calculator: MACECalculator, frames: Sequence[Atoms]) -> Iterator[list[np.ndarray]]:
-    """Yield each frame's features by each model, shape [n, f]."""
+def evaluated(
+    calculator: MACECalculator, frames: Sequence[Atoms]
+) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+    """Yield each frame's features by each model, [n, f], and the forces, [k, n, 3], eV/Å."""
     probes = [FeatureProbe(model) for model in calculator.models]
     try:
         for frame in frames:
-            atoms = frame.copy()
-            atoms.calc = calculator
-            atoms.get_forces()
-            yield [probe.features for probe in probes]
+            _, (forces,) = predict(calculator, [frame])
+            yield [probe.features for probe in probes], forces
     finally:
         for probe in probes:
             probe.close()
@@ -235,15 +235,21 @@ def describe(
     }  # fmt: skip
     try:
         layers = fit_last_layers(calculator, training)
-        features = list(features_of(calculator, held_out))
+        known = list(evaluated(calculator, held_out))
     except TrainingError as error:
         return LastLayers(**none, missing=str(error), blob=Blob.from_arrays(FILE))
-    wrong = _errors(calculator, held_out, mobile_ion)
+    mobile = [mobile_ions(atoms, mobile_ion) for atoms in held_out]
+    wrong = np.concatenate(
+        [
+            np.linalg.norm((forces.mean(axis=0) - atoms.arrays["REF_forces"])[ions], axis=1)
+            for atoms, ions, (_, forces) in zip(held_out, mobile, known, strict=True)
+        ]
+    )
     values = [
         np.concatenate(
             [
-                ion_values(layer, atoms, own[k], r_max)[mobile_ions(atoms, mobile_ion)]
-                for atoms, own in zip(held_out, features, strict=True)
+                ion_values(layer, atoms, features[k], r_max)[ions]
+                for atoms, ions, (features, _) in zip(held_out, mobile, known, strict=True)
             ]
         )
         for k, layer in enumerate(layers)
@@ -282,15 +288,3 @@ def ion_values(layer: LastLayer, atoms: Atoms, features: np.ndarray, r_max: floa
     i, j, lengths = neighbour_list("ijd", atoms, r_max)
     values = layer.per_atom(atoms.numbers, features)
     return spread_over_neighbours(values, np.stack([i, j]), lengths, r_max)
-
-
-def _errors(calculator: MACECalculator, held_out: Sequence[Atoms], mobile_ion: str) -> np.ndarray:
-    """Force errors of the committee's mean on mobile ions, eV/Å."""
-    _, forces = predict(calculator, held_out)
-    return np.concatenate(
-        [
-            np.linalg.norm((f.mean(axis=0) - a.arrays["REF_forces"])[ions], axis=1)
-            for f, a in zip(forces, held_out, strict=True)
-            for ions in [mobile_ions(a, mobile_ion)]
-        ]
-    )

@@ -97,13 +97,15 @@ class OriginForesight(Document):
     n_ions: int = Field(description="Their mobile ions.")
     coverage_90: float = Field(description="Share of errors within the 90 % bound, 0 to 1.")
     interval: tuple[float, float] | None = Field(
-        description="90 % interval of that share by a bootstrap over frames; None of one frame."
+        description="90 % interval of that share by a bootstrap over frames; None below five."
     )
     error_ratio: float = Field(
         description="RMS error over the RMS of the calibrated spread; 1 if it's right."
     )
     warning: str | None = Field(
-        None, description="What is wrong, where the whole interval lies outside 85 to 95 %."
+        None,
+        description="What is wrong, where the whole interval of ten frames or more lies outside "
+        "85 to 95 %.",
     )
 
 
