@@ -89,7 +89,7 @@ def main() -> None:
         print(row_of(case, options.repeats, rng), flush=True)
     for case in TOO_FEW:
         print(bound_row(case, options.repeats, rng), flush=True)
-    for row in arrhenius_rows(max(options.repeats // 2, 1), rng):
+    for row in arrhenius_rows(options.repeats, rng):
         print(row, flush=True)
     print(f"{time.process_time() - begun:.0f} s of CPU")
 

@@ -26,7 +26,7 @@ from ionloop.study.schema import ArmStudy
 from ionloop.study.truth import Truth
 
 COUNTS = (12, 18)
-ARM_NAMES = ("aimd", "random", "sigma", "loop")
+ARM_NAMES = ("aimd", "random", "sigma", "loop", "loop+pulled")
 
 
 def plan(**changes: object) -> ArmsPlan:
@@ -78,8 +78,27 @@ def test_each_arm_takes_what_it_says(done):
     # All that it found may lie above the uncertainty ceiling: then it is filled up, and says so.
     assert last["sigma"].origins.get("uncertain", 0) + last["sigma"].n_filled == n
     assert last["loop"].origins["saddle"] >= 1
-    for arm in ("random", "sigma", "loop"):
+    for arm in ("random", "sigma", "loop", "loop+pulled"):
         assert last[arm].n_hops is not None
+
+
+def test_pulled_runs_come_beside_the_committee_s_own(done):
+    found, folder = done
+    last = {p.arm: p for p in found.points if p.n_labels == COUNTS[-1]}
+    assert last["loop+pulled"].n_hops >= last["loop"].n_hops
+    (journal,) = folder.glob("loop+pulled-0-18-*.jsonl")
+    frames = [json.loads(line)["frame"] for line in journal.read_text().splitlines()]
+    pulled = [frame for frame in frames if frame["group"].startswith("pulled-")]
+    assert pulled
+    assert all(frame["origin"] != Origin.RANDOM for frame in pulled)
+
+
+def test_enough_hops_need_no_pull(done):
+    _, folder = done
+    (own,) = folder.glob("loop-0-18-*.json")
+    enough = plan(arms=("loop+pulled",), hops_wanted=0)
+    point = compare_arms(enough, folder, workers=2).points[-1]
+    assert point.n_hops == json.loads(own.read_text())["n_hops"]
 
 
 def test_scores_are_those_of_the_reference_s_own_hops(done):

@@ -41,7 +41,11 @@ def arms(  # noqa: PLR0913 - one parameter an option
     ] = None,
     names: Annotated[
         str,
-        typer.Option("--arms", help="aimd, random, sigma, hop, hop+saddle, loop, fine-tune."),
+        typer.Option(
+            "--arms",
+            help="aimd, random, sigma, hop, hop+saddle, loop, fine-tune, "
+            "hop+saddle+pulled, loop+pulled.",
+        ),
     ] = "aimd,random,sigma,hop,hop+saddle",
     labels: Annotated[
         str, typer.Option(help="Numbers of labels, rising; the first are common to all arms.")
@@ -79,6 +83,12 @@ def arms(  # noqa: PLR0913 - one parameter an option
         int, typer.Option(min=1, help="Steps of each of the committee's exploring runs.")
     ] = 1000,
     replicas: Annotated[int, typer.Option(min=1, help="Such runs at each temperature.")] = 2,
+    pulled_runs: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Runs with pulled ions at each temperature, of arms that have them."
+        ),
+    ] = 2,
     hyperparameters: ModelFields = None,
     steps: Steps = 1000,
     size: Size = 2,
@@ -131,6 +141,7 @@ def arms(  # noqa: PLR0913 - one parameter an option
         hyperparameters=model,
         md_steps=md_steps,
         replicas=replicas,
+        pulled_runs=pulled_runs,
         arms=[name.strip() for name in names.split(",")],
         counts=whole_numbers("--labels", labels),
         seeds=seeds,

@@ -24,12 +24,15 @@ class LoopArm:
         Whether trainings start from the foundation model.
     every_frame
         Whether every explored frame competes for its uncertainty, whatever it was picked for.
+    pulled
+        Whether ions are pulled in more runs where the committee's own show few hops.
     """
 
     shares: dict[Origin, float]
     budget: bool = False
     fine_tuned: bool = False
     every_frame: bool = False
+    pulled: bool = False
 
     @property
     def explores(self) -> bool:
@@ -48,6 +51,8 @@ ARMS = {
     "hop": LoopArm({Origin.HOP: 1.0}),
     "hop+saddle": LoopArm({Origin.HOP: 0.65, Origin.SADDLE: 0.35}),
     "loop": LoopArm({}, budget=True),
+    "hop+saddle+pulled": LoopArm({Origin.HOP: 0.65, Origin.SADDLE: 0.35}, pulled=True),
+    "loop+pulled": LoopArm({}, budget=True, pulled=True),
     "fine-tune": LoopArm({}, budget=True, fine_tuned=True),
 }
 #: What is compared if nothing is asked; ``fine-tune`` needs a foundation model.

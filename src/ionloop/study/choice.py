@@ -71,7 +71,7 @@ def choose_labels(
     """
     plan, calibration = learned.plan, learned.trained.calibration
     shares = arm.shares_of(plan.profile.budget.shares)
-    found = learned.candidates(n, list(shares))
+    found = learned.candidates(n, list(shares), pulled=arm.pulled)
     frames = found.frames
     if Origin.STRAIN in shares:
         frames = [*frames, *strained_candidates(frames, displacements, calibration.sigma_hi, rng)]

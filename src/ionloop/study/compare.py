@@ -184,6 +184,7 @@ class _Run:
             {
                 **self._truth_key(),
                 "arm": [shares if arm.explores else None, arm.every_frame],
+                **self._pulling(arm),
                 "foundation": foundation and hashlib.sha256(foundation.read_bytes()).hexdigest(),
                 "counts": list(plan.counts[: k + 1]),
                 "md": [plan.md_steps, plan.replicas, plan.profile.temperatures],
@@ -195,6 +196,13 @@ class _Run:
                 "mace": mace.mace_version(),
             }
         )
+
+    def _pulling(self, arm: LoopArm) -> dict[str, Any]:
+        if not arm.pulled:
+            return {}
+        plan = self.plan
+        settings = plan.pulling.model_dump(mode="json")
+        return {"pulled": [plan.pulled_runs, plan.hops_wanted, settings]}
 
 
 def _read(journal: Path) -> list[Label]:

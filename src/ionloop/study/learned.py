@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ionloop.explore.detector import hop_detector
-from ionloop.explore.driver import CommitteeDriver
-from ionloop.explore.judged import candidates, guards_of, plan_of
+from ionloop.explore.judged import candidates, driver_of, guards_of, plan_of
 from ionloop.explore.md import run_md
 from ionloop.explore.saddles import BandPlan, committee_bands
-from ionloop.explore.schema import BandSet
+from ionloop.explore.schema import BandSet, ExploreSettings
 from ionloop.explore.uncertainty import CommitteeUncertainty
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label
@@ -35,13 +34,29 @@ class Explored:
     ----------
     frames
         Candidates, judged and described.
-    n_hops, n_ended
-        Hops in the runs, and runs that ended early.
+    hops_by_run
+        Hops in each batch of runs.
+    n_ended
+        Runs that ended early.
     """
 
     frames: list[Frame]
-    n_hops: int
+    hops_by_run: list[int]
     n_ended: int
+
+    @property
+    def n_hops(self) -> int:
+        """Hops in all runs."""
+        return sum(self.hops_by_run)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Explored]) -> Explored:
+        """Put several together."""
+        return cls(
+            [frame for part in parts for frame in part.frames],
+            [n for part in parts for n in part.hops_by_run],
+            sum(part.n_ended for part in parts),
+        )
 
 
 class Learned:
@@ -80,7 +95,7 @@ class Learned:
         self._models = checked_models(folder, self.trained.members)
         symbols = np.array(plan.material.start.symbols)
         self.mobile = np.flatnonzero(symbols == plan.profile.mobile_ion)
-        self._explored: dict[int, Explored] = {}
+        self._explored: dict[tuple[int, bool], Explored] = {}
 
     @property
     def digest(self) -> str:
@@ -107,58 +122,88 @@ class Learned:
 
     def _explore(self, n: int) -> Explored:
         """Run MD at each temperature, members in turn, and pick at least ``n`` of each origin."""
-        plan = self.plan
-        runs = len(plan.profile.temperatures) * plan.replicas
+        settings = self._picking(n, self.plan.settings.unbiased())
+        rng = np.random.default_rng(derive_seed(self.seed, "explored", self.n_labels))
+        seed = derive_seed(self.seed, "md", self.n_labels)
+        temperatures = self.plan.profile.temperatures
+        return Explored.joined(
+            [
+                self._runs(settings, self.plan.replicas, i, derive_seed(seed, i), "explore", rng)
+                for i in range(len(temperatures))
+            ]
+        )
+
+    def _pull(self, n: int) -> Explored:
+        """Pull ions at each temperature whose own runs show fewer hops than are wanted."""
+        settings = self._picking(n, self.plan.pulling)
+        rng = np.random.default_rng(derive_seed(self.seed, "pulled", self.n_labels))
+        seed = derive_seed(self.seed, "pulled md", self.n_labels)
+        own = self._found(n, pulled=False).hops_by_run
+        return Explored.joined(
+            [
+                self._runs(settings, self.plan.pulled_runs, i, derive_seed(seed, i), "pulled", rng)
+                for i, n_hops in enumerate(own)
+                if n_hops < self.plan.hops_wanted
+            ]
+        )
+
+    def _picking(self, n: int, settings: ExploreSettings) -> ExploreSettings:
+        """Let runs give so many candidates that an arm of any share finds ``n``."""
+        runs = len(self.plan.profile.temperatures) * self.plan.replicas
         each = math.ceil(n / runs) + 1
-        settings = plan.settings.unbiased().model_copy(
+        return settings.model_copy(
             update={
-                "max_events": max(plan.settings.max_events, each),
-                "n_uncertain": max(plan.settings.n_uncertain, each),
-                "n_random": max(plan.settings.n_random, each),
+                "max_events": max(settings.max_events, each),
+                "n_uncertain": max(settings.n_uncertain, each),
+                "n_random": max(settings.n_random, each),
             }
         )
-        rng = np.random.default_rng(derive_seed(self.seed, "explored", self.n_labels))
-        start, host = plan.material.start, plan.material.host
-        interval = settings.time_step * settings.store_every
-        seed = derive_seed(self.seed, "md", self.n_labels)
-        detector = hop_detector(start, host, plan.profile, interval)
-        frames: list[Frame] = []
-        n_hops = n_ended = 0
-        for i, temperature in enumerate(plan.profile.temperatures):
-            done = run_md(
-                [start.to_atoms()] * plan.replicas,
-                CommitteeDriver(
-                    self.judge.calculator,
-                    [i % len(self.trained.members)],
-                    n_atoms=len(start.symbols),
-                ),
-                plan_of(
-                    settings,
-                    temperature,
-                    plan.md_steps,
-                    derive_seed(seed, i),
-                ),
-                guards_of(settings, plan.profile, self.trained.calibration),
-                self.judge.per_replica,
-            )
-            for k, run in enumerate(done):
-                analysis = detector.analyse(np.array(run.positions), temperature)
-                n_hops += len(analysis.events)
-                n_ended += run.stopped is not None
-                tags = {
-                    "group": f"explore-{self.n_labels}-{temperature:g}K-r{k}",
-                    "temperature": temperature,
-                }
-                frames += candidates(start, run, analysis, self.judge, settings, tags, rng)
-        return Explored(frames, n_hops, n_ended)
 
-    def candidates(self, n: int, origins: Sequence[Origin]) -> Explored:
+    def _runs(
+        self,
+        settings: ExploreSettings,
+        replicas: int,
+        i: int,
+        seed: int,
+        prefix: str,
+        rng: np.random.Generator,
+    ) -> Explored:
+        """Run one batch at the profile's ``i``-th temperature, and pick its candidates."""
+        plan = self.plan
+        start, temperature = plan.material.start, plan.profile.temperatures[i]
+        interval = settings.time_step * settings.store_every
+        detector = hop_detector(start, plan.material.host, plan.profile, interval)
+        member = i % len(self.trained.members)
+        done = run_md(
+            [start.to_atoms()] * replicas,
+            driver_of(settings, self.judge.calculator, member, detector, seed),
+            plan_of(settings, temperature, plan.md_steps, seed),
+            guards_of(settings, plan.profile, self.trained.calibration, detector),
+            self.judge.per_replica,
+        )
+        frames: list[Frame] = []
+        n_hops = 0
+        for k, run in enumerate(done):
+            analysis = detector.analyse(np.array(run.positions), temperature)
+            n_hops += len(analysis.events)
+            group = f"{prefix}-{self.n_labels}-{temperature:g}K-r{k}"
+            tags = {"group": group, "temperature": temperature}
+            frames += candidates(start, run, analysis, self.judge, settings, tags, rng)
+        return Explored(frames, [n_hops], sum(run.stopped is not None for run in done))
+
+    def _found(self, n: int, *, pulled: bool) -> Explored:
+        if (n, pulled) not in self._explored:
+            self._explored[n, pulled] = self._pull(n) if pulled else self._explore(n)
+        return self._explored[n, pulled]
+
+    def candidates(self, n: int, origins: Sequence[Origin], *, pulled: bool = False) -> Explored:
         """Return explored frames, and images of bands where they are wanted.
 
-        All arms that begin with this committee share its runs.
+        All arms that begin with this committee share its runs; ``pulled`` adds those in which
+        ions are pulled.
         """
-        if n not in self._explored:
-            self._explored[n] = self._explore(n)
-        found = self._explored[n]
+        parts = [self._found(n, pulled=False)]
+        if pulled:
+            parts.append(self._found(n, pulled=True))
         images = self.bands.frames if Origin.SADDLE in origins else []
-        return Explored([*found.frames, *images], found.n_hops, found.n_ended)
+        return Explored.joined([*parts, Explored(images, [], 0)])

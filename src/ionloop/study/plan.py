@@ -58,6 +58,9 @@ class ArmsPlan:
         The reference's MD that gives the test set, one for all seeds and arms.
     settings, md_steps, replicas
         Exploration by the committee at each of ``profile.temperatures``, as of a campaign.
+    pulled_runs, hops_wanted
+        Of arms that pull ions: such runs at each temperature, where the others there showed fewer
+        hops than are wanted. Pulled as ``settings`` say, or as a campaign's tilt is by default.
     hyperparameters
         Of every training but for ``epochs``.
     arms, counts, seeds, first_seed
@@ -83,6 +86,8 @@ class ArmsPlan:
     hyperparameters: Hyperparameters
     md_steps: int = 1000
     replicas: int = 2
+    pulled_runs: int = 2
+    hops_wanted: int = 10
     arms: Sequence[str] = DEFAULT
     counts: Sequence[int] = (40, 80, 120)
     seeds: int = 3
@@ -104,10 +109,19 @@ class ArmsPlan:
         """
         arms = arms_named(self.arms)
         check_counts(self.counts)
-        check_positive(self, "seeds", "steps", "md_steps", "replicas", "n_test")
+        check_positive(self, "seeds", "steps", "md_steps", "replicas", "pulled_runs", "n_test")
         if any(arm.fine_tuned for arm in arms.values()) and self.foundation is None:
             msg = "the arm fine-tune: expected a foundation model, got none; give --foundation"
             raise ProfileError(msg)
+
+    @property
+    def pulling(self) -> ExploreSettings:
+        """How runs of arms that pull ions are made."""
+        if self.settings.bias == "tilt":
+            return self.settings
+        return ExploreSettings(
+            **{**self.settings.model_dump(), "bias": "tilt", "bias_strength": None}
+        )
 
     def recipe(self, n_labels: int, seed: int, *, fine_tuned: bool) -> Recipe:
         """Return how a committee of so many labels is trained."""
