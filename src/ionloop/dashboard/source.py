@@ -113,7 +113,9 @@ class Source:
 
     def _view(self, campaign_id: str) -> View:
         found = overview(campaign_id, self.db)
-        spent = self._ledgers.get(campaign_id, datetime.min, lambda: ledger(campaign_id, self.db))
+        spent = self._ledgers.get(
+            campaign_id, found.status.created_on, lambda: ledger(campaign_id, self.db)
+        )
         return View(found, figures(found), spent)
 
     def report(self, campaign_id: str) -> str | None:

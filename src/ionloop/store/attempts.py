@@ -44,12 +44,12 @@ def launch_groups(campaign_id: str, db: Database[dict[str, Any]]) -> list[Group]
                 "from": "launches",
                 "localField": "all",
                 "foreignField": "launch_id",
-                "pipeline": [{"$match": {"time_start": {"$ne": None}}}, {"$project": _LAUNCH}],
                 "as": "attempt",
             }
         },
         {"$unwind": {"path": "$attempt", "includeArrayIndex": "place"}},
-        {"$set": {"outcome": _OUTCOME, "wall": _WALL, "cores": "$attempt.cores"}},
+        {"$match": {"attempt.time_start": {"$ne": None}}},  # reserved alone
+        {"$set": {"outcome": _OUTCOME, "wall": _WALL, "cores": "$attempt.fworker.env.cores"}},
         _SUMMED,
     ]
     return [_group_of(doc) for doc in db.fireworks.aggregate(pipeline)]
@@ -114,30 +114,25 @@ def _group_of(doc: dict[str, Any]) -> Group:
     return Group(**keys, **{name: value for name, value in doc.items() if name != "_id"})
 
 
-_RUNNING = {"$filter": {"input": "$state_history", "cond": {"$eq": ["$$this.state", "RUNNING"]}}}
+_HISTORY = {
+    "$filter": {"input": "$attempt.state_history", "cond": {"$eq": ["$$this.state", "RUNNING"]}}
+}
 _SIGNS = {
     "$map": {
-        "input": _RUNNING,
+        "input": _HISTORY,
         "in": {"$toDate": {"$ifNull": ["$$this.updated_on", "$$this.created_on"]}},
     }
 }
-#: What is taken of a launch: ``alive_s`` up to its last sign of life.
-_LAUNCH = {
-    "launch_id": 1,
-    "state": 1,
-    "runtime_secs": 1,
-    "cores": "$fworker.env.cores",
-    "found": f"$action.stored_data.{FOUND}",
-    "alive_s": _seconds({"$max": [{"$max": _SIGNS}, {"$toDate": "$heartbeat"}]}, "$time_start"),
-}
+_LAST_SIGN = {"$max": [{"$max": _SIGNS}, {"$toDate": "$attempt.heartbeat"}]}
 _ENDED = {"$in": ["$attempt.state", ["COMPLETED", "FIZZLED"]]}
-_IS_FOUND = {"$eq": ["$attempt.found", True]}
+_IS_FOUND = {"$eq": [f"$attempt.action.stored_data.{FOUND}", True]}
 _IS_CURRENT = {"$in": ["$attempt.launch_id", "$current"]}
+#: Of what ended, its run time; else, and of what was found ended, up to its last sign of life.
 _WALL = {
     "$cond": [
         {"$and": [_ENDED, {"$not": _IS_FOUND}, {"$isNumber": "$attempt.runtime_secs"}]},
         "$attempt.runtime_secs",
-        "$attempt.alive_s",
+        _seconds(_LAST_SIGN, "$attempt.time_start"),
     ]
 }
 _OUTCOME = {
