@@ -155,7 +155,7 @@ def test_a_campaign_shows_what_it_cost(own_browser, tmp_path):
     ended = {"state": "COMPLETED", "runtime_secs": 7200.0, "fworker.env.cores": 4}
     lp.launches.update_one({"launch_id": number}, {"$set": ended})
     text = page(own_browser, "/campaigns/new").text
-    assert "label 1 1 2 h 8 100%" in text
+    assert "label 1 1 2 h 8 h 100%" in text
     found = own_browser.get("/api/campaigns/new").json()["ledger"]
     assert found["total"]["total"]["core_hours"] == 8.0
 

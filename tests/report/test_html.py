@@ -132,12 +132,12 @@ def test_the_ledger_is_a_section(record):
     page = Page(render(record, make_ledger()))
     assert page.open == []
     assert page.links == []
-    # jobs, attempts, wall time, core-hours, share, lost attempts and core-hours
-    assert "labels 2 2 8 h 32 80% 1 4" in page.text
-    assert "train 1 1 2 h 8 20%" in page.text
+    # jobs, attempts, wall time, core time, share, lost attempts and core time
+    assert "labels 2 2 8 h 32 h 80% 1 4 h" in page.text
+    assert "train 1 1 2 h 8 h 20%" in page.text
     for words in (
         "Labels: 64 (40 hop, 24 saddle), 0 quarantined, 0 imported.",
-        "A label cost 0.5 core-hours.",
+        "A label cost 30 core-min.",
         "The reference took 80% of all core-hours.",
         "Lost attempts: 1 failed; 1 h of wall time.",
         "Speed-up over DFT of one MACE model: 1.6e+03, core-seconds",

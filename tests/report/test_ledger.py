@@ -19,7 +19,7 @@ from ionloop.report.ledger import (
     line,
     reference_share,
 )
-from ionloop.report.ledger_table import core_hours
+from ionloop.report.ledger_table import core_time
 
 LABEL = "ionloop.reference.cp2k.makers.Cp2kStaticMaker"
 TRAIN = "ionloop.train.jobs.train_member"
@@ -99,5 +99,5 @@ def test_unknown_cores_leave_the_wall_time_and_no_share():
     assert (labels.wall_s, labels.core_hours, labels.wall_unknown_s) == (4 * 3600, 4.0, 3 * 3600)
     assert reference_share(kinds) is None
     assert core_hours_per_label(kinds, 24) is None
-    assert core_hours(labels) == "≥ 4"
-    assert core_hours(line("old", [group(cores=None)]).total) == "–"
+    assert core_time(labels) == "≥ 4 h"
+    assert core_time(line("old", [group(cores=None)]).total) == "–"

@@ -217,7 +217,7 @@ def test_the_command_prints_tables_or_json(begun, main, monkeypatch):
     assert "Labels: 0, 0 quarantined, 0 imported." in said
     row = next(line for line in said.splitlines() if line.startswith("│ label "))
     assert [cell.strip() for cell in row.split("│")[1:-1]] == [
-        "label", "1", "1", "2 h", "8", "100%", "", "",
+        "label", "1", "1", "2 h", "8 h", "100%", "", "",
     ]  # fmt: skip
     status, said, _ = main("ledger", "c", "--json")
     assert (status, json.loads(said)["total"]["total"]["core_hours"]) == (0, 8.0)

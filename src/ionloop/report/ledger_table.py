@@ -6,8 +6,8 @@ from ionloop.evaluate.schema import SpeedUp
 from ionloop.report.ledger_schema import Ledger, LedgerLine, Spent
 
 DASH = "–"
-HEADER = ["", "jobs", "attempts", "wall time", "core-hours", "of all", "lost attempts",
-          "lost core-hours"]  # fmt: skip
+HEADER = ["", "jobs", "attempts", "wall time", "core time", "of all", "lost attempts",
+          "lost core time"]  # fmt: skip
 #: Generations that a table has; those before are summed up by the others.
 GENERATIONS = 20
 
@@ -32,29 +32,40 @@ def row(one: LedgerLine, total: LedgerLine) -> list[str]:
         str(one.n_jobs),
         str(one.total.n_attempts),
         hours(one.total.wall_s / 3600),
-        core_hours(one.total),
+        core_time(one.total),
         share or f"{one.total.core_hours / whole:.0%}",
         str(one.lost.n_attempts or ""),
-        core_hours(one.lost) if one.lost.n_attempts else "",
+        core_time(one.lost) if one.lost.n_attempts else "",
     ]
 
 
-def core_hours(found: Spent) -> str:
+def core_time(found: Spent) -> str:
     """Write core-hours; with ``≥`` where some cores aren't known, a dash where none are."""
     if found.wall_unknown_s:
-        return f"≥ {found.core_hours:.3g}" if found.core_hours else DASH
-    return f"{found.core_hours:.3g}"
+        return f"≥ {hours(found.core_hours)}" if found.core_hours else DASH
+    return hours(found.core_hours)
 
 
 def hours(found: float) -> str:
-    """Write a time.
+    """Write hours in a unit that fits.
 
-    >>> hours(0.001), hours(0.2), hours(30)
-    ('3.6 s', '12 min', '30 h')
+    >>> hours(0.001), hours(0.2), hours(7.25), hours(12345)
+    ('3.6 s', '12 min', '7.25 h', '12,345 h')
     """
     if found * 60 < 1:
         return f"{found * 3600:.2g} s"
-    return f"{found * 60:.2g} min" if found < 1 else f"{found:.3g} h"
+    if found < 1:
+        return f"{found * 60:.2g} min"
+    return f"{found:.3g} h" if found < 100 else f"{found:,.0f} h"
+
+
+def core(found: float) -> str:
+    """Write core-hours in a sentence.
+
+    >>> core(0.5)
+    '30 core-min'
+    """
+    return hours(found).replace(" ", " core-")
 
 
 def sentences(found: Ledger) -> list[str]:
@@ -71,8 +82,8 @@ def _labels(found: Ledger) -> list[str]:
     said = [f"Labels: {computed}, {refused}."]
     if labels.core_hours_per_label is not None:
         own = labels.calculations_core_hours
-        alone = "" if own is None else f"; the calculations alone took {own:.3g} core-hours"
-        said.append(f"A label cost {labels.core_hours_per_label:.3g} core-hours{alone}.")
+        alone = "" if own is None else f"; the calculations alone took {core(own)}"
+        said.append(f"A label cost {core(labels.core_hours_per_label)}{alone}.")
     if found.reference_share is not None:
         said.append(f"The reference took {found.reference_share:.0%} of all core-hours.")
     return said
