@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ionloop.evaluate.schema import Cost, SpeedUp
+from ionloop.evaluate.schema import Cost
+from ionloop.evaluate.scorecard_schema import SpeedUp
 
 #: How the name of the reference's cost begins; its engine follows in brackets.
 REFERENCE = "reference"

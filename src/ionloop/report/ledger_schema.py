@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from ionloop.document import Document
-from ionloop.evaluate.schema import SpeedUp
+from ionloop.evaluate.scorecard_schema import SpeedUp
 
 
 class Spent(Document):

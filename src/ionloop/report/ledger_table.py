@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ionloop.evaluate.schema import SpeedUp
+from ionloop.evaluate.scorecard_schema import SpeedUp
 from ionloop.report.ledger_schema import Ledger, LedgerLine, Spent
 
 DASH = "–"

@@ -10,7 +10,8 @@ from typing import Any
 from pymongo.database import Database
 
 from ionloop.errors import StoreError
-from ionloop.evaluate.schema import Cost, SpeedUp
+from ionloop.evaluate.schema import Cost
+from ionloop.evaluate.scorecard_schema import SpeedUp
 from ionloop.evaluate.speed_up import speed_ups
 from ionloop.label.schema import IMPORTED
 from ionloop.report.ledger import (
