@@ -153,8 +153,8 @@ def test_a_compaction_takes_nothing_away(jobs, tmp_path):
     assert found.total.n_jobs == db.fireworks.count_documents({})
     assert [one.name for one in found.generations] == ["0", "1", "2", "3", "4"]
     assert {one.n_jobs for one in found.generations} == {found.total.n_jobs / 5}
-    assert found.labels.n_admitted == 10
-    assert found.labels.by_origin == {"aimd": 10}
+    assert found.label_cost.n_admitted == 10
+    assert found.label_cost.by_origin == {"aimd": 10}
 
 
 def store_shard(at: float, **output: object) -> None:
@@ -175,13 +175,13 @@ def test_labels_count_once_a_batch_and_imported_ones_cost_nothing(begun):
     store_shard(3, frame_hashes=["b"], generation=1, counts={"saddle": 3})
     store_shard(4, frame_hashes=["c"], purpose="imported", n_admitted=40, core_s=None)
     begin(100.0, cores=1)
-    labels = ledger("c").labels
+    labels = ledger("c").label_cost
     assert (labels.n_admitted, labels.n_quarantined, labels.n_imported) == (6, 2, 40)
     assert labels.by_origin == {"hop": 2, "aimd": 1, "saddle": 3}
     assert (labels.calculations_wall_s, labels.calculations_core_hours) == (7200.0, 4.0)
     store_shard(5, frame_hashes=["d"], core_s=None)  # from before cores were kept
-    assert ledger("c").labels.calculations_core_hours is None
-    assert ledger("c").labels.calculations_wall_s == 3 * 3600.0
+    assert ledger("c").label_cost.calculations_core_hours is None
+    assert ledger("c").label_cost.calculations_wall_s == 3 * 3600.0
 
 
 def test_the_speed_up_is_the_last_evaluations(begun):

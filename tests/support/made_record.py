@@ -446,7 +446,7 @@ def make_ledger() -> Ledger:
         generations=by_generation(groups),
         kinds=by_kind(groups),
         reference_share=0.8,
-        labels=LabelsSpent(
+        label_cost=LabelsSpent(
             n_admitted=64, by_origin={"hop": 40, "saddle": 24}, core_hours_per_label=0.5
         ),
         speed_up=speed_ups(costs),

@@ -70,7 +70,7 @@ class Ledger(Document):
     reference_share: float | None = Field(
         None, description="Share of core-hours that the reference's jobs took; None if unknown."
     )
-    labels: LabelsSpent
+    label_cost: LabelsSpent
     speed_up: list[SpeedUp] = Field(
         default=[], description="As the evaluation measured it; empty before it."
     )

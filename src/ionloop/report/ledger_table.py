@@ -75,7 +75,7 @@ def sentences(found: Ledger) -> list[str]:
 
 
 def _labels(found: Ledger) -> list[str]:
-    labels = found.labels
+    labels = found.label_cost
     origins = ", ".join(f"{n} {origin}" for origin, n in sorted(labels.by_origin.items()))
     computed = f"{labels.n_admitted} ({origins})" if origins else f"{labels.n_admitted}"
     refused = f"{labels.n_quarantined} quarantined, {labels.n_imported} imported"

@@ -60,7 +60,7 @@ def ledger(campaign_id: str, db: Database[dict[str, Any]] | None = None) -> Ledg
         generations=by_generation(groups),
         kinds=kinds,
         reference_share=reference_share(kinds),
-        labels=labels_spent(campaign_id, kinds, db),
+        label_cost=labels_spent(campaign_id, kinds, db),
         speed_up=measured_speed_ups(campaign_id, db),
         notes=[*_unknown(total), *([LAST_ONLY] if remote else [])],
     )
