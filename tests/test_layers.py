@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Modules directly under ionloop that come before every stage, in import order.
 BASE = [
-    "errors", "units", "versions", "settings", "paths", "files", "processes", "randomness",
+    "errors", "units", "versions", "settings", "paths", "files", "processes", "cores", "randomness",
     "routing", "document", "kept", "frame", "profile", "trajectory_files", "trajectory",
 ]  # fmt: skip
 #: Stage folders in the order of the loop; a stage sees those before it.

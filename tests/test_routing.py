@@ -16,7 +16,7 @@ from ionloop.frame import Frame
 from ionloop.reference.cp2k.reference import Cp2kReference
 from ionloop.reference.runs import in_a_new_launch
 from ionloop.reference.vasp.reference import VaspReference
-from ionloop.routing import KEY, kind_of, route
+from ionloop.routing import KEY, function_name, kind_of, route, stored_name
 
 SUPPORT = Path(__file__).parent / "support"
 #: The kind of each job of a campaign, by the first words of its name.
@@ -157,3 +157,18 @@ def test_calculations_go_to_dft_workers(reference, tiny):
     md = bound.md(frame, temperature=600, n_steps=10, time_step=2.0, store_every=1, seed=0,
                   group="g")  # fmt: skip
     assert [kind_of(one).value for one in (static, md)] == ["dft", "dft"]
+
+
+@pytest.mark.filterwarnings("ignore:Some jobs are not connected")
+def test_a_stored_job_has_the_same_name(tiny):
+    for flow in campaign_jobs(tiny):
+        for one in made(flow):
+            assert stored_name(one.as_dict()) == stored_name(one) == function_name(one)
+
+
+def test_a_stored_makers_job_has_the_makers_name():
+    frame = Frame(symbols=["Li"], positions=[[0, 0, 0]], cell=[[5, 0, 0], [0, 5, 0], [0, 0, 5]],
+                  origin="hop", group="g")  # fmt: skip
+    one = Cp2kReference().static([frame])
+    name = "ionloop.reference.cp2k.makers.Cp2kStaticMaker"
+    assert stored_name(one.as_dict()) == function_name(one) == name

@@ -51,6 +51,17 @@ def function_name(job: Job) -> str:
     return f"{type(bound).__module__}.{type(bound).__qualname__}"
 
 
+def stored_name(job: Any) -> str:  # noqa: ANN401 - a Job, or what stands for one in a database
+    """Return :func:`function_name` of a job that may be serialised."""
+    if isinstance(job, Job):
+        return function_name(job)
+    function = job["function"]
+    bound = function.get("@bound")
+    if bound:
+        return f"{bound['@module']}.{bound['@class']}"
+    return f"{function['@module']}.{function['@callable']}"
+
+
 def kind_of(job: Job) -> WorkerKind:
     """Return the kind of worker that a job needs."""
     parts = function_name(job).split(".")

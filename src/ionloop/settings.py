@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         "says. Local workers set their campaign's.",
     )
     workers: int = Field(2, ge=1, description="Worker processes of a local run.")
+    cores: int | None = Field(
+        None,
+        ge=1,
+        description="Cores that each worker has to itself, for the ledger; None: what SLURM "
+        "says, outside of a batch job the worker's threads and the commands' processes.",
+    )
     lost_after_s: int = Field(
         3600, gt=0, description="A cluster's worker that was silent for so long counts as gone, s."
     )

@@ -9,12 +9,14 @@ from html.parser import HTMLParser
 
 import pytest
 from dashboard_browser import browser_of
+from fireworks import FWorker
 from starlette.testclient import TestClient
 from stored_campaign import submit_jobs
 
 from ionloop.dashboard.app import ROUTES
 from ionloop.dashboard.headers import HEADERS, REPORT_POLICY
 from ionloop.dashboard.source import Source
+from ionloop.engine.launchpad import campaign_query, launchpad
 from ionloop.store.connection import database
 
 PAGES = ("/", "/campaigns/done", "/campaigns/busy", "/campaigns/new")
@@ -146,6 +148,18 @@ def test_json_twins_say_the_same(browser):
     assert found["shards"][0]["labels"] == []
 
 
+def test_a_campaign_shows_what_it_cost(own_browser, tmp_path):
+    lp = launchpad()
+    query = {**campaign_query("new"), "spec.stage": "label"}
+    _, number = lp.checkout_fw(FWorker("w", query=query, env={"cores": 1}), str(tmp_path))
+    ended = {"state": "COMPLETED", "runtime_secs": 7200.0, "fworker.env.cores": 4}
+    lp.launches.update_one({"launch_id": number}, {"$set": ended})
+    text = page(own_browser, "/campaigns/new").text
+    assert "label 1 1 2 h 8 h 100%" in text
+    found = own_browser.get("/api/campaigns/new").json()["ledger"]
+    assert found["total"]["total"]["core_hours"] == 8.0
+
+
 def test_the_report_stands_in_a_sandbox(browser):
     answer = browser.get("/campaigns/done/report")
     assert answer.status_code == 200
@@ -242,13 +256,13 @@ def test_a_page_follows_a_campaign_that_changes(own_browser):
 
 def test_a_report_is_made_once_while_nothing_changes(source, monkeypatch):
     made = []
-    monkeypatch.setattr("ionloop.dashboard.source.render", lambda r: made.append(r) or "html")
+    monkeypatch.setattr("ionloop.dashboard.source.render", lambda *r: made.append(r) or "html")
     assert [source.report("done") for _ in range(3)] == ["html"] * 3
     assert len(made) == 1
 
 
 def test_only_so_many_values_are_kept(campaigns, monkeypatch):
-    monkeypatch.setattr("ionloop.dashboard.source.render", lambda r: r.campaign_id)
+    monkeypatch.setattr("ionloop.dashboard.source.render", lambda r, _: r.campaign_id)
     monkeypatch.setattr("ionloop.dashboard.source._REPORTS", 1)
     with closing(Source()) as source:
         assert [source.report(one) for one in ("done", "busy", "done")] == ["done", "busy", "done"]

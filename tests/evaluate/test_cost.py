@@ -11,6 +11,7 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
+from ionloop.cores import thread_cores
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.cost import cost_of, time_calculator
 from ionloop.evaluate.jobs import measure_accuracy, model_cost, reference_cost
@@ -77,7 +78,7 @@ def test_cost_of_the_reference_comes_from_its_labels():
     labels = [
         Label(
             frame=frame, frame_hash=frame.frame_hash, energy=0.0, forces=[[0, 0, 0]],
-            settings_hash="x", engine="cp2k 2026.1", wall_s=s, directory="",
+            settings_hash="x", engine="cp2k 2026.1", wall_s=s, cores=8, directory="",
         )
         for s in (10.0, 20.0, 30.0, 40.0, 900.0)
     ]  # fmt: skip
@@ -85,10 +86,14 @@ def test_cost_of_the_reference_comes_from_its_labels():
         generation=0, purpose="test", labels=labels, quarantined=[], frame_hashes=[],
         n_admitted=5, n_quarantined=0, reasons={}, counts={}, settings_hash="x", wall_s=0.0,
     )  # fmt: skip
-    (found,) = reference_cost(shard, 39)
+    assert reference_cost(shard, 39) == []  # labels of another size
+    (found,) = reference_cost(shard, 1)
     assert (found.seconds_per_step, found.quartiles, found.n_timed) == (30.0, (20.0, 40.0), 5)
-    assert (found.calculator, found.n_atoms) == ("reference (cp2k 2026.1)", 39)
+    assert (found.calculator, found.n_atoms) == ("reference (cp2k 2026.1)", 1)
     assert "start-up and stress included, perhaps on other hardware" in found.note
+    assert found.cores == 8
+    shard.labels[0].cores = None
+    assert [one.cores for one in reference_cost(shard, 1)] == [None]
 
 
 def test_models_are_timed_by_the_driver_that_md_runs(tmp_path, monkeypatch):
@@ -107,6 +112,7 @@ def test_models_are_timed_by_the_driver_that_md_runs(tmp_path, monkeypatch):
     atoms = bulk("LiCl", "rocksalt", 5.1, cubic=True)
     found = model_cost(atoms, paths, 3, np.random.default_rng(0))
     assert [c.calculator for c in found] == ["one MACE model", "committee of 2"]
+    assert {c.cores for c in found} == {thread_cores()}
     assert called == [1] * 4 + [2] * 4  # the first of each isn't timed
     for cost in found:
         assert (cost.n_atoms, cost.n_timed) == (8, 3)

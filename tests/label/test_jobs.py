@@ -11,6 +11,7 @@ from jobflow import CURRENT_JOB, JobStore, OutputReference, run_locally
 from maggma.stores import MemoryStore
 from monty.json import jsanitize
 
+from ionloop.cores import thread_cores
 from ionloop.frame import Frame, Origin
 from ionloop.label.decisions import decisions_uuid
 from ionloop.label.imports import Imported, imported_shard
@@ -106,6 +107,8 @@ def test_a_batch_becomes_a_shard(batches: Batches) -> None:
     assert shard.settings_hash == ForceFieldReference().settings_hash
     assert shard.wall_s == pytest.approx(sum(label.wall_s for label in shard.labels))
     assert shard.wall_s > 0
+    assert {label.cores for label in shard.labels} == {thread_cores()}
+    assert shard.core_s == pytest.approx(thread_cores() * shard.wall_s)
 
 
 def test_the_jobs_know_where_they_belong(batches: Batches) -> None:

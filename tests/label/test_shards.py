@@ -7,7 +7,7 @@ import pytest
 from ionloop.errors import BatchPausedError
 from ionloop.frame import Frame
 from ionloop.label.schema import Batch, Decisions, Label, LabelShard, ShareChange
-from ionloop.label.shards import count_kinds, hold_to_share, make_shard, may_go_on
+from ionloop.label.shards import core_seconds, count_kinds, hold_to_share, make_shard, may_go_on
 from ionloop.profile import Profile
 
 NONE = Decisions(campaign_id="c")
@@ -123,3 +123,14 @@ def test_a_second_run_is_for_what_it_may_mend() -> None:
     found = shard(*reasons)
     again = [f"job {i}" for i, wanted in enumerate(reasons.values()) if wanted]
     assert found.failed_jobs == again
+
+
+def test_core_seconds_are_known_or_not() -> None:
+    labels = [label(0), label(1, "SCF not converged")]
+    assert core_seconds(labels) is None
+    for one in labels:
+        one.cores = 8
+    assert core_seconds(labels) == 16.0
+    nothing_ran = label(2, "job failed: no output").model_copy(update={"wall_s": 0.0})
+    assert core_seconds([*labels, nothing_ran]) == 16.0
+    assert core_seconds([]) == 0.0

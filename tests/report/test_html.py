@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from made_record import make_ledger
 
 from ionloop.evaluate.endings import doubt
 from ionloop.evaluate.schema import Estimate
@@ -125,6 +126,25 @@ def test_a_campaign_that_only_started_has_a_report(newborn):
     assert "Not known before a second generation is labelled." in page.text
     assert "No bands" in page.text
     assert page.open == []
+
+
+def test_the_ledger_is_a_section(record):
+    page = Page(render(record, make_ledger()))
+    assert page.open == []
+    assert page.links == []
+    # jobs, attempts, wall time, core time, share, lost attempts and core time
+    assert "labels 2 2 8 h 32 h 80% 1 4 h" in page.text
+    assert "train 1 1 2 h 8 h 20%" in page.text
+    for words in (
+        "Labels: 64 (40 hop, 24 saddle), 0 quarantined, 0 imported.",
+        "A label cost 30 core-min.",
+        "The reference took 80% of all core-hours.",
+        "Lost attempts: 1 failed; 1 h of wall time.",
+        "Speed-up over DFT of one MACE model: 1.6e+03, core-seconds",
+        "What isn't known.",
+    ):
+        assert words in page.text, words
+    assert "without the campaign's ledger: ionloop ledger" in Page(render(record)).text
 
 
 def test_stopping_is_not_convergence(record):

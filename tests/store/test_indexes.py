@@ -92,8 +92,10 @@ NEVER_ASKED = {
     "engine/control/cancel.py _put_back: lp.launches.update_one": "by launch_id",
     "engine/control/rerun.py _forget: lp.workflows.update_one": "by _id",
     "engine/control/rerun_plan.py _adds: lp.get_launch_by_id": "by launch_id",
+    "engine/launchpad.py _note_cores: self.launches.update_one": "by launch_id",
     "engine/launchpad.py launchpad: lp.fw_id_assigner.update_one": "one document, once",
     "store/handover.py query: super().query": "a file",
+    "store/handover.py update: super().update": "a file",
     "store/leases.py take: db[LEASES].find_one (2)": "by _id",
     "store/mongod.py _initiate: client.local.system.replset.find_one": "another database",
 }

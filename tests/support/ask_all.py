@@ -197,7 +197,7 @@ def look_as_others_do(main) -> None:
 
     for runner in ("other", "remote"):
         main("status", f"{runner}-{OTHER_STATES.index('FIZZLED')}")
-    for command in ("status", "labels"):
+    for command in ("status", "labels", "ledger"):
         main(command, "remote")
     assert next_training("remote", database()) == 0
     source = Source()
@@ -249,6 +249,7 @@ def ask_all(main, folder: Path) -> None:
         campaign_record(campaign_id)
         main("status", campaign_id)
         main("labels", campaign_id)
+        main("ledger", campaign_id)
         main("labels", "list", campaign_id, "--json")
         main("resume", campaign_id, "--no-run")
     main("status", "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -20,11 +21,14 @@ from ionloop.evaluate.scorecard_schema import (
     Scorecard,
     StaticPart,
 )
+from ionloop.evaluate.speed_up import speed_ups
 from ionloop.explore.schema import BandSet, Exploration, FoundBands, HopEvent, Repeated, Saddle
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.judge.schema import Criterion, HopRate, Judgement, Metrics
 from ionloop.label.schema import Label, LabelShard
 from ionloop.reference.schema import Band, Trajectory
+from ionloop.report.ledger import Group, by_generation, by_kind, by_stage, line
+from ionloop.report.ledger_schema import LabelsSpent, Ledger
 from ionloop.seed.schema import SeedFrames
 from ionloop.store.schema import CampaignRecord
 from ionloop.train.schema import (
@@ -416,3 +420,35 @@ def make_card(*files: bytes, key: str = "a", material: str = "Li3OCl") -> Scorec
         static=StaticPart(status="not asked"), cost=CostPart(status="not asked"),
         diffusion=DiffusionPart(status="not asked"),
     )  # fmt: skip
+
+
+def make_ledger() -> Ledger:
+    """A ledger whose sums can be done in the head: 4 cores, of 10 h one was lost."""
+
+    def group(stage: str, function: str, outcome: str, hours: float) -> Group:
+        return Group(stage, 0, function, outcome, 1, 1, 3600 * hours, 4 * 3600 * hours, 0.0)
+
+    groups = [
+        group("label", "ionloop.reference.cp2k.makers.Cp2kStaticMaker", "done", 7.0),
+        group("label", "ionloop.reference.cp2k.makers.Cp2kStaticMaker", "failed", 1.0),
+        group("train", "ionloop.train.jobs.train_member", "done", 2.0),
+    ]
+    costs = [
+        Cost(calculator=name, n_atoms=38, seconds_per_step=s, n_timed=20, cores=cores)
+        for name, s, cores in (("one MACE model", 0.05, 1), ("reference (cp2k 2023.1)", 20.0, 4))
+    ]
+    return Ledger(
+        campaign_id="li3ocl",
+        backend="FireWorks",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        total=line("all", groups),
+        stages=by_stage(groups),
+        generations=by_generation(groups),
+        kinds=by_kind(groups),
+        reference_share=0.8,
+        label_cost=LabelsSpent(
+            n_admitted=64, by_origin={"hop": 40, "saddle": 24}, core_hours_per_label=0.5
+        ),
+        speed_up=speed_ups(costs),
+        notes=["what isn't known"],
+    )

@@ -21,6 +21,7 @@ from ionloop.engine.cluster.slurm import look
 from ionloop.processes import die_with_parent
 from ionloop.routing import KEY
 from ionloop.store.connection import database
+from ionloop.store.ledger import ledger
 from ionloop.store.queries import campaign_record, status
 from ionloop.testing.slurm import Slurm, throwaway_slurm
 
@@ -225,7 +226,7 @@ def test_a_job_that_slurm_starts_anew_is_told_from_its_old_worker(jobs, tmp_path
     book = tmp_path / "book"
     book.mkdir()
     with cluster(tmp_path) as here:
-        here.make()
+        here.make("--dft-cores", "2")
         submit(jobs.generation_flow(0, last=0, n=1, folder=str(book)), "c")
         for kind in KINDS:
             here.launch(kind, 1)
@@ -247,6 +248,10 @@ def test_a_job_that_slurm_starts_anew_is_told_from_its_old_worker(jobs, tmp_path
     (done,) = database().launches.find({"state": "COMPLETED", "fworker.name": {"$regex": "^dft"}})
     env = done["fworker"]["env"]
     assert (env["slurm_job_id"], env["slurm_restarts"]) == (job, 1)
+    assert env["cores"] == 2  # SLURM's; it has one thread
+    spent = next(one for one in ledger("c").kinds if one.n_lost)
+    assert spent.lost.core_hours == pytest.approx(2 * spent.lost.wall_s / 3600)
+    assert 0 < spent.lost.wall_s < spent.total.wall_s
     assert (book / "ledger").read_text().split() == ["0.0"]
 
 

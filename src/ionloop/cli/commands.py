@@ -18,6 +18,7 @@ from ionloop.cli.evaluating import evaluate
 from ionloop.cli.hops import hops
 from ionloop.cli.importing import import_labels
 from ionloop.cli.labels import labels_app
+from ionloop.cli.ledger import ledger
 from ionloop.cli.models import models
 from ionloop.cli.replaying import replay
 from ionloop.cli.scorecards import scorecards
@@ -37,7 +38,7 @@ app.add_typer(labels_app, name="labels")
 app.command("import")(import_labels)
 for command in (
     status, control.pause, control.cancel, control.rerun, doctor, work, dashboard, transport, hops,
-    train, models, replay, arms, evaluate, scorecards,
+    train, models, replay, arms, evaluate, scorecards, ledger,
 ):  # fmt: skip
     app.command()(command)
 

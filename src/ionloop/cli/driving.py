@@ -55,8 +55,9 @@ def exit_unless_finished(final: CampaignStatus) -> None:
 def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
     """Write a campaign's report from MongoDB; return its path."""
     from ionloop.report.html import write_report
+    from ionloop.store.ledger import ledger
     from ionloop.store.queries import campaign_record
 
     path = path or inside(get_settings().home_dir / "reports", f"{campaign_id}.html", "campaign id")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_report(campaign_record(campaign_id, numbers=False), path)
+    return write_report(campaign_record(campaign_id, numbers=False), path, ledger(campaign_id))

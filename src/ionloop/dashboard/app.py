@@ -101,7 +101,9 @@ def api_campaigns(request: Request) -> Response:
 
 def api_campaign(request: Request) -> Response:
     """Return one campaign as JSON."""
-    return JSONResponse(_found(request).overview.model_dump(mode="json"))
+    found = _found(request)
+    ledger = found.ledger.model_dump(mode="json")
+    return JSONResponse({**found.overview.model_dump(mode="json"), "ledger": ledger})
 
 
 def healthz(request: Request) -> Response:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ionloop.dashboard.assets import address
 from ionloop.dashboard.source import View
+from ionloop.report import ledger_table
 from ionloop.report.tables import DASH
 from ionloop.store.overview import Generation, Overview
 from ionloop.store.schema import CampaignStatus
@@ -51,6 +52,10 @@ def campaign_page(view: View) -> str:
         stages_shown=_STAGES_SHOWN,
         latest=judged[-1] if judged else None,
         figures=view.figures,
+        ledger=view.ledger,
+        ledger_header=ledger_table.HEADER,
+        ledger_rows=ledger_table.sections(view.ledger),
+        ledger_said=ledger_table.sentences(view.ledger),
     )
 
 

@@ -14,8 +14,10 @@ from markupsafe import Markup
 
 from ionloop.dashboard.figures import figures
 from ionloop.report.html import render
+from ionloop.report.ledger_schema import Ledger
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database, job_store
+from ionloop.store.ledger import ledger
 from ionloop.store.overview import Overview, answering, changed_on, has_outputs, overview
 from ionloop.store.queries import campaign_ids, campaign_record, status
 from ionloop.store.schema import CampaignStatus
@@ -24,6 +26,8 @@ T = TypeVar("T")
 
 #: How long a page may lag behind what doesn't touch a job's state, as a readmitted label, s.
 _FRESH_S = 15.0
+#: How long a page's costs may lag behind: they read each job of a campaign, s.
+_LEDGER_S = 120.0
 _REPORTS = 4
 
 
@@ -57,6 +61,7 @@ class View:
 
     overview: Overview
     figures: dict[str, Markup | str]
+    ledger: Ledger
 
 
 class Source:
@@ -75,6 +80,7 @@ class Source:
         self.store.connect()
         self._statuses: Kept[CampaignStatus] = Kept(256, _FRESH_S)
         self._views: Kept[View] = Kept(32, _FRESH_S)
+        self._ledgers: Kept[Ledger] = Kept(32, _LEDGER_S)
         self._reports: Kept[str] = Kept(_REPORTS, float("inf"))
 
     def close(self) -> None:
@@ -107,7 +113,10 @@ class Source:
 
     def _view(self, campaign_id: str) -> View:
         found = overview(campaign_id, self.db)
-        return View(found, figures(found))
+        spent = self._ledgers.get(
+            campaign_id, found.status.created_on, lambda: ledger(campaign_id, self.db)
+        )
+        return View(found, figures(found), spent)
 
     def report(self, campaign_id: str) -> str | None:
         """Return a campaign's HTML report; None while there is nothing to report on."""
@@ -116,5 +125,9 @@ class Source:
             if stamp is None or not has_outputs(campaign_id, self.db):
                 return None
             return self._reports.get(
-                campaign_id, stamp, lambda: render(campaign_record(campaign_id, self.store))
+                campaign_id,
+                stamp,
+                lambda: render(
+                    campaign_record(campaign_id, self.store), ledger(campaign_id, self.db)
+                ),
             )

@@ -9,8 +9,10 @@ from typing import Any
 
 from fireworks import Firework, FWAction, FWorker, LaunchPad
 
+from ionloop.cores import job_cores
 from ionloop.errors import EngineError, UnsafePathError
 from ionloop.paths import JOB_MARK, is_below, is_job_folder
+from ionloop.routing import stored_name
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database_uri, describe
 from ionloop.store.outage import patient
@@ -73,7 +75,18 @@ class QuietLaunchPad(LaunchPad):
         here = Path(fw.spec.get("_launch_dir") or launch_dir)
         here.mkdir(parents=True, exist_ok=True)
         (here / JOB_MARK).write_text(f"{fw.fw_id} {launch_id}\n")
+        self._note_cores(fw, launch_id, fworker)
         return fw, launch_id
+
+    def _note_cores(self, fw: Firework, launch_id: int, fworker: FWorker) -> None:
+        """Correct what a worker says of its cores where a job's program takes others."""
+        job = (fw.spec.get("_tasks") or [{}])[0].get("job")
+        if job is None or "cores" not in fworker.env:
+            return
+        cores = job_cores(stored_name(job), get_settings(), alone=fworker.name != LOCAL_WORKER)
+        if cores != fworker.env["cores"]:
+            change = {"$set": {"fworker.env.cores": cores}}
+            self.launches.update_one({"launch_id": launch_id}, change)
 
     def _refuse_folder(
         self, fw: Firework, launch_id: int, root: Path, there: object

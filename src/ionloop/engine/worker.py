@@ -17,8 +17,10 @@ from pathlib import Path
 
 from fireworks import FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
+from fireworks.core import rocket as fireworks_rocket
 from fireworks.core.rocket import Rocket
 
+from ionloop.cores import job_cores
 from ionloop.engine.compact import Compactor
 from ionloop.engine.control.hold import hold_additions
 from ionloop.engine.disk import DISK_FULL, failed_for_room, lack_of_room
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.1
 #: The same, while another worker changes the workflow; that takes some ten ms.
 LOCK_POLL_S = 0.01
+#: Seconds between two signs of life of a job.
+PING_S = 60
 
 
 class Worker:
@@ -44,9 +48,10 @@ class Worker:
         self.campaign_id = campaign_id
         self.folder = folder
         self.query = campaign_query(campaign_id)
-        self.fworker = FWorker(name=LOCAL_WORKER, query=self.query)
-        self.stopping = False
         self.settings = get_settings()
+        cores = job_cores("", self.settings, alone=False)
+        self.fworker = FWorker(name=LOCAL_WORKER, query=self.query, env={"cores": cores})
+        self.stopping = False
         #: Whether this worker found no room on its disk.
         self.full = False
         self.compactor = Compactor(lp)
@@ -120,6 +125,8 @@ def main() -> int:
     # First made, first run: Makers put their longest jobs first. FireWorks reads this from
     # its own configuration file, once, at import.
     fireworks_launchpad.SORT_FWS = "FIFO"
+    # So that what a killed job had spent is known to a minute.
+    fireworks_rocket.PING_TIME_SECS = PING_S
     hide_password()
     log_outages()
     os.environ.setdefault("IONLOOP_WORK_DIR", str(args.folder))

@@ -26,6 +26,7 @@ def time_calculator(
     *,
     name: str,
     note: str = "",
+    cores: int | None = None,
 ) -> Cost:
     """Time energy and forces of one structure on this machine.
 
@@ -43,7 +44,9 @@ def time_calculator(
     name
         Who computes the forces.
     note
-        Remark, such as the threads and the hardware.
+        Remark, such as the hardware.
+    cores
+        Cores that the calculator has; None if that isn't known, or on a GPU.
 
     Raises
     ------
@@ -56,10 +59,12 @@ def time_calculator(
     moving = atoms.copy()
     moving.calc = make_calculator()
     seconds = [one_step(moving, rng) for _ in range(n_timed + 1)][1:]
-    return cost_of(seconds, n_atoms=len(atoms), name=name, note=note)
+    return cost_of(seconds, n_atoms=len(atoms), name=name, note=note, cores=cores)
 
 
-def cost_of(seconds: Sequence[float], *, n_atoms: int, name: str, note: str = "") -> Cost:
+def cost_of(
+    seconds: Sequence[float], *, n_atoms: int, name: str, note: str = "", cores: int | None = None
+) -> Cost:
     """Sum wall times up by their median and quartiles; the latter from four times on.
 
     Quartiles say how the machine and the calls scatter; they're no error of the median.
@@ -79,6 +84,7 @@ def cost_of(seconds: Sequence[float], *, n_atoms: int, name: str, note: str = ""
         seconds_per_step=middle,
         quartiles=(first, third) if len(seconds) >= QUARTILES_MIN else None,
         n_timed=len(seconds),
+        cores=cores,
         note=note,
     )
 

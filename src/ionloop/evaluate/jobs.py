@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from jobflow import job
 
+from ionloop.cores import thread_cores
 from ionloop.document import DATA_FIELDS, fetch_outputs, stream_outputs
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
@@ -19,6 +20,7 @@ from ionloop.evaluate.hop_rates import count_hops, hop_activation
 from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
 from ionloop.evaluate.schema import Accuracy, Cost, Evaluation, Transport
 from ionloop.evaluate.scorecard import compare_barriers
+from ionloop.evaluate.speed_up import REFERENCE
 from ionloop.evaluate.testset import pick_test_frames
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.schema import Exploration
@@ -27,6 +29,7 @@ from ionloop.label.schema import LabelShard
 from ionloop.profile import Profile
 from ionloop.reference.schema import Trajectory
 from ionloop.seed.schema import TestFrames
+from ionloop.settings import get_settings
 from ionloop.train import mace
 from ionloop.train.model_files import model_bytes
 
@@ -129,19 +132,23 @@ def model_cost(
             rng,
             name=name,
             note="energy and forces as MD computes them, one replica; other jobs may run beside",
+            cores=thread_cores() if get_settings().device == "cpu" else None,
         )
         for name, members in (("one MACE model", [0]), (f"committee of {len(files)}", None))
     ]
 
 
 def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
-    """Cost of a label, from the wall times of a batch; none from a batch without labels."""
-    if not shard.labels:
+    """Cost of a label of so many atoms, from the wall times of a batch; none if it has none."""
+    labels = [label for label in shard.labels if len(label.frame.symbols) == n_atoms]
+    if not labels:
         return []
+    cores = {label.cores for label in labels}
     found = cost_of(
-        [label.wall_s for label in shard.labels],
+        [label.wall_s for label in labels],
         n_atoms=n_atoms,
-        name=f"reference ({shard.labels[0].engine})",
+        name=f"{REFERENCE} ({labels[0].engine})",
+        cores=cores.pop() if len(cores) == 1 else None,
         note="whole labels of the test set: start-up and stress included, perhaps on other "
         "hardware than the models; other jobs may run beside",
     )

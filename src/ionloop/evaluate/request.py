@@ -86,7 +86,7 @@ def hash_labels(labels: Sequence[Label]) -> str:
     """Hash frames with what is known of them, and their labels."""
     digest = hashlib.sha256()
     for label in labels:
-        digest.update(label.model_dump_json(exclude={"directory", "wall_s"}).encode())
+        digest.update(label.model_dump_json(exclude={"directory", "wall_s", "cores"}).encode())
     return digest.hexdigest()[:16]
 
 

@@ -216,6 +216,9 @@ class Cost(Document):
         None, description="The same before the first step: libraries and the model, MB."
     )
     n_timed: int
+    cores: int | None = Field(
+        None, description="Cores that each call had; None if unknown, not alike, or on a GPU."
+    )
     note: str = ""
 
 

@@ -88,6 +88,22 @@ class StaticPart(Part):
     result: StaticProperties | None = None
 
 
+class SpeedUp(Document):
+    """Core-seconds an atom of the reference's label over those of the model's step."""
+
+    model: str = Field(description="Who is faster.")
+    reference: str = Field(description="Than whom.")
+    over: str = Field(description="'DFT', or 'the reference' where a force field is the teacher.")
+    n_atoms: int | None = Field(None, description="Atoms of the cell that both were timed on.")
+    ratio: float | None = Field(None, description="Of the medians; None where it isn't known.")
+    quartiles: tuple[float, float] | None = Field(
+        None,
+        description="The reference's first quartile over the model's third, and the other way "
+        "round; None where one has fewer than four times.",
+    )
+    missing: str | None = Field(None, description="Why there is no ratio.")
+
+
 class Scaling(Document):
     """Cost against the number of atoms."""
 

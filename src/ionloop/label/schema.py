@@ -112,6 +112,9 @@ class Label(Document):
     settings_hash: str = Field(description="Hash of the reference's settings.")
     engine: str = Field(description="Program and version.")
     wall_s: float = Field(description="Wall time of the calculation, s.")
+    cores: int | None = Field(
+        None, description="Processes times threads that computed it; None if it isn't known."
+    )
     directory: str = Field(description="Folder of the calculation.")
     reasons: list[str] = Field(
         default=[], description="Why it was quarantined; empty for an admitted label."
@@ -167,6 +170,9 @@ class LabelShard(Document):
     settings_hash: str = Field(description="The one settings hash of the batch.")
     settings: dict | None = Field(None, description="What the settings hash was made of.")
     wall_s: float = Field(description="Sum of the calculations' wall times, s.")
+    core_s: float | None = Field(
+        None, description="Sum of wall time times cores, s; None if one's cores aren't known."
+    )
 
     @property
     def n_asked(self) -> int:

@@ -60,6 +60,7 @@ def make_shard(labels: Sequence[Label], batch: Batch, profile: Profile) -> Label
         settings_hash=batch.settings_hash,
         settings=batch.settings,
         wall_s=sum(label.wall_s for label in labels),
+        core_s=core_seconds(labels),
     )
     if batch.purpose == TEST and not may_go_on(
         shard.n_admitted, shard.n_quarantined, profile.min_success_fraction
@@ -67,6 +68,14 @@ def make_shard(labels: Sequence[Label], batch: Batch, profile: Profile) -> Label
         n = len(labels)
         logger.warning("%d of %d test labels admitted: %s", shard.n_admitted, n, shard.reasons)
     return shard
+
+
+def core_seconds(labels: Sequence[Label]) -> float | None:
+    """Sum wall time times cores, s; None if a label that took time doesn't know its cores."""
+    spent = [label for label in labels if label.wall_s]
+    if any(label.cores is None for label in spent):
+        return None
+    return sum(label.wall_s * (label.cores or 0) for label in spent)
 
 
 def counted(labels: Sequence[Label], **fields: Any) -> LabelShard:  # noqa: ANN401

@@ -19,6 +19,7 @@ from ase.calculators.calculator import Calculator
 from jobflow import Job, job
 from pymatgen.core import Structure
 
+from ionloop.cores import thread_cores
 from ionloop.document import DATA_FIELDS
 from ionloop.frame import Frame
 from ionloop.reference.base import Reference, hash_settings
@@ -163,6 +164,7 @@ def single_point(
         settings=reference.settings,
         engine=reference.teacher.engine,
         wall_s=time.perf_counter() - begin,
+        cores=thread_cores(),
         directory=str(Path.cwd()),
     )
 

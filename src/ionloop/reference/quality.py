@@ -78,6 +78,7 @@ def judge_point(
         settings_hash=point.settings_hash,
         engine=point.engine,
         wall_s=point.wall_s,
+        cores=point.cores,
         directory=point.directory,
         reasons=[
             *_electronic(point),

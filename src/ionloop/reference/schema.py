@@ -35,6 +35,9 @@ class SinglePoint(Document):
     )
     engine: str = Field(description="Program and version.")
     wall_s: float = Field(description="Wall time, s.")
+    cores: int | None = Field(
+        None, description="Processes times threads that computed it; None if it isn't known."
+    )
     directory: str = Field(description="Folder of the calculation.")
 
 

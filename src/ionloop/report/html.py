@@ -14,9 +14,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ionloop.report import plots, tables, transport_plots
+from ionloop.report import ledger_table, plots, tables, transport_plots
 from ionloop.report.bounds import foresights
 from ionloop.report.found_hops import found_counts, found_hops
+from ionloop.report.ledger_schema import Ledger
 from ionloop.report.outcome import outcome, verdict
 from ionloop.report.summary import Record
 
@@ -92,7 +93,7 @@ class Panel:
     missing: str
 
 
-def write_report(record: Record, path: Path) -> Path:
+def write_report(record: Record, path: Path, ledger: Ledger | None = None) -> Path:
     """Write a campaign's report, finished or not.
 
     Parameters
@@ -101,6 +102,8 @@ def write_report(record: Record, path: Path) -> Path:
         The campaign, as :func:`ionloop.store.queries.campaign_record` reads it.
     path
         File to write; its folder is made.
+    ledger
+        What it cost; None leaves that out.
 
     Returns
     -------
@@ -109,11 +112,11 @@ def write_report(record: Record, path: Path) -> Path:
     """
     path = path.expanduser().resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(record), encoding="utf-8")
+    path.write_text(render(record, ledger), encoding="utf-8")
     return path
 
 
-def render(record: Record) -> str:
+def render(record: Record, ledger: Ledger | None = None) -> str:
     """Return the report as one string of HTML."""
     template = resources.files("ionloop.report").joinpath("template.html.j2").read_text("utf-8")
     environment = Environment(
@@ -135,6 +138,9 @@ def render(record: Record) -> str:
         error_bins=tables.error_bins(record.evaluation),
         energy_errors=tables.energy_errors(record.evaluation),
         costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
+        ledger=ledger_table.sections(ledger) if ledger else [],
+        ledger_header=ledger_table.HEADER,
+        ledger_said=ledger_table.sentences(ledger) if ledger else [],
         found_hops=found_hops(record.found_bands),
         found_counts=found_counts(record.found_bands),
         stopped=[e for e in record.explorations if e.stopped],

@@ -12,13 +12,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jobflow import CURRENT_JOB
 from jobflow_remote.remote.data import MinimalORJSONStore
 from maggma.core import Sort, Store
 
+from ionloop.cores import job_cores
+from ionloop.routing import function_name
+from ionloop.settings import get_settings
 from ionloop.store.connection import job_store
 
 #: How jobflow-remote names a job's file of an additional store.
 _ADDITIONAL = "additional_store_"
+
+
+def _cores() -> int | None:
+    """Return the cores of the job that runs here."""
+    running = CURRENT_JOB.job
+    name = "" if running is None else function_name(running)
+    return job_cores(name, get_settings(), alone=True)
 
 
 class Handover(MinimalORJSONStore):
@@ -41,6 +52,18 @@ class Handover(MinimalORJSONStore):
         return self._stored().query(
             criteria=criteria, properties=properties, sort=sort, skip=skip, limit=limit
         )
+
+    def update(
+        self,
+        docs: list[dict[str, Any]] | dict[str, Any],
+        key: list[str] | str | None = None,
+    ) -> None:
+        """Take documents for the file; an output is told its job's cores, for the ledger."""
+        found = docs if isinstance(docs, list) else [docs]
+        for doc in found:
+            if "output" in doc and isinstance(doc.get("metadata"), dict):
+                doc["metadata"] = {**doc["metadata"], "cores": _cores()}
+        super().update(found, key)
 
     def close(self) -> None:
         """Write the file, and leave the database."""

@@ -343,3 +343,11 @@ def test_others_go_on_after_a_kill_at_any_step(jobs, tmp_path, monkeypatch, poin
     listed = db.workflows.find_one({"metadata.campaign_id": "c"})["nodes"]
     assert sorted(listed) == sorted(db.fireworks.distinct("fw_id"))
     assert [len(shard.labels) for shard in campaign_record("c").shards] == [2, 2]
+
+
+def test_a_worker_of_slurm_says_which_cores_it_has(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_CPUS_PER_NODE", "32(x2)")
+    assert identify(None, "c", get_settings()).env["cores"] == 64
+    monkeypatch.delenv("SLURM_JOB_CPUS_PER_NODE")
+    assert identify(None, "c", get_settings()).env["cores"] is None

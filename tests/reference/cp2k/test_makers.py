@@ -34,6 +34,7 @@ def test_label_is_complete(label: SinglePoint) -> None:
     assert label.settings_hash == Cp2kReference().settings_hash
     assert label.n_scf > 3
     assert label.wall_s > 0.5
+    assert label.cores == 1
     assert np.shape(label.forces) == (8, 3)
     assert np.linalg.norm(np.sum(label.forces, axis=0)) < 0.02
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ionloop.reference.cp2k.output import failure_reason, read_xyz, total_time
+from ionloop.reference.cp2k.output import failure_reason, read_xyz, total_cores, total_time
 
 XYZ = """ 2
  i = 0, time = 0.000, E = -1.0
@@ -35,3 +35,12 @@ def test_failure_reason_reads_outputs() -> None:
 def test_total_time_is_the_last_column() -> None:
     assert total_time(" CP2K        1  1.0    0.010    0.011    3.330    3.339\n") == 3.339
     assert total_time("no table") == 0.0
+
+
+def test_cores_are_processes_times_threads() -> None:
+    lines = [
+        " GLOBAL| Total number of message passing processes                            16\n",
+        " GLOBAL| Number of threads for this process                                    2\n",
+    ]
+    assert total_cores("".join(lines)) == 32
+    assert total_cores(lines[0]) is None

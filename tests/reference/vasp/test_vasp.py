@@ -590,3 +590,17 @@ def test_settings_are_those_of_the_files_after_the_run(vasp, tmp_path: Path) -> 
         assert "3 3 3" in zipped.read()
     other = reference.dft.model_copy(update={"k_mesh": (2, 2, 2)})
     assert found_settings(VaspRun(folder), other)["k_points"]["mesh"] == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "cores"),
+    [
+        (" running on   16 total cores", 16),
+        (" running    4 mpi-ranks, with    2 threads/rank, on    1 nodes", 8),
+        (" running    4 mpi-ranks, on    1 nodes", 4),
+        (" distrk:  each k-point on    2 cores,    1 groups", None),
+    ],
+)
+def test_cores_by_the_outcar(tmp_path, line, cores):
+    (tmp_path / "OUTCAR").write_text(f" vasp.6.4.2\n{line}\n")
+    assert VaspRun(tmp_path).cores == cores

@@ -24,6 +24,7 @@ from ionloop.engine.final import has_final_output
 from ionloop.engine.launchpad import LOCAL_WORKER, remove_unlisted
 from ionloop.engine.locking import apply_launch, locked_workflow
 from ionloop.settings import get_settings
+from ionloop.store.attempts import FOUND
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def give_back(
             return
         n_lost = fw["spec"].get("_lost", 0) + int(counts)
         if has_final_output(lp, fw):
-            _end(lp, fw_id, launch_id, "COMPLETED", FWAction())
+            _end(lp, fw_id, launch_id, "COMPLETED", FWAction(stored_data={FOUND: True}))
             returned.completed.append(fw_id)
         elif n_lost >= MAX_LOST:
             lp.fireworks.update_one({"fw_id": fw_id}, {"$unset": {"spec._lost": ""}})
@@ -103,7 +104,7 @@ def _too_often(n_lost: int) -> FWAction:
         f"ionloop.errors.EngineError: the workers of this job were lost {n_lost} times, so it may "
         "be what kills them: look for memory and wall time in their logs"
     )
-    return FWAction(stored_data={"_exception": {"_stacktrace": trace}}, exit=True)
+    return FWAction(stored_data={"_exception": {"_stacktrace": trace}, FOUND: True}, exit=True)
 
 
 def _end(lp: LaunchPad, fw_id: int, launch_id: int, state: str, action: FWAction) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fireworks import FWorker
 
+from ionloop.cores import job_cores
 from ionloop.engine.cluster.slurm import cluster_name, restarts
 from ionloop.processes import user_name
 from ionloop.routing import KEY, WorkerKind
@@ -55,6 +56,7 @@ def identify(kind: WorkerKind | None, campaign_id: str | None, settings: Setting
             "slurm_cluster": cluster_name() if job else None,
             "slurm_partition": os.environ.get("SLURM_JOB_PARTITION"),
             "lost_after_s": settings.lost_after_s,
+            "cores": job_cores("", settings, alone=True),
             "versions": versions(),
         },
     )

@@ -32,6 +32,7 @@ from ionloop.engine.compact import compact
 from ionloop.engine.final import has_final_output
 from ionloop.engine.launchpad import LOCAL_WORKER, campaign_query, remove_unlisted, workflow_of
 from ionloop.engine.locking import apply_launch, free_nameless, locked_workflow
+from ionloop.store.attempts import FOUND
 from ionloop.store.queries import failures, jobs_to_retry, mark_outdated
 from ionloop.store.times import as_utc
 
@@ -177,7 +178,8 @@ def _mend(
         report.replayed.append(fw_id)
     elif running and _is_local(running[-1]):
         if has_final_output(lp, fw):
-            lp.complete_launch(running[-1]["launch_id"], FWAction(), "COMPLETED")
+            action = FWAction(stored_data={FOUND: True})
+            lp.complete_launch(running[-1]["launch_id"], action, "COMPLETED")
             report.completed.append(fw_id)
         else:
             _rerun(lp, fw_id, running[-1]["launch_id"])

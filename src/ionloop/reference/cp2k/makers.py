@@ -17,7 +17,12 @@ from ionloop.reference.cp2k.facts import SAME_CHARGE, facts_of, geometry_failure
 from ionloop.reference.cp2k.found import found_settings
 from ionloop.reference.cp2k.inputs import IonicSetGenerator
 from ionloop.reference.cp2k.orbitals import Orbitals, one_state
-from ionloop.reference.cp2k.output import TOO_FEW_STEPS, last_evaluation, total_time
+from ionloop.reference.cp2k.output import (
+    TOO_FEW_STEPS,
+    last_evaluation,
+    total_cores,
+    total_time,
+)
 from ionloop.reference.cp2k.runs import Outcome, failure_in, run_here
 from ionloop.reference.cp2k.settings import Cp2kSettings, describe
 from ionloop.reference.folders import (
@@ -155,6 +160,7 @@ def single_point(folder: Path, frame: Frame, dft: Cp2kSettings, failure: str | N
         "settings": settings,
         "engine": f"cp2k {dft.version}",
         "wall_s": total_time(output),
+        "cores": total_cores(output),
         "directory": str(folder),
     }
     if failure and failure.startswith(TOO_FEW_STEPS):

@@ -62,6 +62,18 @@ def total_time(output: str) -> float:
     return float(found[-1]) if found else 0.0
 
 
+def total_cores(output: str) -> int | None:
+    """Return processes times threads of a run; None if the output doesn't say."""
+    found = [
+        re.findall(rf"^ GLOBAL\| {what}\s+(\d+)\s*$", output, flags=re.MULTILINE)
+        for what in (
+            "Total number of message passing processes",
+            "Number of threads for this process",
+        )
+    ]
+    return int(found[0][-1]) * int(found[1][-1]) if all(found) else None
+
+
 def read_xyz(text: str, n_atoms: int) -> tuple[np.ndarray, list[int]]:
     """Read CP2K's trajectory; its positions are never wrapped into the cell.
 

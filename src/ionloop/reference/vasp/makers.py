@@ -201,6 +201,7 @@ def single_point(
         "settings_hash": hash_settings(settings),
         "engine": engine_of(run, dft),
         "wall_s": run.wall_s,
+        "cores": run.cores,
         "directory": str(run.folder),
         "n_scf": run.n_scf or None,
         "scf_limit": run.scf_limit,

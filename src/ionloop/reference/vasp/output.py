@@ -92,6 +92,19 @@ class VaspRun:
         return float(found[-1]) if found else 0.0
 
     @property
+    def cores(self) -> int | None:
+        """Processes times threads by the OUTCAR; None if it doesn't say.
+
+        VASP writes ``running on 8 total cores``, or from 6.2 on ``running 8 mpi-ranks, with 2
+        threads/rank, on 1 nodes``.
+        """
+        old = re.search(r"running on\s+(\d+) total cores", self.outcar)
+        new = re.search(r"running\s+(\d+) mpi-ranks,(?: with\s+(\d+) threads/rank,)?", self.outcar)
+        if new:
+            return int(new[1]) * int(new[2] or 1)
+        return int(old[1]) if old else None
+
+    @property
     def step_times(self) -> list[float]:
         """Wall times of the ionic steps so far, s."""
         return [float(t) for t in re.findall(r"LOOP\+:.*real time\s*([\d.]+)", self.outcar)]
