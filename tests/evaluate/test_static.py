@@ -56,6 +56,23 @@ def test_nearest_neighbours_on_fcc_have_closed_forms(fcc):
     assert fcc.density == pytest.approx(63.546 / (a**3 / 4) / 0.602214, rel=3e-3)
 
 
+def test_errors_of_moduli_hold_the_closed_form_and_are_small(fcc):
+    a = np.sqrt(2) * 2 ** (1 / 6) * SIGMA
+    k = 36 * 2 ** (2 / 3) * EPSILON / SIGMA**2
+    truth = 4 / 3 * k / a / GPA_EV_PER_A3
+    low, high = fcc.bulk_modulus.interval
+    assert low < truth < high
+    assert 0 < fcc.bulk_modulus.error < 0.02 * truth
+    # The two halves of the strains differ by what is anharmonic, which the fit through all has too.
+    assert 0 < fcc.bulk_vrh.error < 0.02 * truth
+    assert fcc.bulk_vrh.value == pytest.approx(truth, abs=3 * fcc.bulk_vrh.error)
+
+
+def test_two_strains_of_a_kind_have_no_error_and_are_refused():
+    with pytest.raises(EvaluationError, match="4 or more strains of each kind, got 2 and 4"):
+        StaticSettings(normal_strains=(-0.005, 0.005))
+
+
 def test_the_highest_phonon_is_the_closed_form_at_x(fcc):
     # Longitudinal at X: m ω² = 8 k; 1 eV/Å²/u = 9648.53 (rad/ps)².
     k = 36 * 2 ** (2 / 3) * EPSILON / SIGMA**2

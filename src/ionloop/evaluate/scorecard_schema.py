@@ -9,7 +9,7 @@ from pydantic import Field
 from ionloop.document import Document
 from ionloop.evaluate.schema import Accuracy, Check, Cost, Estimate, TransportAnalysis
 
-PARTS = ("accuracy", "static", "cost", "diffusion", "stability")
+PARTS = ("accuracy", "static", "expansion", "cost", "diffusion", "stability")
 
 
 class ModelFacts(Document):
@@ -86,6 +86,40 @@ class StaticPart(Part):
     """Relaxed cell, equation of state, elastic tensor, phonons."""
 
     result: StaticProperties | None = None
+
+
+class ExpansionPoint(Document):
+    """The cell at one temperature and zero pressure."""
+
+    temperature: float = Field(description="K.")
+    picoseconds: float = Field(description="Length of the run, equilibration included, ps.")
+    stopped: str | None = Field(description="Why it ended early; None if it didn't.")
+    volume: Estimate = Field(description="Mean, Å³/atom.")
+    lengths: list[Estimate] = Field(
+        description="Mean a, b, c of the repeated cell, Å; empty if the run ended too early."
+    )
+    bulk_modulus: Estimate = Field(description="Isothermal, by the volume's fluctuations, GPa.")
+    lindemann: float | None = Field(
+        description="Vibrations over nearest distance, median over the framework's atoms."
+    )
+
+
+class Expansion(Document):
+    """Thermal expansion by molecular dynamics at zero pressure."""
+
+    repeats: list[int] = Field(description="Of the given structure, along the three axes.")
+    n_atoms: int
+    picoseconds: float = Field(description="Length of each run that was asked for, ps.")
+    points: list[ExpansionPoint] = Field(description="One a temperature.")
+    volumetric: Estimate = Field(description="d ln V / dT, 1e-6/K.")
+    linear: list[Estimate] = Field(description="d ln a / dT of a, b, c, 1e-6/K.")
+    checks: list[Check] = Field(description="The rules, one by one.")
+
+
+class ExpansionPart(Part):
+    """Molecular dynamics at zero pressure and several temperatures."""
+
+    result: Expansion | None = None
 
 
 class SpeedUp(Document):
@@ -200,6 +234,7 @@ class Scorecard(Document):
     structure: str | None = Field(None, description="Formula of the structure.")
     accuracy: AccuracyPart
     static: StaticPart
+    expansion: ExpansionPart = ExpansionPart(status="not asked")
     cost: CostPart
     diffusion: DiffusionPart
     stability: StabilityPart = StabilityPart(status="not asked")

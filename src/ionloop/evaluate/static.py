@@ -6,16 +6,17 @@ alone, whatever stress is left, and returns moduli of a fit that failed with a w
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from pymatgen.core import Structure
+from scipy import stats
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.elastic import elastic_tensor
+from ionloop.evaluate.intervals import LEVEL
 from ionloop.evaluate.phonons import PhononSettings, phonons
 from ionloop.evaluate.schema import Check, Estimate
 from ionloop.evaluate.scorecard_schema import Phonons, StaticProperties
@@ -25,8 +26,10 @@ from ionloop.units import GPA_EV_PER_A3
 STRESS_MAX = 0.1
 #: The two bulk moduli may differ by this share.
 BULK_TOLERANCE = 0.1
-#: Share of the tensor that may be asymmetric.
-ASYMMETRY_MAX = 0.05
+#: Strains of each kind that can be halved by their size.
+STRAINS_MIN = 4
+#: Volumes of which one may be left out: four parameters, and one point more.
+VOLUMES_MIN = 6
 #: Coefficient of determination of the equation of state and of the stresses.
 R2_MIN = 0.99
 
@@ -46,7 +49,7 @@ class StaticSettings:
     eos_points
         Volumes.
     normal_strains, shear_strains
-        Strains of the elastic tensor.
+        Strains of the elastic tensor, four or more of each.
     phonons
         How phonons are computed; None leaves them out.
     """
@@ -58,6 +61,21 @@ class StaticSettings:
     normal_strains: tuple[float, ...] = (-0.005, -0.0025, 0.0025, 0.005)
     shear_strains: tuple[float, ...] = (-0.01, -0.005, 0.005, 0.01)
     phonons: PhononSettings | None = field(default_factory=PhononSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse strains that can't be halved.
+
+        Raises
+        ------
+        EvaluationError
+            If there are fewer than four of a kind.
+        """
+        if min(len(self.normal_strains), len(self.shear_strains)) < STRAINS_MIN:
+            msg = (
+                f"elastic tensor: expected {STRAINS_MIN} or more strains of each kind, got "
+                f"{len(self.normal_strains)} and {len(self.shear_strains)}"
+            )
+            raise EvaluationError(msg)
 
 
 def static_properties(
@@ -92,7 +110,7 @@ def static_properties(
     tell("equation of state")
     bulk, volumes, energies = _equation_of_state(relaxed, calculator, settings)
     tell("elastic tensor")
-    elastic, moduli, more = _elastic(relaxed, calculator, settings)
+    elastic, moduli, more = elastic_tensor(relaxed, calculator, settings)
     checks += more
     if bulk.value is not None and moduli["bulk_vrh"].value is not None:
         checks.append(_two_bulk_moduli(bulk.value, moduli["bulk_vrh"].value))
@@ -201,78 +219,46 @@ def _equation_of_state(
         return missing, [], []
     r2 = float(found["r2_score_bm"])
     doubt = None if r2 >= R2_MIN else f"R² of the fit is {r2:.3f}, expected {R2_MIN:g} or more"
+    curve = found["eos"]
+    volumes, energies = ([float(x) for x in curve[name]] for name in ("volumes", "energies"))
+    value = float(found["bulk_modulus_bm"])
+    scatter = _jackknife(volumes, energies)
     estimate = Estimate(
-        value=float(found["bulk_modulus_bm"]),
+        value=value,
+        error=scatter,
+        interval=None if scatter is None else _interval(value, scatter, len(volumes) - 1),
         unit="GPa",
-        estimator=estimator,
+        estimator=f"{estimator}; error by leaving out each volume in turn",
         admissible=doubt is None,
         reason=doubt,
     )
-    curve = found["eos"]
-    return estimate, [float(v) for v in curve["volumes"]], [float(e) for e in curve["energies"]]
+    return estimate, volumes, energies
 
 
-def _elastic(
-    relaxed: Structure, calculator: Calculator, settings: StaticSettings
-) -> tuple[np.ndarray, dict[str, Estimate], list[Check]]:
-    """Fit stress against strain; ions relax at each strain. Return C, [6, 6], GPa."""
-    from matcalc import ElasticityCalc
-    from pymatgen.core.elasticity import ElasticTensor
+def _jackknife(volumes: list[float], energies: list[float]) -> float | None:
+    """Return the jackknife error of the bulk modulus, GPa; None where a fit fails.
 
-    strains: dict[str, Any] = {
-        "norm_strains": settings.normal_strains,
-        "shear_strains": settings.shear_strains,
-    }
-    fit = ElasticityCalc(
-        calculator,
-        **strains,
-        fmax=settings.fmax,
-        relax_structure=False,
-        relax_deformed_structures=True,
-        relax_calc_kwargs={"optimizer": "LBFGS", "max_steps": settings.steps_max},
-        units_GPa=True,
-        r2_min=-1,
-    )
-    found = fit.calc(relaxed)
-    raw = np.asarray(found["elastic_tensor"].voigt, float)
-    tensor = (raw + raw.T) / 2
-    checks = _elastic_checks(raw, tensor)
-    doubts = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
-    with warnings.catch_warnings():  # an unstable tensor is told by our own check
-        warnings.simplefilter("ignore")
-        hill = ElasticTensor.from_voigt(tensor)
-        values = {"bulk_vrh": float(hill.k_vrh), "shear_vrh": float(hill.g_vrh)}
-    estimator = "Hill's mean of the elastic tensor, ions relaxed at each strain"
-    moduli = {
-        name: Estimate(
-            value=value,
-            unit="GPa",
-            estimator=estimator,
-            admissible=not doubts,
-            reason="; ".join(doubts) or None,
-        )
-        for name, value in values.items()
-    }
-    return tensor, moduli, checks
+    It has the noise of energies and what the equation can't describe within its volumes.
+    """
+    from pymatgen.analysis.eos import BirchMurnaghan, EOSError
+
+    n, found = len(volumes), []
+    if n < VOLUMES_MIN:
+        return None
+    for i in range(n):
+        fit = BirchMurnaghan(volumes[:i] + volumes[i + 1 :], energies[:i] + energies[i + 1 :])
+        try:
+            fit.fit()
+        except EOSError:
+            return None
+        found.append(float(fit.b0_GPa))
+    spread = np.array(found) - np.mean(found)
+    return float(np.sqrt((n - 1) / n * (spread**2).sum()))
 
 
-def _elastic_checks(raw: np.ndarray, tensor: np.ndarray) -> list[Check]:
-    """Judge an elastic tensor as fitted, and made symmetric, both [6, 6], GPa."""
-    asymmetry = float(np.abs(raw - raw.T).max() / np.abs(raw).max())
-    lowest = float(np.linalg.eigvalsh(tensor).min())
-    return [
-        Check(
-            name="elastic tensor symmetric",
-            passed=asymmetry <= ASYMMETRY_MAX,
-            detail=f"C and its transpose differ by {asymmetry:.2g} of the largest component, "
-            f"expected at most {ASYMMETRY_MAX:g}",
-        ),
-        Check(
-            name="elastically stable",
-            passed=lowest > 0,
-            detail=f"the lowest eigenvalue of C is {lowest:.3g} GPa, expected above 0",
-        ),
-    ]
+def _interval(value: float, error: float, freedom: int) -> tuple[float, float]:
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    return value - half, value + half
 
 
 def _two_bulk_moduli(eos: float, hill: float) -> Check:
