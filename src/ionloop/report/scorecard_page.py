@@ -16,19 +16,9 @@ from ionloop.report.scorecard_differences import Difference, all_differences
 from ionloop.report.scorecard_names import colours_of, name_of
 from ionloop.report.scorecard_picture import picture_svg
 from ionloop.report.scorecard_rows import Quantity, name_of_place, quantities
+from ionloop.report.scorecard_summary import Shown
 from ionloop.report.scorecard_walk import Verdict, result_of, verdict_of, walk
 from ionloop.report.templates import TEMPLATES
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A scorecard, and what the database knows of it."""
-
-    card: Scorecard
-    key: str | None = None
-    campaign_id: str | None = None
-    generation: int | None = None
-    stored: str | None = None
 
 
 @dataclass(frozen=True)

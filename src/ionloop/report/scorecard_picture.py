@@ -134,15 +134,14 @@ def _accuracy(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> N
                 panel.plot([1000 * x for x in interval], [y, y], color=colour, lw=1.5)
     panel.set_yticks(range(len(names)), names)
     panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.set_xlabel("force RMSE / meV Å⁻¹ (line: 90 % interval)")
-    largest = max(values, default=0.0)
+    label, largest = "line: 90 % interval", max(values, default=0.0)
     if largest > 0:  # forces that symmetry makes zero would take all decades
         panel.set_xscale("log")
-        least = min(v for v in values if v >= NEGLIGIBLE * largest)
-        panel.set_xlim(left=least / 3)
-        if off := sum(v < NEGLIGIBLE * largest for v in values):
-            panel.text(0.02, 0.02, f"{off} negligible ones lie off the axis", fontsize=8,
-                       color=NEUTRAL, transform=panel.transAxes)  # fmt: skip
+        shown = [v for v in values if v >= NEGLIGIBLE * largest]
+        panel.set_xlim(left=min(shown) / 3)
+        if off := len(values) - len(shown):
+            label += f"; {off} off the axis: negligible"
+    panel.set_xlabel(f"force RMSE / meV Å⁻¹ ({label})")
 
 
 def _static(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:

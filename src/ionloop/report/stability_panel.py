@@ -69,16 +69,16 @@ def draw_verdicts(panel: Axes, cards: Sequence[Scorecard], colours: dict[str, st
     from matplotlib.lines import Line2D
 
     panel.set_axis_off()
-    left, top = 0.4, 0.9
+    left, top = 0.4, 0.85
     step, height = (1 - left) / len(PARTS), min(0.14, 0.75 / len(cards))
     for k, part in enumerate(PARTS):
-        panel.text(left + (k + 0.5) * step, top, part, ha="center", fontsize=8,
+        panel.text(left + (k + 0.4) * step, top, part, rotation=35, fontsize=8,
                    transform=panel.transAxes)  # fmt: skip
     for i, card in enumerate(cards):
         y = top - (i + 0.9) * height
         panel.add_line(Line2D([0.015], [y], color=colours[name_of(card)], marker="s",
                               transform=panel.transAxes))  # fmt: skip
-        panel.text(0.04, y, shortened(name_of(card), 26), va="center", fontsize=8,
+        panel.text(0.04, y, shortened(name_of(card), 22), va="center", fontsize=8,
                    transform=panel.transAxes)  # fmt: skip
         for k, found in enumerate(parts_of(card).values()):
             mark, colour = MARKS[verdict_of(found).kind]
