@@ -52,10 +52,11 @@ class Page(HTMLParser):
     [
         (71.3349, (69.12, 73.2), ("71.3", "69.1 to 73.2")),
         (2.04e-6, (1.71e-6, 2.4e-6), ("2.04 × 10⁻⁶", "(1.71 to 2.40) × 10⁻⁶")),
-        (-3.2, (-4.0, 1.0), ("-3.2", "-4.0 to 1.0")),
+        (-3.2, (-4.0, 1.0), ("-3.20", "-4.00 to 1.00")),
         (0.0, (-0.02, 0.02), ("0.000", "-0.020 to 0.020")),
         (1234567.0, None, ("1.235 × 10⁶", "")),
         (5.0, (5.0, 5.0), ("5.000", "5.000 to 5.000")),
+        (1.8e-5, (6.3e-6, 2.8e-4), ("1.8 × 10⁻⁵", "(0.6 to 28.0) × 10⁻⁵")),
         (float("inf"), None, ("inf", "")),
         (0.0, None, ("0", "")),
     ],
@@ -93,6 +94,23 @@ def test_every_part_has_its_numbers_with_unit_and_interval():
     assert (survived.value, survived.interval) == ("3.200", "of 500.0 asked")
     assert (survived.admissible, survived.reason) == (False, "it burst")
     assert quantities(make_card(b"x"), "accuracy") == []
+
+
+def test_a_long_reason_is_said_once_and_what_only_checks_is_left_out():
+    why = "the MSD passes 0.5 a² too late or never, so that the cage still counts"
+    one = Estimate(value=1.0, error=0.2, unit="1", estimator="x", admissible=False, reason=why)
+    found = whole_card("a")
+    analysis = found.diffusion.result.transport
+    points = [p.model_copy(update={"d": one, "second": one}) for p in analysis.transport.points]
+    transport = analysis.transport.model_copy(update={"points": points})
+    result = found.diffusion.result.model_copy(
+        update={"transport": analysis.model_copy(update={"transport": transport})}
+    )
+    part = found.diffusion.model_copy(update={"result": result})
+    rows = by_name(found.model_copy(update={"diffusion": part}), "diffusion")
+    reasons = [row.reason for row in rows.values() if row.reason]
+    assert reasons == [why, "as tracer D, 600 K"]
+    assert (rows["tracer D, 600 K"].value, rows["tracer D, 600 K"].unit) == ("1.00", "")
 
 
 def test_one_group_has_no_interval():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+#: Lets 9.999999 count as 10.
+_ROUNDING = 1e-9
 #: Decimals beyond which nobody reads on.
 _DECIMALS_MAX = 6
 
@@ -12,7 +14,7 @@ _DECIMALS_MAX = 6
 def written(
     value: float, interval: tuple[float, float] | None = None, digits: int = 4
 ) -> tuple[str, str]:
-    """Write a number, and its interval to the second digit of half its width.
+    """Write a number, and its interval to the second digit of its nearer end's distance.
 
     Parameters
     ----------
@@ -29,26 +31,29 @@ def written(
     ('71.3', '69.1 to 73.2')
     >>> written(2.04e-6, (1.71e-6, 2.4e-6))
     ('2.04 × 10⁻⁶', '(1.71 to 2.40) × 10⁻⁶')
+    >>> written(1.8e-5, (6.3e-6, 2.8e-4))
+    ('1.8 × 10⁻⁵', '(0.6 to 28.0) × 10⁻⁵')
     >>> written(3.8671049)
     ('3.867', '')
     >>> written(0.0)
     ('0', '')
     """
-    largest = max(abs(x) for x in (value, *(interval or ())))
-    if not math.isfinite(largest):
-        return f"{value:g}", "" if interval is None else f"{interval[0]:g} to {interval[1]:g}"
+    ends = () if interval is None else interval
+    largest = abs(value) or max((abs(end) for end in ends), default=0.0)
+    if not all(map(math.isfinite, (value, *ends))):
+        return f"{value:g}", " to ".join(f"{end:g}" for end in ends)
     power = math.floor(math.log10(largest)) if largest else 0
     scale, suffix = 1.0, ""
     if not -4 < power < 5:
         scale, suffix = 10.0**power, f" × 10{str(power).translate(_SUPERSCRIPT)}"
-    width = None if interval is None else abs(interval[1] - interval[0]) / 2
+    width = min((abs(end - value) for end in ends if end != value), default=0.0)
     if width:
-        n = 1 - math.floor(math.log10(width / scale))
+        n = 1 - math.floor(math.log10(width / scale) + _ROUNDING)
     else:
         n = digits - 1 - (0 if suffix else power)
     n = min(max(n, 0), _DECIMALS_MAX)
     text = f"{value / scale:.{n}f}{suffix}" if value or width else "0"
     if interval is None:
         return text, ""
-    ends = f"{interval[0] / scale:.{n}f} to {interval[1] / scale:.{n}f}"
-    return text, f"({ends}){suffix}" if suffix else ends
+    said = " to ".join(f"{end / scale:.{n}f}" for end in interval)
+    return text, f"({said}){suffix}" if suffix else said

@@ -35,13 +35,16 @@ LABELS = {
     "drift": "drift of the energy without a bath",
     "haven_ratio": "Haven ratio",
     "hop_activation_energy": "activation energy of the hop rate",
-    "second": "tracer D, second estimator",
     "shear_vrh": "shear modulus (elastic tensor)",
     "sigma": "conductivity, Nernst-Einstein",
     "sigma_collective": "conductivity, collective",
 }
 #: Fields of a place that say nothing.
 _SILENT = frozenset({"transport", "conduction", "result"})
+#: Estimates that only check others.
+_LEFT_OUT = frozenset({"second"})
+#: Reasons up to this length are said again.
+_SHORT = 40
 _SAID = {"room": "300 K", "smaller_cells": "smaller cell"}
 
 
@@ -68,24 +71,41 @@ def quantities(card: Scorecard, part: str) -> list[Quantity]:
     if result is None:
         return []
     own = _OWN.get(type(result))
-    estimates = [of_estimate(place, one) for place, one in walk(result, Estimate)]
-    return [*(own(result) if own else _plain(result)), *estimates]
+    places = sorted(walk(result, Estimate), key=lambda found: len(found[0]))  # what matters first
+    estimates = [of_estimate(place, one) for place, one in places if place[-1] not in _LEFT_OUT]
+    return _once([*(own(result) if own else _plain(result)), *estimates])
+
+
+def _once(found: list[Quantity]) -> list[Quantity]:
+    """Say a reason that many share once."""
+    first: dict[str, str] = {}
+    for one in found:
+        first.setdefault(one.reason, one.name)
+    return [
+        replace(one, reason=f"as {first[one.reason]}")
+        if len(one.reason) > _SHORT and first[one.reason] != one.name
+        else one
+        for one in found
+    ]
 
 
 def of_estimate(place: tuple[str, ...], found: Estimate) -> Quantity:
     """Write an estimate; an upper bound where there is no value."""
     interval = found.interval
     if found.value is not None:
-        value, ends = written(found.value, interval)
-        if interval is None and found.error:
-            ends = f"± {written(found.error, digits=2)[0]}, one standard error"
+        error = found.error or 0.0
+        value, ends = written(
+            found.value, interval or ((found.value - error, found.value + error) if error else None)
+        )
+        if interval is None and error:
+            ends = f"± {written(error, digits=2)[0]}, one standard error"
     elif found.upper_bound is not None:
         value, ends = f"< {written(found.upper_bound, digits=2)[0]}", "95 % upper bound"
     else:
         value, ends = "", ""
     return Quantity(
         name=name_of_place(place),
-        unit=found.unit,
+        unit="" if found.unit == "1" else found.unit,
         value=value,
         interval=ends,
         how=found.estimator,
@@ -183,7 +203,7 @@ def _phonons(found: Phonons) -> Iterator[Quantity]:
     size = "×".join(map(str, found.supercell))
     how = f"{found.n_q} q points of a {size} cell, {found.n_displacements} displacements"
     stable = found.n_imaginary == 0
-    yield Quantity("lowest phonon", "THz", f"{found.lowest:.3f}", "", how, stable,
+    yield Quantity("lowest phonon", "THz", f"{round(found.lowest, 3) + 0.0:.3f}", "", how, stable,
                    "" if stable else found.meaning)  # fmt: skip
     yield Quantity("highest phonon", "THz", f"{found.highest:.3f}", "", how)
 
