@@ -7,6 +7,8 @@ import math
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: Lets 9.999999 count as 10.
 _ROUNDING = 1e-9
+#: Ends of an interval that are farther off, as a factor, have powers of ten of their own.
+_FAR = 100.0
 #: Decimals beyond which nobody reads on.
 _DECIMALS_MAX = 6
 
@@ -33,6 +35,8 @@ def written(
     ('2.04 × 10⁻⁶', '(1.71 to 2.40) × 10⁻⁶')
     >>> written(1.8e-5, (6.3e-6, 2.8e-4))
     ('1.8 × 10⁻⁵', '(0.6 to 28.0) × 10⁻⁵')
+    >>> written(3e-14, (1e-18, 1.6e-10))
+    ('3.0 × 10⁻¹⁴', '1.0 × 10⁻¹⁸ to 1.6 × 10⁻¹⁰')
     >>> written(3.8671049)
     ('3.867', '')
     >>> written(0.0)
@@ -42,6 +46,8 @@ def written(
     largest = abs(value) or max((abs(end) for end in ends), default=0.0)
     if not all(map(math.isfinite, (value, *ends))):
         return f"{value:g}", " to ".join(f"{end:g}" for end in ends)
+    if value and any(end and not 1 / _FAR < abs(end / value) < _FAR for end in ends):
+        return written(value, digits=2)[0], " to ".join(written(x, digits=2)[0] for x in ends)
     power = math.floor(math.log10(largest)) if largest else 0
     scale, suffix = 1.0, ""
     if not -4 < power < 5:
