@@ -56,11 +56,6 @@ def bursting():
     found = Springs()
     found.ends_after = 1000
     return found
-
-def breaking():
-    found = Springs()
-    found.ends_after = 5
-    return found
 """
 
 
@@ -174,15 +169,6 @@ def test_a_run_that_bursts_is_told_and_has_no_drift(model, tmp_path):
     assert (found.drift, found.nve_ps) == (None, 0.0)
     assert verdicts(found)[0] is False
     assert "ended after" in found.checks[0].detail
-
-
-def test_a_run_that_ends_at_once_says_nothing_of_vibrations(model, tmp_path):
-    """One stored frame has a Lindemann ratio of 0: no sign of a solid."""
-    found = run_stability(lif(), model("breaking"), PROFILE, settings(), tmp_path)
-    assert found.survived_ps == 0.0
-    assert (found.lindemann, found.wandering) == (None, None)
-    assert [check.name for check in found.checks] == ["the run stays physical"]
-    assert verdicts(found) == [False]
 
 
 def test_a_finished_run_is_not_run_again(model, tmp_path):

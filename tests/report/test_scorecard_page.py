@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from made_cards import card, error_bin, whole_card
@@ -11,6 +12,7 @@ from made_record import make_card
 from pydantic import Field
 
 from ionloop.document import Document
+from ionloop.evaluate import stability as run_stability_module
 from ionloop.evaluate.schema import Check, Estimate
 from ionloop.evaluate.scorecard_schema import PARTS, CostPart, Part, Scorecard, StabilityPart
 from ionloop.report.digits import written
@@ -19,7 +21,7 @@ from ionloop.report.scorecard_names import shortened
 from ionloop.report.scorecard_page import render_page, write_page
 from ionloop.report.scorecard_rows import of_estimate, quantities
 from ionloop.report.scorecard_summary import Shown, in_a_line, stability
-from ionloop.report.scorecard_walk import verdict_of, walk
+from ionloop.report.scorecard_walk import FRAMEWORK, verdict_of, walk
 
 
 class Page(HTMLParser):
@@ -93,6 +95,10 @@ def test_every_part_has_its_numbers_with_unit_and_interval():
     survived = by_name(whole_card("a", stopped="it burst"), "stability")["survived"]
     assert (survived.value, survived.interval) == ("3.200", "of 500.0 asked")
     assert (survived.admissible, survived.reason) == (False, "it burst")
+    assert "Lindemann ratio of the framework" in by_name(found, "stability")
+    assert "Lindemann ratio of the framework" not in by_name(
+        whole_card("a", stopped="it burst"), "stability"
+    )
     assert quantities(make_card(b"x"), "accuracy") == []
 
 
@@ -187,6 +193,10 @@ def test_an_estimate_that_is_missing_says_why():
 )
 def test_stability_in_a_line(found, kind, text):
     assert (stability(found).kind, stability(found).text) == (kind, text)
+
+
+def test_the_rule_on_the_framework_has_the_name_that_is_looked_for():
+    assert f'"{FRAMEWORK}"' in Path(run_stability_module.__file__).read_text(encoding="utf-8")
 
 
 def test_a_solid_that_melts_is_unstable_though_its_run_goes_on():

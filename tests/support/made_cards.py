@@ -30,6 +30,7 @@ from ionloop.evaluate.scorecard_schema import (
     StaticPart,
     StaticProperties,
 )
+from ionloop.report.scorecard_walk import FRAMEWORK
 
 
 def error_bin(name, rmse):
@@ -113,6 +114,8 @@ def stability(stopped=None):
     drift = Estimate(value=0.02, error=0.01, unit="meV/atom/ps", estimator="a line",
                      admissible=True)  # fmt: skip
     checks = [Check(name="the run stays physical", passed=stopped is None, detail="made up")]
+    if stopped is None:
+        checks += [Check(name=FRAMEWORK, passed=True, detail="0.09")]
     return Stability(
         temperature=1440.0, repeats=[1, 1, 1], n_atoms=133, picoseconds=500.0,
         survived_ps=500.0 if stopped is None else 3.2, stopped=stopped, lindemann=0.09,

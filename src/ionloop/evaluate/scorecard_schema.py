@@ -152,11 +152,10 @@ class Stability(Document):
     picoseconds: float = Field(description="Length that was asked for, ps.")
     survived_ps: float = Field(description="Length until it ended or was unphysical, ps.")
     stopped: str | None = Field(description="Why it ended early; None if it didn't.")
-    lindemann: float | None = Field(
-        description="Vibrations over nearest distance, median over the framework's atoms; None "
-        "where the run ended too soon to tell."
+    lindemann: float = Field(
+        description="Vibrations over nearest distance, median over the framework's atoms."
     )
-    wandering: float | None = Field(
+    wandering: float = Field(
         description="Share of the framework's atoms beyond the limit: they hopped, turn or flow."
     )
     contacts: list[Contact] = Field(

@@ -32,8 +32,6 @@ LINDEMANN_LIMIT = 0.15
 DRIFT_SHARE = 0.01
 #: Share of the long run that is left out as equilibration.
 SKIP_SHARE = 0.1
-#: Fewer stored frames say nothing of vibrations.
-FRAMES_MIN = 5
 #: Frames of which contacts are measured, at most.
 CONTACT_FRAMES = 2000
 #: Steps between two total energies.
@@ -117,7 +115,7 @@ def run_stability(
     kept = positions[round(SKIP_SHARE * len(positions)) :]
     chosen = positions[:: -(-len(positions) // CONTACT_FRAMES)]
     contacts = closest_contacts([Atoms(cell.numbers, x, cell=cell.cell, pbc=True) for x in chosen])
-    ratios = lindemann(kept, framework, cell) if len(kept) >= FRAMES_MIN else None
+    ratios = lindemann(kept, framework, cell)
     drift, scatter = None, None
     if run.stopped is None:
         tell(f"{settings.nve_ps:g} ps without a bath")
@@ -129,8 +127,8 @@ def run_stability(
         picoseconds=settings.picoseconds,
         survived_ps=run.step * settings.time_step / 1000,
         stopped=run.stopped,
-        lindemann=None if ratios is None else float(np.median(ratios)),
-        wandering=None if ratios is None else float((ratios > LINDEMANN_LIMIT).mean()),
+        lindemann=float(np.median(ratios)),
+        wandering=float((ratios > LINDEMANN_LIMIT).mean()),
         contacts=contacts,
         nve_ps=settings.nve_ps if drift else 0.0,
         drift=drift,
@@ -215,7 +213,7 @@ def drift_limit(temperature: float, friction: float = MDPlan.friction) -> float:
 
 def _checks(
     run: MDRun,
-    ratios: np.ndarray | None,
+    ratios: np.ndarray,
     drift: Estimate | None,
     temperature: float,
     settings: StabilitySettings,
@@ -227,10 +225,15 @@ def _checks(
             detail=f"{settings.picoseconds:g} ps at {temperature:g} K"
             if run.stopped is None
             else f"ended after {run.step * settings.time_step / 1000:g} ps: {run.stopped}",
-        )
+        ),
+        Check(
+            name="the framework stays solid",
+            passed=bool(np.median(ratios) <= LINDEMANN_LIMIT),
+            detail=f"Lindemann ratio {np.median(ratios):.3f} (median), expected at most "
+            f"{LINDEMANN_LIMIT:g}; {100 * (ratios > LINDEMANN_LIMIT).mean():.2g} % of the atoms "
+            "are beyond it",
+        ),
     ]
-    if ratios is not None:
-        found.append(_solid(ratios))
     if drift is None or drift.value is None:
         return found
     limit = drift_limit(temperature)
@@ -240,13 +243,3 @@ def _checks(
     )
     passed = drift.admissible and abs(drift.value) <= limit
     return [*found, Check(name="energy is conserved", passed=passed, detail=detail)]
-
-
-def _solid(ratios: np.ndarray) -> Check:
-    return Check(
-        name="the framework stays solid",
-        passed=bool(np.median(ratios) <= LINDEMANN_LIMIT),
-        detail=f"Lindemann ratio {np.median(ratios):.3f} (median), expected at most "
-        f"{LINDEMANN_LIMIT:g}; {100 * (ratios > LINDEMANN_LIMIT).mean():.2g} % of the atoms "
-        "are beyond it",
-    )

@@ -19,7 +19,7 @@ from ionloop.evaluate.scorecard_schema import (
     StaticProperties,
 )
 from ionloop.report.digits import written
-from ionloop.report.scorecard_walk import result_of, walk
+from ionloop.report.scorecard_walk import knows_framework, result_of, walk
 from ionloop.units import GPA_EV_PER_A3
 
 #: Intervals of a bootstrap over fewer groups are too narrow.
@@ -246,10 +246,9 @@ def _stability(found: Stability) -> Iterator[Quantity]:
                    f"of {_say(found.picoseconds)} asked",
                    f"{found.n_atoms} atoms at {found.temperature:g} K",
                    found.stopped is None, found.stopped or "")  # fmt: skip
-    if found.lindemann is not None:
+    if knows_framework(found):
         yield Quantity("Lindemann ratio of the framework", "", _say(found.lindemann, 3),
                        how="median over the framework's atoms")  # fmt: skip
-    if found.wandering is not None:
         yield Quantity("framework's atoms beyond its limit", "%", _say(100 * found.wandering, 2))
     for one in found.contacts[:6]:
         yield Quantity(f"closest {'-'.join(one.pair)}", "Å", _say(one.distance, 3))

@@ -17,6 +17,8 @@ D = TypeVar("D", bound=Document)
 
 #: Words that say what an element of a list is of, by the field that has them.
 _NAMES = {"temperature": "{:g} K", "name": "{}", "path_class": "{}"}
+#: Name of the rule on the Lindemann ratio, which isn't asked of runs that ended at once.
+FRAMEWORK = "the framework stays solid"
 #: What becomes of a part: ``good`` and ``bad`` by its rules, ``done`` where it has none.
 Kind = Literal["good", "bad", "done", "missing", "not asked"]
 
@@ -97,6 +99,11 @@ def _stability(found: Stability, failed: list[str]) -> Verdict:
     if failed:
         return Verdict("bad", f"{text}, but not: {', '.join(failed)}")
     return Verdict("good", text)
+
+
+def knows_framework(found: Stability) -> bool:
+    """Tell whether a run lasted long enough to be judged by its Lindemann ratio."""
+    return any(check.name == FRAMEWORK for check in found.checks)
 
 
 def _admissible(result: Document | None) -> Verdict:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ionloop.evaluate.scorecard_schema import PARTS, Scorecard, Stability
 from ionloop.report.digits import written
 from ionloop.report.scorecard_names import name_of, shortened
-from ionloop.report.scorecard_walk import Kind, parts_of, verdict_of
+from ionloop.report.scorecard_walk import Kind, knows_framework, parts_of, verdict_of
 from ionloop.report.style import NEUTRAL
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _write(panel: Axes, y: float, text: str, colour: str, side: str, weight: str
 
 
 def _details(found: Stability) -> str:
-    words = [] if found.lindemann is None else [f"Lindemann {found.lindemann:.3f}"]
+    words = [f"Lindemann {found.lindemann:.3f}"] if knows_framework(found) else []
     if found.stopped is not None:
         return ", ".join([found.stopped, *words])
     if found.drift is not None and found.drift.value is not None:
