@@ -41,7 +41,8 @@ PASSWORD = f"a@/{CORE}:%b"
 WRONG = f"c@/{CORE}:%d"
 HASH = hashlib.sha256(b"weights").hexdigest()
 #: Pages of the dashboard, the last one of nothing.
-PAGES = ("", "campaigns/c", "campaigns/c/report", "api/campaigns/c", "healthz", "campaigns/none")
+PAGES = ("", "campaigns/c", "campaigns/c/report", "api/campaigns/c", "scorecards",
+         "api/scorecards", "healthz", "campaigns/none")  # fmt: skip
 #: Files that must hold it; FireWorks reads the last one, where a cluster is made.
 KEEPERS = {"jobflow.yaml", "db_password", "my_launchpad.yaml"}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import ase.io
 import pytest
 from labelled_cells import labelled_cells
 from matplotlib.image import imread
 from pymatgen.core import Structure
 from typer.testing import CliRunner
+from untrained_mace import write_model
 
 from ionloop.cli.commands import app
 from ionloop.errors import EvaluationError, StoreError
@@ -103,6 +107,28 @@ def test_stability_is_shown_rule_by_rule(folder):
     found = invoke(folder, *arguments, "--stability-ps", "1")
     for text in ("1 of 1 ps of 135 atoms", "ok   the framework stays solid", "energy is conserved"):
         assert text in found.stdout
+
+
+def test_json_of_a_mace_model_is_json_alone(folder):
+    """MACE prints as it is imported, so this needs a process of its own."""
+    model = write_model(folder / "one.model", 0)
+    command = [sys.executable, "-m", "ionloop.cli", "evaluate", str(model), "--json"]
+    given = ["--profile", str(folder / "profile.yaml"), "--data", str(folder / "labels.extxyz")]
+    done = subprocess.run([*command, *given], capture_output=True, text=True, check=True)
+    assert Scorecard.model_validate_json(done.stdout).accuracy.status == "done"
+
+
+def test_the_page_has_this_model_and_those_beside_it(folder, tmp_path):
+    labels = ["--data", str(folder / "labels.extxyz"), "--out", str(tmp_path / "card")]
+    page = tmp_path / "page.html"
+    invoke(folder, *labels)
+    beside = str(tmp_path / "card" / "scorecard.json")
+    invoke(folder, *labels, "--beside", beside, "--page", str(page))
+    html = page.read_text(encoding="utf-8")
+    assert "Li3OCl: 2 scorecards" in html
+    assert "force RMSE, Li" in html
+    with pytest.raises(Exception, match=r"--page: expected a name that ends in \.html"):
+        invoke(folder, *labels, "--page", str(tmp_path / "page.png"))
 
 
 def scorecards_command(*arguments):

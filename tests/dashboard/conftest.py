@@ -7,22 +7,36 @@ from contextlib import closing
 
 import pytest
 from dashboard_browser import browser_of
-from made_record import make_record
+from made_cards import whole_card
+from made_record import make_card, make_record
 from pymongo import MongoClient
 from starlette.testclient import TestClient
 from stored_campaign import store_record, submit_jobs
 
 from ionloop.dashboard.source import Source
+from ionloop.store.connection import database
+from ionloop.store.scorecards import store_scorecard
 from ionloop.testing import environment
+
+#: In the order in which they are stored.
+CARDS = (
+    whole_card("a"),
+    whole_card("b", labels="y", stopped="atoms at 0.39 of their radii"),
+    make_card(b"x"),
+)
 
 
 def fill_database() -> None:
-    """Store a finished campaign, one that runs with failures, and one without any output."""
+    """Store a finished campaign, one that runs with failures, one without output, scorecards."""
     submit_jobs("done", {"COMPLETED": 6}, name="Li3OCl <i>x</i>")
     store_record("done", make_record())
     submit_jobs("busy", {"COMPLETED": 5, "RUNNING": 2, "FIZZLED": 1, "WAITING": 4})
     store_record("busy", make_record(1, evaluated=False))
     submit_jobs("new", {"READY": 3})
+    for card in CARDS:
+        store_scorecard(card)
+    trained = {"$set": {"campaign_id": "done", "generation": 2}}
+    assert database().scorecards.update_one({"card.model.name": "b"}, trained).modified_count
 
 
 @pytest.fixture(scope="module")

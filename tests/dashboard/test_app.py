@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 from contextlib import closing
-from html.parser import HTMLParser
 
 import pytest
-from dashboard_browser import browser_of
+from dashboard_browser import Page, browser_of, page
 from fireworks import FWorker
-from starlette.testclient import TestClient
 from stored_campaign import submit_jobs
 
 from ionloop.dashboard.app import ROUTES
@@ -19,42 +17,7 @@ from ionloop.dashboard.source import Source
 from ionloop.engine.launchpad import campaign_query, launchpad
 from ionloop.store.connection import database
 
-PAGES = ("/", "/campaigns/done", "/campaigns/busy", "/campaigns/new")
-
-
-class Page(HTMLParser):
-    """Collects links, and the text outside scripts; complains of tags that don't close."""
-
-    VOID = ("meta", "link", "br", "rect")
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.links, self.open, self.scripts, words = [], [], [], []
-        self.words = words
-        self.feed(html)
-        assert self.open == []
-        self.text = " ".join(" ".join(words).split())
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "script":
-            self.scripts.append(dict(attrs))
-        self.links += [v for k, v in attrs if k in ("src", "href", "action")]
-
-    def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "script" not in self.open:
-            self.words.append(data)
-
-
-def page(browser: TestClient, path: str) -> Page:
-    answer = browser.get(path)
-    assert answer.status_code == 200, answer.text
-    return Page(answer.text)
+PAGES = ("/", "/campaigns/done", "/campaigns/busy", "/campaigns/new", "/scorecards")
 
 
 def test_the_list_shows_all_campaigns_the_latest_first(browser):
@@ -129,7 +92,9 @@ def test_what_the_database_says_is_escaped(own_browser):
                            {"$set": {"output.judgement.reasons": [evil]}})  # fmt: skip
     db.outputs.update_many({"output.counts": {"$exists": True}},
                            {"$set": {"output.counts": {evil: 3}}})  # fmt: skip
-    for path in PAGES:
+    db.scorecards.update_many({}, {"$set": {"card.model.name": evil, "card.material": evil}})
+    (key,) = [one["key"] for one in db.scorecards.find({"campaign_id": "done"})]
+    for path in (*PAGES, f"/scorecards/{key}"):
         html = own_browser.get(path).text
         assert evil not in html
         assert "alert(1)" in html

@@ -2,85 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from made_cards import card, whole_card
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ionloop.evaluate.accuracy import HOP_BINS
-from ionloop.evaluate.cost import cost_of
-from ionloop.evaluate.schema import Accuracy, Check, ErrorBin, Estimate
-from ionloop.evaluate.scorecard_schema import (
-    AccuracyPart,
-    CostPart,
-    DiffusionPart,
-    ModelFacts,
-    Phonons,
-    Scaling,
-    Scorecard,
-    StaticPart,
-    StaticProperties,
-)
+from ionloop.evaluate.scorecard_schema import CostPart, StabilityPart, StaticPart
 from ionloop.report import scorecard_picture
-
-
-def error_bin(name, rmse):
-    return ErrorBin(
-        name=name, n_frames=10, n_groups=5, n_forces=90, rmse_forces=rmse, mae_forces=rmse,
-        rmse_error=0.1 * rmse, interval=(0.9 * rmse, 1.1 * rmse), rms_reference=1.0,
-    )  # fmt: skip
-
-
-def accuracy(scale):
-    return Accuracy(
-        n_frames=10,
-        forces_by_origin=[error_bin("aimd", scale)],
-        forces_by_hop_bin=[error_bin(n, scale * (i + 1)) for i, n in enumerate(HOP_BINS)],
-        forces_by_species=[error_bin("Li", scale), error_bin("O", 1e-14)],
-        parity_forces=[],
-        parity_energies=[],
-        progress_errors=[],
-    )
-
-
-def static(lowest):
-    modulus = Estimate(value=50.0, unit="GPa", estimator="made up", admissible=lowest > -1)
-    counts = [1, 5, 10, 4]
-    return StaticProperties(
-        formula="Li3 N1", n_atoms=4, cell=np.eye(3).tolist(), lengths=(3.6, 3.6, 3.9),
-        angles=(90.0, 90.0, 120.0), volume_per_atom=11.0, volume_change=0.01, density=1.3,
-        bulk_modulus=modulus, bulk_vrh=modulus, shear_vrh=modulus,
-        phonons=Phonons(
-            supercell=[2, 2, 2], n_displacements=4, n_q=8, lowest=lowest, highest=20.0, n_modes=20,
-            n_imaginary=int(lowest < -1), tolerance=0.1, meaning="made up",
-            frequencies=np.linspace(lowest, 20, 5).tolist(), counts=counts,
-        ),
-        checks=[Check(name="relaxed", passed=True, detail="")],
-    )  # fmt: skip
-
-
-def scaling(factor):
-    costs = [
-        cost_of([law * factor * n], n_atoms=n, name=name)
-        for n in (100, 200, 400)
-        for name, law in (("model", 1e-4), ("reference", 1e-2))
-    ]
-    return Scaling(costs=costs, exponents={}, speed_up=[(100, 100.0)], stopped="", cores=2,
-                   hardware="a made-up processor")  # fmt: skip
-
-
-def card(name, scale, labels="x"):
-    facts = ModelFacts(name=name, kind="mace", sha256=name * 32, hashed="", versions={})
-    return Scorecard(
-        material="Li3N",
-        mobile_ion="Li",
-        model=facts,
-        reference=facts.model_copy(update={"name": "slow"}),
-        accuracy=AccuracyPart(status="done", result=accuracy(scale), settings={"labels": labels}),
-        static=StaticPart(status="done", result=static(-5.0 * scale)),
-        cost=CostPart(status="done", result=scaling(scale)),
-        diffusion=DiffusionPart(status="missing", reason="no dynamics were run"),
-    )
+from ionloop.report.scorecard_names import colours_of
+from ionloop.report.stability_panel import BAD
 
 
 @pytest.fixture
@@ -101,8 +31,8 @@ def panels(monkeypatch, tmp_path):
 def test_every_number_is_drawn_in_its_models_colour(panels):
     cards = [card("a", 0.1), card("b", 0.4)]
     drawn = panels(*cards)
-    assert list(drawn) == ["accuracy", "static", "diffusion", "cost"]
-    colours = scorecard_picture.colours_of(cards)
+    assert list(drawn) == ["accuracy", "static", "diffusion", "cost", "stability", "rules"]
+    colours = colours_of(cards)
     assert list(colours) == ["a (aaaaaa)", "b (bbbbbb)"]
     points = {
         (line.get_color(), float(line.get_xdata()[0]))
@@ -131,13 +61,63 @@ def test_static_says_what_is_doubtful_and_cost_has_model_and_reference(panels):
 
 def test_models_on_different_labels_are_not_compared_silently(panels):
     drawn = panels(card("a", 0.1), card("b", 0.4, labels="y"))
-    assert "accuracy (not comparable: of different labels)" in drawn
-    assert "static" in drawn
+    assert drawn["accuracy"].get_title(loc="right") == "not comparable: of different labels"
+    assert drawn["static"].get_title(loc="right") == ""
 
 
 def test_a_model_keeps_its_colour_where_others_have_nothing(panels):
     bare, full = card("a", 0.1), card("b", 0.4)
     bare = bare.model_copy(update={"cost": CostPart(status="not asked")})
     drawn = panels(bare, full)
-    colour = scorecard_picture.colours_of([bare, full])["b (bbbbbb)"]
+    colour = colours_of([bare, full])["b (bbbbbb)"]
     assert drawn["cost"].lines[0].get_color() == colour
+
+
+def words_of(panel):
+    return [(text.get_text(), text.get_color()) for text in panel.texts]
+
+
+def test_an_unstable_model_is_seen_at_once(panels):
+    drawn = panels(whole_card("a"), whole_card("b", stopped="atoms at 0.39 of their radii"))
+    words = words_of(drawn["stability"])
+    assert [text for text, colour in words if colour == BAD] == [
+        "✗ ended after 3.2 of 500 ps at 1440 K"
+    ]
+    said = " ".join(text for text, _ in words)
+    for expected in ("✓ 500 ps at 1440 K", "drift 0.020 ± 0.010 meV/atom/ps", "Lindemann 0.090",
+                     "atoms at 0.39"):  # fmt: skip
+        assert expected in said
+    survived = [bar.get_width() for bar in drawn["stability"].patches]
+    assert survived == [500, 500, 500, 3.2]
+    marks = [text for text, _ in words_of(drawn["rules"]) if text in "✓✗•–"]
+    assert marks == ["•", "✓", "•", "✗", "✓", "•", "✓", "•", "✗", "✗"]
+
+
+def test_parts_that_are_missing_are_told(panels):
+    bare = card("a", 0.1).model_copy(
+        update={
+            "static": StaticPart(status="missing", reason="EvaluationError: it didn't relax"),
+            "stability": StabilityPart(status="not asked"),
+        }
+    )
+    drawn = panels(bare)
+    assert words_of(drawn["static"])[0][0] == "EvaluationError: it didn't relax"
+    assert words_of(drawn["stability"])[0][0] == "not asked"
+    assert [text for text, _ in words_of(drawn["rules"])].count("missing") == 2
+
+
+def test_long_names_and_more_models_than_colours_fit(panels, tmp_path):
+    cards = [whole_card("a_long_name_" * 20 + str(i)) for i in range(9)]
+    drawn = panels(*cards)
+    figure = drawn["rules"].figure
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(legend) == len(set(legend)) == 9
+    width = figure.get_window_extent().width
+    assert figure.legends[0].get_window_extent().x1 < width
+    assert imread(tmp_path / "card.png").shape[1] > 1000
+
+
+def test_settings_that_differ_are_told(panels):
+    drawn = panels(whole_card("a"), whole_card("b", picoseconds=5.0))
+    for part in ("diffusion", "stability"):
+        assert drawn[part].get_title(loc="right") == "of different picoseconds"

@@ -7,6 +7,7 @@ import json
 import os
 
 import pytest
+from made_cards import whole_card
 from made_record import make_card
 from stored_output import member, put
 from typer.testing import CliRunner
@@ -16,10 +17,16 @@ from ionloop.cli.commands import app
 from ionloop.document import Blob
 from ionloop.errors import StoreError, TrainingError
 from ionloop.evaluate.scorecard_schema import Scorecard
+from ionloop.report.scorecard_summary import in_a_line, stability
 from ionloop.store.connection import database, job_store
 from ionloop.store.models import ExportedCommittee, export_committee
 from ionloop.store.records import mark_outdated
-from ionloop.store.scorecards import scorecards, store_scorecard
+from ionloop.store.scorecards import (
+    scorecard_materials,
+    scorecards,
+    scorecards_by_key,
+    store_scorecard,
+)
 from ionloop.train.schema import Calibration
 
 PROFILE = {"name": "Li3OCl", "mobile_ion": "Li"}
@@ -164,6 +171,30 @@ def test_they_are_asked_for_by_material_and_campaign(campaign):
     assert scorecards("Li2S") == []
 
 
+def test_a_list_leaves_curves_out_and_is_parted_in_pages(ionloop_db):
+    stored = [store_scorecard(whole_card(name)) for name in "abc"]
+    found = scorecards(limit=2, skip=1, curves=False)
+    assert [one.key for one in found] == [stored[1].key, stored[0].key]
+    result = found[0].card.diffusion.result
+    points = result.transport.transport.points
+    assert [(p.msd, p.msd_time_fs, p.msd_error) for p in points] == [([], [], [])] * 2
+    assert found[0].card.static.result.phonons.frequencies == []
+    assert in_a_line(found[0].card) == in_a_line(stored[1].card)
+    assert stability(found[0].card) == stability(stored[1].card)
+    assert scorecards(limit=1, skip=1)[0].card == stored[1].card
+    sizes = [len(one.model_dump_json()) for one in (found[0], stored[1])]
+    assert sizes[0] < 0.5 * sizes[1]
+
+
+def test_they_are_asked_for_by_key_in_the_order_asked(ionloop_db):
+    stored = [store_scorecard(whole_card(name)) for name in "abc"]
+    keys = [stored[2].key, "0" * 16, stored[0].key, stored[2].key]
+    assert scorecards_by_key(keys) == [stored[2], stored[0]]
+    assert scorecards_by_key([]) == []
+    store_scorecard(make_card(b"x", material="LLZO"))
+    assert scorecard_materials() == ["LLZO", "Li3N"]
+
+
 def test_a_scorecard_that_is_too_large_says_so(ionloop_db):
     large = make_card(b"x").model_copy(update={"structure": "x" * 17_000_000})
     with pytest.raises(StoreError, match="at most 16 MB"):
@@ -183,3 +214,27 @@ def test_the_list_is_a_table_and_json(campaign, tmp_path):
     (row,) = json.loads(said("--json"))
     assert (row["campaign_id"], row["generation"]) == ("c", 0)
     assert Scorecard.model_validate(row["card"]).model.name == "m"
+    assert "not asked" in said()
+    unstable = store_scorecard(whole_card("u", stopped="it burst"))
+    text = " ".join(said().split())
+    assert unstable.key in text
+    assert "unstable" in text
+
+
+def test_some_scorecards_are_picked_by_key_for_a_page(ionloop_db, tmp_path):
+    stored = [store_scorecard(whole_card(name)) for name in "abc"]
+    page = tmp_path / "page.html"
+
+    def call(*options):
+        command = ["scorecards", "--page", str(page), *options]
+        return CliRunner().invoke(app, command, standalone_mode=False)
+
+    keys = [option for one in (stored[2], stored[0]) for option in ("--key", one.key)]
+    assert call(*keys).exception is None
+    html = page.read_text(encoding="utf-8")
+    assert html.index("c (cccccc)") < html.index("a (aaaaaa)")
+    assert "b (bbbbbb)" not in html
+    assert "expected keys" in str(call("--key", "0" * 16).exception)
+    assert "got both" in str(call(*keys, "--material", "Li3N").exception)
+    page = tmp_path / "page.png"
+    assert "--page: expected a name that ends in .html" in str(call().exception)

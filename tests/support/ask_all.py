@@ -32,7 +32,7 @@ from ionloop.store.imports import store_shard
 from ionloop.store.jfremote import JOBS
 from ionloop.store.labels import change_share, next_training, readmit_labels, stored_shards
 from ionloop.store.queries import campaign_record, status, stored_output
-from ionloop.store.scorecards import store_scorecard
+from ionloop.store.scorecards import scorecards, store_scorecard
 
 
 def batches(folder: Path, campaign_id: str) -> None:
@@ -207,6 +207,10 @@ def look_as_others_do(main) -> None:
         for campaign_id in ("c", "remote"):
             assert source.campaign(campaign_id) is not None
         assert source.report("c")
+        for material, campaign_id in ((None, None), ("Li3OCl", None), (None, "c")):
+            rows = source.scorecards(material, campaign_id, 1, 25)
+            assert len(source.found_scorecards([one.key for one in rows])) == len(rows)
+        assert source.materials() == ["Li3OCl"]
     finally:
         source.close()
 
@@ -230,6 +234,7 @@ def keep_scorecards(main, folder: Path) -> None:
         store_scorecard(make_card(*files))
     for options in ([], ["--material", "Li3OCl"], ["--campaign", "c"]):
         main("scorecards", *options)
+    main("scorecards", "--key", scorecards()[0].key)
     main("models", "c", "--out", str(folder / "models"))
     assert (folder / "models" / "member-0.model").read_bytes() == data
 
@@ -258,8 +263,8 @@ def ask_all(main, folder: Path) -> None:
     take_as_a_cluster_does()
     control_all(main, folder)
     submit_to_jobflow_remote("remote")
+    keep_scorecards(main, folder)
     look_as_others_do(main)
     lose_workers(folder)
     lose_local_workers(folder)
     reserve(main, folder)
-    keep_scorecards(main, folder)

@@ -89,8 +89,13 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     beside: Annotated[
         list[Path] | None,
         typer.Option(
-            help="scorecard.json of another model for the picture; repeatable.", show_default=False
+            help="scorecard.json of another model for picture and page; repeatable.",
+            show_default=False,
         ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Page of all numbers and rules, .html.", show_default=False),
     ] = None,
     store: Annotated[
         bool, typer.Option("--store", help="Keep the scorecard in MongoDB: ionloop scorecards.")
@@ -108,6 +113,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     from ionloop.profile import Profile, read_structure
 
     check_picture(plot)
+    check_picture(page, ".html", option="--page")
     if store:  # what is wrong with it is said before hours of work
         from ionloop.store.connection import database
         from ionloop.store.scorecards import store_scorecard
@@ -132,6 +138,11 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         from ionloop.report.scorecard_picture import write_picture
 
         write_picture([card, *others], plot)
+    if page is not None:
+        from ionloop.report.scorecard_page import write_page
+        from ionloop.report.scorecard_summary import Shown
+
+        write_page([Shown(one) for one in (card, *others)], page)
     if as_json:
         sys.stdout.write(card.model_dump_json(indent=1) + "\n")
     else:

@@ -50,7 +50,7 @@ def document(path: Path, what: str) -> dict[str, Any]:
     return found
 
 
-def check_picture(path: Path | None, *suffixes: str) -> None:
+def check_picture(path: Path | None, *suffixes: str, option: str = "--plot") -> None:
     """Make sure, before anything is computed, that a picture can be written.
 
     Raises
@@ -60,7 +60,7 @@ def check_picture(path: Path | None, *suffixes: str) -> None:
     """
     suffixes = suffixes or (".png", ".svg", ".pdf")
     if path is not None and path.suffix not in suffixes:
-        msg = f"--plot: expected a name that ends in {' or '.join(suffixes)}, got {path}"
+        msg = f"{option}: expected a name that ends in {' or '.join(suffixes)}, got {path}"
         raise typer.BadParameter(msg)
 
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from ionloop.report.literature import LiteratureValue
     from ionloop.store.scorecards import StoredScorecard
 
-NONE = "–"
+#: Verdicts on stability in colours and words.
+_COLOURED = {
+    "good": "[green]stable[/]: {}",
+    "bad": "[red]unstable[/]: {}",
+    "missing": "[red]missing[/]: {}",
+    "not asked": "not asked",
+}
 
 
 def scorecards(  # noqa: PLR0913 - one parameter an option
@@ -53,19 +59,29 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
             show_default=False,
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="All that are listed side by side, .html.", show_default=False),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only those of these keys, in this order; repeatable.", show_default=False
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the scorecards that `ionloop evaluate --store` kept, the latest first."""
-    from ionloop.store.scorecards import scorecards as stored_scorecards
-
     for path in (plot, hops, arrhenius):
         check_picture(path)
+    check_picture(page, ".html", option="--page")
     if obelix is not None and arrhenius is None:
         msg = "expected --arrhenius PICTURE with --obelix, got none"
         raise EvaluationError(msg)
-    found = stored_scorecards(material, campaign, limit)
+    drawn = any(path is not None for path in (plot, hops, arrhenius, page))
+    found = _found(material, campaign, key, limit, curves=drawn or as_json)
     cards = [one.card for one in found]
     if plot is not None and found:
         from ionloop.report.scorecard_picture import write_picture
@@ -79,12 +95,34 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
         from ionloop.report.arrhenius_picture import write_arrhenius
 
         write_arrhenius(cards, _literature(cards, obelix), arrhenius)
+    if page is not None and found:
+        from ionloop.report.scorecard_page import write_page
+        from ionloop.store.scorecards import shown
+
+        write_page([shown(one) for one in found], page)
     if as_json:
         sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
     elif not found:
         out.print("no scorecard: `ionloop evaluate MODEL ... --store` keeps one", highlight=False)
     else:
         out.print(_table(found))
+
+
+def _found(
+    material: str | None, campaign: str | None, keys: list[str] | None, limit: int, *, curves: bool
+) -> list[StoredScorecard]:
+    from ionloop.store.scorecards import scorecards, scorecards_by_key
+
+    if not keys:
+        return scorecards(material, campaign, limit, curves=curves)
+    if material is not None or campaign is not None:
+        msg = "expected --key, or --material and --campaign, got both"
+        raise EvaluationError(msg)
+    found = scorecards_by_key(keys)
+    if missing := set(keys) - {one.key for one in found}:
+        msg = f"expected keys that `ionloop scorecards` lists, got {', '.join(sorted(missing))}"
+        raise EvaluationError(msg)
+    return found
 
 
 def _literature(cards: list[Scorecard], obelix: Path | None) -> list[LiteratureValue]:
@@ -99,60 +137,33 @@ def _literature(cards: list[Scorecard], obelix: Path | None) -> list[LiteratureV
 
 
 def _table(found: list[StoredScorecard]) -> Table:
-    table = Table(title=f"{len(found)} scorecards", title_justify="left")
-    names = ("stored", "material", "model", "trained by", "forces of mobile ions, meV/Å",
-             "B0, GPa", "D, cm²/s", "µs a step and atom")  # fmt: skip
-    for i, name in enumerate(names):
-        table.add_column(name, justify="right" if i > 3 else "left", overflow="fold")
+    table = Table(title=f"{len(found)} scorecards", title_justify="left", show_lines=True)
+    for name, width in (("model, key, stored", 16), ("material, trained by", None),
+                        ("stability", None), ("numbers", 30)):  # fmt: skip
+        table.add_column(name, overflow="fold", min_width=width)
     for one in found:
         card = one.card
-        home = NONE if one.campaign_id is None else f"{one.campaign_id}, {one.generation}"
+        who = f"{card.model.name} ({card.model.sha256[:6]})"
+        home = "" if one.campaign_id is None else f"{one.campaign_id}, generation {one.generation}"
         table.add_row(
-            one.stored_at[:16].replace("T", " "),
-            escape(card.material),
-            escape(f"{card.model.name} ({card.model.sha256[:6]})"),
-            escape(home),
-            _forces(card), _modulus(card), _diffusion(card), _time(card),
-        )  # fmt: skip
+            "\n".join([escape(who), one.key, one.stored_at[:16].replace("T", " ")]),
+            escape(f"{card.material}\n{home}".strip()),
+            _stability(card),
+            escape(_numbers(card)),
+        )
     return table
 
 
-def _forces(card: Scorecard) -> str:
-    if (found := card.accuracy.result) is None:
-        return NONE
-    of_ion = [b for b in found.forces_by_species if b.name == card.mobile_ion]
-    if not of_ion:
-        return NONE
-    text = f"{1000 * of_ion[0].rmse_forces:.3g}"
-    if interval := of_ion[0].interval:
-        text += f" ({1000 * interval[0]:.3g} to {1000 * interval[1]:.3g})"
-    return text
+def _stability(card: Scorecard) -> str:
+    from ionloop.report.scorecard_summary import stability
+
+    found = stability(card)
+    return _COLOURED[found.kind].format(escape(found.text))
 
 
-def _modulus(card: Scorecard) -> str:
-    if card.static.result is None or card.static.result.bulk_modulus.value is None:
-        return NONE
-    estimate = card.static.result.bulk_modulus
-    return f"{estimate.value:.3g}{'' if estimate.admissible else '?'}"
+def _numbers(card: Scorecard) -> str:
+    """Write what is known, a line each."""
+    from ionloop.report.scorecard_summary import NONE, TITLES, in_a_line
 
-
-def _diffusion(card: Scorecard) -> str:
-    """Say D at the lowest temperature that has one."""
-    if card.diffusion.result is None:
-        return NONE
-    points = card.diffusion.result.transport.transport.points
-    for point in sorted(points, key=lambda p: p.temperature):
-        if point.d.value is not None and point.d.admissible:
-            return f"{point.d.value:.2g} ({point.temperature:.0f} K)"
-    return "none admissible"
-
-
-def _time(card: Scorecard) -> str:
-    """Say the time of a step at the largest size."""
-    if card.cost.result is None:
-        return NONE
-    own = [cost for cost in card.cost.result.costs if cost.calculator == "model"]
-    if not own:
-        return NONE
-    largest = max(own, key=lambda cost: cost.n_atoms)
-    return f"{1e6 * largest.seconds_per_step / largest.n_atoms:.3g} ({largest.n_atoms} atoms)"
+    rows = zip(TITLES, in_a_line(card), strict=True)
+    return "\n".join(f"{title}: {text}" for title, text in rows if text != NONE)

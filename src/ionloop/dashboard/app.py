@@ -15,7 +15,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ionloop.dashboard import assets, pages
+from ionloop.dashboard import assets, pages, scorecard_routes
+from ionloop.dashboard.asked import page_number, source_of
 from ionloop.dashboard.headers import REPORT_POLICY, SecurityHeaders
 from ionloop.dashboard.source import Source, View
 from ionloop.errors import StoreError
@@ -49,25 +50,14 @@ def create_app(source: Source, hosts: Sequence[str]) -> ASGIApp:
     return SecurityHeaders(app)  # around it: the answer to an exception is made outside middleware
 
 
-def _source(request: Request) -> Source:
-    return request.app.state.source
-
-
-def _page_number(request: Request) -> int:
-    asked = request.query_params.get("page", "1")
-    if not (asked.isascii() and asked.isdigit() and 0 < int(asked[:6]) == int(asked)):
-        raise HTTPException(400, "page: expected a number from 1 on")
-    return int(asked)
-
-
 def _rows(request: Request) -> tuple[list[CampaignStatus], int, int]:
-    page = _page_number(request)
-    rows, total = _source(request).campaigns((page - 1) * PAGE, PAGE)
+    page = page_number(request)
+    rows, total = source_of(request).campaigns((page - 1) * PAGE, PAGE)
     return rows, total, page
 
 
 def _found(request: Request) -> View:
-    found = _source(request).campaign(request.path_params["campaign_id"])
+    found = source_of(request).campaign(request.path_params["campaign_id"])
     if found is None:
         raise HTTPException(404, "There is no such campaign.")
     return found
@@ -86,7 +76,7 @@ def campaign(request: Request) -> Response:
 
 def report(request: Request) -> Response:
     """Show a campaign's report: scripts of its own, so in a sandbox of its own."""
-    found = _source(request).report(request.path_params["campaign_id"])
+    found = source_of(request).report(request.path_params["campaign_id"])
     if found is None:
         raise HTTPException(404, "There is no such campaign, or no job of it has ended yet.")
     return HTMLResponse(found, headers={"Content-Security-Policy": REPORT_POLICY})
@@ -108,7 +98,7 @@ def api_campaign(request: Request) -> Response:
 
 def healthz(request: Request) -> Response:
     """Say whether the database answers: 200, or 503 by the handler of its error."""
-    return JSONResponse({"status": "ok", "mongodb": _source(request).version()})
+    return JSONResponse({"status": "ok", "mongodb": source_of(request).version()})
 
 
 def static(request: Request) -> Response:
@@ -148,6 +138,7 @@ ROUTES = [
     Route("/campaigns/{campaign_id}/report", report),
     Route("/api/campaigns", api_campaigns),
     Route("/api/campaigns/{campaign_id}", api_campaign),
+    *scorecard_routes.ROUTES,
     Route("/healthz", healthz),
     Route("/static/{name}", static),
 ]

@@ -13,6 +13,7 @@ KINDS = {
     "dashboard.css": "text/css",
     "dashboard.js": "text/javascript",
     "plotly.js": "text/javascript",
+    "scorecard.css": "text/css",
 }
 
 
@@ -21,6 +22,8 @@ def body(name: str) -> str:
     """Return a file's text."""
     if name == "plotly.js":
         return str(get_plotlyjs())
+    if name == "scorecard.css":  # files of scorecards have it inside
+        return resources.files("ionloop.report").joinpath(name).read_text("utf-8")
     return resources.files("ionloop.dashboard").joinpath("static", name).read_text("utf-8")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from ionloop.dashboard.assets import address
 from ionloop.dashboard.source import View
 from ionloop.report import ledger_table
 from ionloop.report.tables import DASH
+from ionloop.report.templates import LOADER
 from ionloop.store.overview import Generation, Overview
 from ionloop.store.schema import CampaignStatus
 
@@ -31,7 +32,7 @@ _STAGES_SHOWN = 40
 
 def campaigns_page(rows: list[CampaignStatus], total: int, page: int, size: int) -> str:
     """Return the list of campaigns."""
-    return _render("campaigns", rows=rows, total=total, page=page, last=max(1, -(-total // size)))
+    return render("campaigns", rows=rows, total=total, page=page, last=max(1, -(-total // size)))
 
 
 def campaign_page(view: View) -> str:
@@ -39,7 +40,7 @@ def campaign_page(view: View) -> str:
     found = view.overview
     status = found.status
     judged = [g.judgement for g in found.generations if g.judgement]
-    return _render(
+    return render(
         "campaign",
         found=found,
         status=status,
@@ -61,7 +62,7 @@ def campaign_page(view: View) -> str:
 
 def error_page(code: int, message: str) -> str:
     """Return a page that says what is wrong."""
-    return _render("error", code=code, message=message)
+    return render("error", code=code, message=message)
 
 
 def _facts(found: Overview) -> list[tuple[str, str, str]]:
@@ -133,7 +134,7 @@ def verdict(one: Generation) -> str:
 
 def _environment() -> Environment:
     made = Environment(
-        loader=PackageLoader("ionloop.dashboard"),
+        loader=ChoiceLoader([PackageLoader("ionloop.dashboard"), LOADER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -147,5 +148,6 @@ def _environment() -> Environment:
 _TEMPLATES = _environment()
 
 
-def _render(name: str, **values: Any) -> str:  # noqa: ANN401
+def render(name: str, **values: Any) -> str:  # noqa: ANN401
+    """Fill in a template of this folder."""
     return _TEMPLATES.get_template(f"{name}.html.j2").render(values)

@@ -5,24 +5,35 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from markupsafe import Markup
 
 from ionloop.dashboard.figures import figures
 from ionloop.report.html import render
 from ionloop.report.ledger_schema import Ledger
+from ionloop.report.scorecard_page import values
 from ionloop.settings import Settings, get_settings
 from ionloop.store.connection import database, job_store
 from ionloop.store.ledger import ledger
 from ionloop.store.overview import Overview, answering, changed_on, has_outputs, overview
 from ionloop.store.queries import campaign_ids, campaign_record, status
 from ionloop.store.schema import CampaignStatus
+from ionloop.store.scorecards import (
+    StoredScorecard,
+    scorecard_materials,
+    scorecards,
+    scorecards_by_key,
+    shown,
+)
 
 T = TypeVar("T")
+
+#: Pages of scorecards that are kept; what is stored under a key is replaced by its like alone.
+_SCORECARD_PAGES = 16
 
 #: How long a page may lag behind what doesn't touch a job's state, as a readmitted label, s.
 _FRESH_S = 15.0
@@ -82,6 +93,7 @@ class Source:
         self._views: Kept[View] = Kept(32, _FRESH_S)
         self._ledgers: Kept[Ledger] = Kept(32, _LEDGER_S)
         self._reports: Kept[str] = Kept(_REPORTS, float("inf"))
+        self._scorecards: Kept[dict[str, Any]] = Kept(_SCORECARD_PAGES, float("inf"))
 
     def close(self) -> None:
         """Close the connections."""
@@ -131,3 +143,26 @@ class Source:
                     campaign_record(campaign_id, self.store), ledger(campaign_id, self.db)
                 ),
             )
+
+    def scorecards(
+        self, material: str | None, campaign_id: str | None, offset: int, limit: int
+    ) -> list[StoredScorecard]:
+        """Return some scorecards without their curves, the latest first."""
+        with answering():
+            return scorecards(material, campaign_id, limit, self.db, skip=offset, curves=False)
+
+    def materials(self) -> list[str]:
+        """Return the materials that have scorecards."""
+        with answering():
+            return scorecard_materials(self.db)
+
+    def found_scorecards(self, keys: Sequence[str]) -> list[StoredScorecard]:
+        """Return the scorecards of some keys, in their order; unknown keys are left out."""
+        with answering():
+            return scorecards_by_key(keys, self.db)
+
+    def scorecard_page(self, found: Sequence[StoredScorecard]) -> dict[str, Any]:
+        """Return what a page of scorecards is made of; the picture takes a second."""
+        keys = ",".join(one.key for one in found)
+        stamp = max(datetime.fromisoformat(one.stored_at) for one in found)
+        return self._scorecards.get(keys, stamp, lambda: values([shown(one) for one in found]))

@@ -18,7 +18,7 @@ from ionloop.evaluate.schema import Diffusivity, Estimate, Transport
 from ionloop.evaluate.scorecard_schema import Scorecard
 from ionloop.files import whole
 from ionloop.report.literature import LiteratureValue
-from ionloop.report.scorecard_picture import colours_of, name_of
+from ionloop.report.scorecard_names import colours_of, name_of
 from ionloop.report.style import NEUTRAL
 
 if TYPE_CHECKING:

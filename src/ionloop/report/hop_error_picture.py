@@ -13,7 +13,7 @@ import numpy as np
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.scorecard_schema import Scorecard
 from ionloop.files import whole
-from ionloop.report.scorecard_picture import colours_of, name_of
+from ionloop.report.scorecard_names import colours_of, name_of
 
 #: Bins of the hop coordinate, and points that a bin must have.
 N_BINS, POINTS_MIN = 10, 3

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -20,6 +18,7 @@ from ionloop.report.found_hops import found_counts, found_hops
 from ionloop.report.ledger_schema import Ledger
 from ionloop.report.outcome import outcome, verdict
 from ionloop.report.summary import Record
+from ionloop.report.templates import TEMPLATES
 
 #: Title and caption of each figure, in the report's order.
 CAPTIONS = {
@@ -118,12 +117,8 @@ def write_report(record: Record, path: Path, ledger: Ledger | None = None) -> Pa
 
 def render(record: Record, ledger: Ledger | None = None) -> str:
     """Return the report as one string of HTML."""
-    template = resources.files("ionloop.report").joinpath("template.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     panels = {p.key: p for p in _panels(record)}
-    return environment.from_string(template).render(
+    return TEMPLATES.get_template("template.html.j2").render(
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own file
         record=record,
         verdict=verdict(record),

@@ -1,10 +1,11 @@
-"""The scorecard on one page: accuracy, static properties, diffusion and cost of several models.
+"""The scorecard as a picture: accuracy, static properties, diffusion, cost and stability of models.
 
 As Fig. 4 of Zhu and Zhu, Acc. Mater. Res. 3, 1101 (2022) proposes to judge a potential.
 """
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,73 +15,97 @@ import numpy as np
 
 from ionloop.evaluate.accuracy import bins_of
 from ionloop.evaluate.schema import Accuracy, Cost, ErrorBin
-from ionloop.evaluate.scorecard_schema import Part, Phonons, Scaling, Scorecard, StaticProperties
+from ionloop.evaluate.scorecard_schema import Phonons, Scaling, Scorecard, StaticProperties
 from ionloop.files import whole
-from ionloop.report.style import NEUTRAL, QUALITATIVE
+from ionloop.report.scorecard_differences import warning
+from ionloop.report.scorecard_names import colours_of, name_of, shortened
+from ionloop.report.stability_panel import BAD, draw_stability, draw_verdicts
+from ionloop.report.style import NEUTRAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Bins that the accuracy panel shows, by what they are of.
 SHOWN = ("species", "hopping ion", "mobile ions by openness")
+#: Panels beside one another.
+COLUMNS = 3
+#: Letters of a model's name that the legend shows.
+NAME_LONGEST = 90
+#: The axis of D spans this at least.
+DECADE = 10.0
 #: Errors below this share of the largest lie off the accuracy panel.
 NEGLIGIBLE = 1e-5
 
 
 def write_picture(cards: Sequence[Scorecard], path: Path) -> None:
     """Draw one or more scorecards as .png, .svg or .pdf, each model in its colour."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 9), layout="constrained")
-    panels = figure.subplots(2, 2)
-    colours = colours_of(cards)
-    drawn: tuple[tuple[str, Callable[[Axes, list[Scorecard], dict[str, str]], None]], ...] = (
-        ("accuracy", _accuracy), ("static", _static), ("diffusion", _diffusion), ("cost", _cost),
-    )  # fmt: skip
-    for panel, (name, draw) in zip(panels.flat, drawn, strict=True):
-        done = [card for card in cards if getattr(card, name).status == "done"]
-        if done:
-            draw(panel, done, colours)
-        else:
-            _say(panel, _why(getattr(cards[0], name)))
-        panel.set_title(name + _warning(done, name), loc="left", fontweight="bold")
-    handles = [
-        panels[0, 0].plot([], [], "s", color=colour, label=name)[0]
-        for name, colour in colours.items()
-    ]
-    materials = ", ".join(dict.fromkeys(card.material for card in cards))
-    figure.legend(handles=handles, loc="outside upper right", ncols=4, frameon=False)
-    figure.suptitle(materials, x=0.02, ha="left")
+    figure = draw(cards)
     with whole(path) as scratch:
         figure.savefig(scratch, dpi=130)
 
 
-def colours_of(cards: Sequence[Scorecard]) -> dict[str, str]:
-    """Give each model a colour; models of one name are told apart by their hash."""
-    return dict(zip((name_of(card) for card in cards), QUALITATIVE, strict=False))
+def picture_svg(cards: Sequence[Scorecard]) -> bytes:
+    """Draw one or more scorecards as SVG."""
+    buffer = io.BytesIO()
+    draw(cards).savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
-def name_of(card: Scorecard) -> str:
-    """Name a model so that those of one name are told apart."""
-    return f"{card.model.name} ({card.model.sha256[:6]})"
+def draw(cards: Sequence[Scorecard]) -> Figure:
+    """Draw a panel a part, and a table of what fails and what is missing."""
+    from matplotlib.figure import Figure
+
+    colours = colours_of(cards)
+    rows = -(-(len(PANELS) + 1) // COLUMNS)
+    names = [shortened(name, NAME_LONGEST) for name in colours]
+    n_legend = _legend_columns(names)
+    height = 4.4 * rows + 0.22 * -(-len(names) // n_legend)
+    figure = Figure(figsize=(15.5, height), layout="constrained")
+    panels = iter(figure.subplots(rows, COLUMNS).flat)
+    for name, draw_panel in PANELS.items():
+        panel = next(panels)
+        done = [card for card in cards if getattr(card, name).status == "done"]
+        if done:
+            draw_panel(panel, done, colours)
+        else:
+            _say(panel, _why(cards, name))
+        panel.set_title(name, loc="left", fontweight="bold")
+        if differs := warning(done, name):
+            panel.set_title(_wrapped(differs, 52, 2), loc="right", fontsize=8, color=BAD)
+    last = next(panels)
+    draw_verdicts(last, cards, colours)
+    last.set_title("rules", loc="left", fontweight="bold")
+    for unused in panels:
+        unused.set_axis_off()
+    handles = [
+        last.plot([], [], "s", color=colour, label=name)[0]
+        for name, colour in zip(names, colours.values(), strict=True)
+    ]
+    materials = ", ".join(dict.fromkeys(card.material for card in cards))
+    figure.legend(handles=handles, loc="outside upper left", ncols=n_legend, frameon=False,
+                  title=shortened(materials, 150), alignment="left", title_fontsize=14)  # fmt: skip
+    return figure
 
 
-def _why(part: Part) -> str:
-    return part.reason or part.status
+def _legend_columns(names: Sequence[str]) -> int:
+    """Return how many names fit beside one another."""
+    return max(1, min(len(names), 160 // (max(map(len, names)) + 6)))
 
 
-def _warning(cards: Sequence[Scorecard], name: str) -> str:
-    """Say if models weren't asked the same: their numbers aren't to be compared."""
-    same = {"accuracy": "labels", "static": "structure", "cost": "structure"}.get(name)
-    if same and len({getattr(card, name).settings.get(same) for card in cards}) > 1:
-        return f" (not comparable: of different {same}{'' if same == 'labels' else 's'})"
-    return ""
+def _why(cards: Sequence[Scorecard], name: str) -> str:
+    reasons = dict.fromkeys(getattr(card, name).reason for card in cards)
+    return "; ".join(reason for reason in reasons if reason) or "not asked"
+
+
+def _wrapped(text: str, width: int, n_lines: int) -> str:
+    lines = textwrap.wrap(text, width)
+    return "\n".join(lines[:n_lines]) + (" …" if len(lines) > n_lines else "")
 
 
 def _say(panel: Axes, text: str) -> None:
     panel.set_axis_off()
-    wrapped = "\n".join(textwrap.wrap(text, 44))
-    panel.text(0.5, 0.5, wrapped, ha="center", va="center", color=NEUTRAL,
+    panel.text(0.5, 0.5, _wrapped(text, 44, 12), ha="center", va="center", color=NEUTRAL,
                transform=panel.transAxes)  # fmt: skip
 
 
@@ -109,12 +134,14 @@ def _accuracy(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> N
                 panel.plot([1000 * x for x in interval], [y, y], color=colour, lw=1.5)
     panel.set_yticks(range(len(names)), names)
     panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.set_xlabel("force RMSE / meV Å⁻¹ (line: 90 % interval)")
-    largest = max(values, default=0.0)
+    label, largest = "line: 90 % interval", max(values, default=0.0)
     if largest > 0:  # forces that symmetry makes zero would take all decades
         panel.set_xscale("log")
-        least = min(v for v in values if v >= NEGLIGIBLE * largest)
-        panel.set_xlim(left=least / 3)
+        shown = [v for v in values if v >= NEGLIGIBLE * largest]
+        panel.set_xlim(left=min(shown) / 3)
+        if off := len(values) - len(shown):
+            label += f"; {off} off the axis: negligible"
+    panel.set_xlabel(f"force RMSE / meV Å⁻¹ ({label})")
 
 
 def _static(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
@@ -129,10 +156,10 @@ def _static(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> Non
     panel.set(xlabel="frequency / THz (below 0: imaginary)", ylabel="phonons / share a THz")
     panel.axvline(0, color=NEUTRAL, lw=0.8)
     low, high = panel.get_ylim()
-    panel.set_ylim(low, high * (1 + 0.14 * len(lines)))  # room for the words
+    panel.set_ylim(low, high * (1 + 0.1 * len(lines)))  # room for the words
     for i, (words, colour) in enumerate(lines):
-        panel.text(0.02, 0.97 - 0.065 * i, words, transform=panel.transAxes, va="top", color=colour,
-                   fontsize=8.5)  # fmt: skip
+        panel.text(0.02, 0.97 - 0.055 * i, words, transform=panel.transAxes, va="top", color=colour,
+                   fontsize=7.5)  # fmt: skip
 
 
 def _draw_phonons(panel: Axes, found: Phonons, colour: str) -> None:
@@ -167,9 +194,12 @@ def _diffusion(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> 
                 panel.plot([x, x], d.interval or [d.value, d.value], color=colour, lw=1)
             elif d.upper_bound:
                 panel.plot(x, d.upper_bound, "v", color=colour, markerfacecolor="none")
-    panel.set(yscale="log", xlabel="1000 K / T", ylabel="D / cm² s⁻¹")
-    panel.text(0.02, 0.03, "open: not admissible; triangle: upper bound", fontsize=8,
-               color=NEUTRAL, transform=panel.transAxes)  # fmt: skip
+    panel.set(yscale="log", xlabel="1000 K / T   (open: not admissible; triangle: upper bound)",
+              ylabel="D / cm² s⁻¹")  # fmt: skip
+    low, high = panel.get_ylim()
+    if high < DECADE * low:  # a short axis would make little look like much
+        middle = (low * high) ** 0.5
+        panel.set_ylim(middle / DECADE**0.5, middle * DECADE**0.5)
 
 
 def _cost(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
@@ -197,3 +227,13 @@ def _draw_cost(panel: Axes, costs: list[Cost], fmt: str, colour: str, label: str
     if costs:
         x, y = [c.n_atoms for c in costs], [c.seconds_per_step for c in costs]
         panel.plot(x, y, fmt, color=colour, label=label, ms=4)
+
+
+#: What draws each part.
+PANELS: dict[str, Callable[[Axes, list[Scorecard], dict[str, str]], None]] = {
+    "accuracy": _accuracy,
+    "static": _static,
+    "diffusion": _diffusion,
+    "cost": _cost,
+    "stability": draw_stability,
+}

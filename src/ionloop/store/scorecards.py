@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,26 @@ from ionloop.document import Document
 from ionloop.errors import StoreError
 from ionloop.evaluate.scorecard_schema import PARTS, Scorecard
 from ionloop.processes import user_name
+from ionloop.report.scorecard_summary import Shown
 from ionloop.store.connection import OUTPUTS, SCORECARDS, database
 from ionloop.train.schema import Member
+
+_TRANSPORT = "card.diffusion.result.transport"
+#: Long lists of a scorecard.
+_CURVES = (
+    "card.accuracy.result.parity_forces",
+    "card.accuracy.result.parity_energies",
+    "card.accuracy.result.progress_errors",
+    "card.accuracy.result.progress_energies",
+    "card.static.result.phonons.frequencies",
+    "card.static.result.phonons.counts",
+    "card.diffusion.result.rdf",
+    *(
+        f"{_TRANSPORT}.{points}.{curve}"
+        for points in ("transport.points", "smaller_cells")
+        for curve in ("msd_time_fs", "msd", "msd_error")
+    ),
+)
 
 
 class StoredScorecard(Document):
@@ -76,6 +95,9 @@ def scorecards(
     campaign_id: str | None = None,
     limit: int = 50,
     db: Database[dict[str, Any]] | None = None,
+    *,
+    skip: int = 0,
+    curves: bool = True,
 ) -> list[StoredScorecard]:
     """Return stored scorecards, the latest first.
 
@@ -89,12 +111,62 @@ def scorecards(
         How many at most.
     db
         The database; the settings' own if None.
+    skip
+        How many of the latest are left out.
+    curves
+        Whether the long lists that pictures alone need are read; they are empty if not.
     """
     db = database() if db is None else db
     named = {"card.material": material, "campaign_id": campaign_id}
     query = {name: value for name, value in named.items() if value is not None}
-    docs = db[SCORECARDS].find(query, {"_id": 0}).sort("stored_at", -1).limit(limit)
-    return [StoredScorecard.model_validate(doc) for doc in docs]
+    fields = {"_id": 0} | ({} if curves else dict.fromkeys(_CURVES, 0))
+    docs = db[SCORECARDS].find(query, fields).sort("stored_at", -1).skip(skip).limit(limit)
+    return [_parsed(doc, curves=curves) for doc in docs]
+
+
+def scorecards_by_key(
+    keys: Sequence[str], db: Database[dict[str, Any]] | None = None
+) -> list[StoredScorecard]:
+    """Return the scorecards of these keys, in their order; unknown keys are left out."""
+    db = database() if db is None else db
+    docs = db[SCORECARDS].find({"key": {"$in": list(keys)}}, {"_id": 0})
+    found = {doc["key"]: _parsed(doc, curves=True) for doc in docs}
+    return [found[key] for key in dict.fromkeys(keys) if key in found]
+
+
+def scorecard_materials(db: Database[dict[str, Any]] | None = None) -> list[str]:
+    """Return the materials that have scorecards, in their alphabetical order."""
+    db = database() if db is None else db
+    return sorted(db[SCORECARDS].distinct("card.material"))
+
+
+def shown(found: StoredScorecard) -> Shown:
+    """Return what a page shows of a stored scorecard."""
+    return Shown(
+        card=found.card,
+        key=found.key,
+        campaign_id=found.campaign_id,
+        generation=found.generation,
+        stored=f"{found.stored_at[:16].replace('T', ' ')} UTC by {found.by}",
+    )
+
+
+def _parsed(doc: dict[str, Any], *, curves: bool) -> StoredScorecard:
+    """Parse a document; lists that weren't read become empty ones."""
+    if not curves:
+        for path in _CURVES:
+            _fill(doc, path.split("."))
+    return StoredScorecard.model_validate(doc)
+
+
+def _fill(found: Any, path: Sequence[str]) -> None:  # noqa: ANN401 - documents of any kind
+    if isinstance(found, list):
+        for one in found:
+            _fill(one, path)
+    elif isinstance(found, dict) and len(path) > 1:
+        _fill(found.get(path[0]), path[1:])
+    elif isinstance(found, dict):
+        found.setdefault(path[0], [])
 
 
 def _trained_by(hashes: list[str], db: Database[dict[str, Any]]) -> tuple[str | None, int | None]:

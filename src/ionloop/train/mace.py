@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
@@ -194,13 +195,16 @@ def committee_calculator(
     import torch
 
     torch.set_num_threads(1)
-    from mace.calculators import MACECalculator
-
     device = get_settings().device
     try:
-        # weights_only refuses MACE's file: it holds the module, not the weights alone.
-        loaded = [torch.load(BytesIO(f), map_location=device, weights_only=False) for f in files]
-        return MACECalculator(models=loaded, device=device, default_dtype=dtype)
+        with redirect_stdout(sys.stderr):  # it prints as it is imported; stdout is for JSON
+            from mace.calculators import MACECalculator
+
+            # weights_only refuses MACE's file: it holds the module, not the weights alone.
+            loaded = [
+                torch.load(BytesIO(f), map_location=device, weights_only=False) for f in files
+            ]
+            return MACECalculator(models=loaded, device=device, default_dtype=dtype)
     except (RuntimeError, EOFError, OSError, AttributeError, UnpicklingError) as error:
         msg = f"expected MACE models in {names}, got {error}; train them again"
         raise TrainingError(msg) from error
