@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +176,7 @@ class Truth:
         """Relax the reference's band of a hop, or take the one that the folder has."""
         hop, reference = self.plan.material.hops[k], self.plan.reference
         n_images, fmax = self.plan.settings.n_images, self.plan.settings.fmax / 2
-        asked = {
+        asked: dict[str, Any] = {
             "n_images": n_images,
             "fmax": fmax,
             "max_steps": BAND_STEPS,
