@@ -154,7 +154,8 @@ def test_hops_of_tetragonal_llzo(llzo: Path) -> None:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])  # what is added is taken back
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "own_emt.py"
     file.write_text(
         "from ase.calculators.emt import EMT\nfrom ase.calculators.tip3p import TIP3P\n"
@@ -165,8 +166,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sys.modules.pop("own_emt", None)
 
 
-def test_a_function_is_a_teacher(module: Path) -> None:
+def test_a_function_is_a_teacher(
+    module: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made in the module's folder, used by a worker that is elsewhere."""
     teacher = teacher_by_name("own_emt:make")
+    monkeypatch.chdir(tmp_path_factory.mktemp("worker"))
     assert MontyDecoder().process_decoded(teacher.as_dict()) == teacher
     reference = ForceFieldReference(teacher=teacher)
     frame = Frame.from_atoms(bulk("Cu", cubic=True), origin="rattle", group="g")

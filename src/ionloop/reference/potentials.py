@@ -32,8 +32,15 @@ ATOM_BOX = 30.0
 NEEDED = {"energy", "forces", "stress"}
 
 
-def import_function(name: str) -> tuple[Callable[[], Any], Path | None]:
-    """Import ``module:function``; modules of the current folder are found, too.
+def import_function(name: str, folder: str | Path = "") -> tuple[Callable[[], Any], Path | None]:
+    """Import ``module:function``.
+
+    Parameters
+    ----------
+    name
+        Module and function.
+    folder
+        Searched for the module before installed packages; empty: the current folder.
 
     Returns
     -------
@@ -46,7 +53,7 @@ def import_function(name: str) -> tuple[Callable[[], Any], Path | None]:
         If there is no such module or function.
     """
     module_name, _, function_name = name.partition(":")
-    here = str(Path.cwd())  # a console script doesn't look there by itself
+    here = str(Path(folder).resolve())  # a console script doesn't look there by itself
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
@@ -54,8 +61,8 @@ def import_function(name: str) -> tuple[Callable[[], Any], Path | None]:
         function = getattr(module, function_name)
     except (ImportError, AttributeError) as error:
         msg = (
-            f"{name}: expected a function that returns an ASE calculator, in a module of this "
-            f"folder or of an installed package, got {error}"
+            f"{name}: expected a function that returns an ASE calculator, in a module of "
+            f"{here} or of an installed package, got {error}"
         )
         raise ReferenceSetupError(msg) from error
     if not callable(function):
@@ -159,17 +166,24 @@ class FunctionTeacher(PotentialTeacher):
     Parameters
     ----------
     function
-        ``module:function``; workers must find the module, so that it belongs into an installed
-        package or on ``PYTHONPATH``.
+        ``module:function``.
+    folder
+        Searched for the module before installed packages, on workers, too; empty: the current
+        folder, when the teacher is made.
     """
 
     name: str = "function"
     function: str = ""
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        """Workers run in folders of their own."""
+        self.folder = str(Path(self.folder).resolve())
 
     @property
     def settings(self) -> dict[str, Any]:
         """Name, hash of the module's file and version of its package: not what that reads."""
-        _, source = import_function(self.function)
+        _, source = import_function(self.function, self.folder)
         package = self.function.partition(".")[0].partition(":")[0]
         return {
             "function": self.function,
@@ -184,7 +198,7 @@ class FunctionTeacher(PotentialTeacher):
 
     def calculator(self) -> Calculator:
         """Call the function."""
-        found = import_function(self.function)[0]()
+        found = import_function(self.function, self.folder)[0]()
         if not hasattr(found, "get_potential_energy"):
             msg = f"{self.function}: expected an ASE calculator, got {type(found).__name__}"
             raise ReferenceSetupError(msg)
