@@ -69,7 +69,7 @@ def build(
 
 
 def small_mace() -> Hyperparameters:
-    """Two layers of 32 scalars."""
+    """Two layers of 32 scalars; for a few hundred steps 0.04 was the better rate than 0.01."""
     return Hyperparameters(
         hidden_irreps="32x0e",
         num_interactions=2,
@@ -77,6 +77,7 @@ def small_mace() -> Hyperparameters:
         correlation=2,
         radial_mlp=[32, 32],
         batch_size=2,
+        lr=0.04,
         epochs=120,
         warm_epochs=60,
         eval_interval=10,
