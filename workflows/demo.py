@@ -56,7 +56,11 @@ def flow_file(reference: str, given: dict[str, object]) -> Path:
 def demo(
     reference: Annotated[str, typer.Option(help="teacher or cp2k.")] = "teacher",
     teacher: Annotated[
-        str | None, typer.Option(help="buckingham or chgnet.", show_default="buckingham")
+        str | None,
+        typer.Option(
+            help="buckingham, chgnet, a NEP file (.txt) or module:function.",
+            show_default="buckingham",
+        ),
     ] = None,
     structure: Annotated[str | None, typer.Option(help="A structure file.")] = None,
     mobile_ion: Annotated[

@@ -88,7 +88,11 @@ def test_another_crystal_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"teacher": "vasp"}, ReferenceSetupError, r"\['buckingham', 'chgnet'\], got 'vasp'"),
+        (
+            {"teacher": "vasp"},
+            ReferenceSetupError,
+            r"\['buckingham', 'chgnet'\], a NEP .* 'vasp'",
+        ),
         ({"mobile_ion": "Na"}, StructureError, "expected a charged mobile ion .* got Na"),
         ({"mobile_ion": "Xx"}, StructureError, "got Xx"),
         ({"structure": "gone.cif"}, StructureError, "no structure file gone.cif; expected a CIF"),

@@ -14,15 +14,17 @@ from tiny_campaign import maker, structures, tiny_mace
 
 from ionloop.campaign.start import material_of
 from ionloop.cli import main
+from ionloop.cli.arms import print_arms
 from ionloop.errors import ProfileError
 from ionloop.frame import Origin
 from ionloop.profile import Profile
+from ionloop.reference.schema import Band
 from ionloop.reference.vasp.reference import VaspReference
 from ionloop.study.arms import ARMS
 from ionloop.study.compare import compare_arms
 from ionloop.study.curves import over_seeds
 from ionloop.study.plan import ArmsPlan, ReferenceRuns, reference_of
-from ionloop.study.schema import ArmStudy
+from ionloop.study.schema import ArmStudy, MeanOverSeeds
 from ionloop.study.truth import Truth
 
 COUNTS = (12, 18)
@@ -111,6 +113,34 @@ def test_scores_are_those_of_the_reference_s_own_hops(done):
         assert score.saddle_ratio == pytest.approx(bins["saddle"] / bins["near equilibrium"])
         assert all(0.01 < x < 5 for x in bins.values())
         assert score.rate_bound == max(r.bound for r in score.rate_errors)
+        assert set(score.barrier_errors) == set(found.barriers)
+        errors = list(score.barrier_errors.values())
+        assert score.barrier_error == (None if None in errors else max(errors))
+
+
+def test_the_reference_s_ends_are_relaxed_as_the_committee_s(done):
+    """A barrier counts from an end: one that is relaxed less shifts it."""
+    (file,) = (done[1] / "reference").glob("band-*.json")
+    band = Band.model_validate_json(file.read_text())
+    calculator = plan().reference.teacher.calculator()
+    for end in (band.to_atoms()[0], band.to_atoms()[-1]):
+        end.calc = calculator
+        assert np.abs(end.get_forces()).max() < plan().settings.end_fmax
+
+
+def test_several_hops_are_printed_one_by_one(done, capsys):
+    """A study of two hops, the second made of the first: one column each, in meV."""
+    one = done[0].curves[0]
+    second = MeanOverSeeds(mean=[0.0123, None], interval=[None, None])
+    curve = one.model_copy(update={"barrier_errors": {**one.barrier_errors, "Li-Li 9 A": second}})
+    barriers = {**done[0].barriers, "Li-Li 9 A": 0.3}
+    print_arms(done[0].model_copy(update={"barriers": barriers, "curves": [curve]}))
+    printed = capsys.readouterr().out
+    assert "barrier error by hop, meV" in printed
+    assert "12.3" in printed
+    assert "no band" in printed
+    print_arms(done[0])
+    assert "by hop" not in capsys.readouterr().out
 
 
 def test_what_is_there_is_not_done_again(done, monkeypatch):

@@ -200,7 +200,22 @@ def print_arms(found: ArmStudy) -> None:
                 _cell(one.rate_bound, k, 1, 2),
             )
     out.print(table)
+    if len(found.barriers) > 1:
+        out.print(_by_class(found))
     out.print(_setting(found), markup=False, highlight=False)
+
+
+def _by_class(found: ArmStudy) -> Table:
+    """Barrier errors of each hop, where there are several."""
+    table = Table(title="barrier error by hop, meV", title_justify="left")
+    table.add_column("arm")
+    for name in ("labels", *found.barriers):
+        table.add_column(name, justify="right")
+    for one in found.curves:
+        for k, n in enumerate(one.n_labels):
+            cells = [_cell(one.barrier_errors[name], k, 1000, 1) for name in found.barriers]
+            table.add_row(one.arm if k == 0 else "", str(n), *cells)
+    return table
 
 
 def _cell(number: MeanOverSeeds, k: int, factor: float, digits: int) -> str:

@@ -38,7 +38,8 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         typer.Argument(
             metavar="MODEL...",
             help="MACE .model files of your own (several are a committee), module:function that "
-            "returns an ASE calculator, a LAMMPS input (.yaml, .json), or buckingham or chgnet.",
+            "returns an ASE calculator, a NEP file (.txt), a LAMMPS input (.yaml, .json), or "
+            "buckingham or chgnet.",
         ),
     ],
     *,

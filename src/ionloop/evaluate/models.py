@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +12,24 @@ from typing import Literal
 import yaml
 from ase.calculators.calculator import Calculator, CalculatorSetupError
 
-from ionloop.errors import EvaluationError
+from ionloop.errors import EvaluationError, ReferenceSetupError
 from ionloop.evaluate.scorecard_schema import ModelFacts
 from ionloop.reference import lammps_input
 from ionloop.reference.base import hash_settings
-from ionloop.reference.teachers import TEACHERS, teacher_by_name
+from ionloop.reference.potentials import (
+    FUNCTION,
+    NEP_SUFFIX,
+    NepTeacher,
+    import_function,
+    teacher_by_name,
+)
+from ionloop.reference.teachers import TEACHERS
 from ionloop.train import mace
 from ionloop.train.model_files import describe_model
 from ionloop.versions import installed
 
 Precision = Literal["float32", "float64"]
 
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _INPUTS = (".yaml", ".yml", ".json")
 
 
@@ -75,15 +78,15 @@ def resolve_model(names: Sequence[str]) -> Model:
     names
         Files of MACE models that make one committee, all ending in ``.model``; or one of:
         ``module:function`` that returns an ASE calculator, a teacher of
-        :data:`ionloop.reference.teachers.TEACHERS`, a YAML or JSON file of
-        :class:`~ionloop.reference.lammps_input.LammpsInput`.
+        :data:`ionloop.reference.teachers.TEACHERS`, a NEP potential (``.txt``), a YAML or JSON
+        file of :class:`~ionloop.reference.lammps_input.LammpsInput`.
 
     Raises
     ------
     EvaluationError
         If it is none of these.
     ReferenceSetupError
-        If a LAMMPS input can't be used.
+        If a LAMMPS input or a NEP file can't be used.
     TrainingError
         If a MACE file is missing.
     """
@@ -95,11 +98,14 @@ def resolve_model(names: Sequence[str]) -> Model:
             return _teacher(name)
         if Path(name).suffix in _INPUTS:
             return _lammps(Path(name))
-        if _FUNCTION.fullmatch(name):
+        if Path(name).suffix == NEP_SUFFIX:
+            return _nep(name)
+        if FUNCTION.fullmatch(name):
             return _function(name)
     msg = (
-        "expected MACE models (FILE.model, several are a committee), module:function, a LAMMPS "
-        f"input (.yaml, .json), or one of {sorted(TEACHERS)}, got {' '.join(names) or 'nothing'}"
+        "expected MACE models (FILE.model, several are a committee), module:function, a NEP "
+        "potential (.txt), a LAMMPS input (.yaml, .json), or one of "
+        f"{sorted(TEACHERS)}, got {' '.join(names) or 'nothing'}"
     )
     raise EvaluationError(msg)
 
@@ -156,33 +162,33 @@ def _lammps(path: Path) -> Model:
     return Model((str(path),), facts, lambda _: lammps_input.calculator(found, path.parent))
 
 
+def _nep(name: str) -> Model:
+    teacher = NepTeacher(model_file=name)
+    facts = ModelFacts(
+        name=Path(name).stem,
+        kind="force field",
+        sha256=teacher.settings["sha256"],
+        hashed="the model file",
+        files=[teacher.model_file],
+        versions=installed(["calorine", "ase"]),
+    )
+    return Model((teacher.model_file,), facts, lambda _: teacher.calculator())
+
+
 def _function(name: str) -> Model:
-    module_name, _, function_name = name.partition(":")
-    here = str(Path.cwd())  # a console script doesn't look there by itself
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
-        function = getattr(module, function_name)
-    except (ImportError, AttributeError) as error:
-        msg = (
-            f"{name}: expected a function that returns an ASE calculator, in a module of this "
-            f"folder or of an installed package, got {error}"
-        )
-        raise EvaluationError(msg) from error
-    if not callable(function):
-        msg = f"{name}: expected a function, got {type(function).__name__}"
-        raise EvaluationError(msg)
-    source = Path(getattr(module, "__file__", None) or "")
+        function, source = import_function(name)
+    except ReferenceSetupError as error:
+        raise EvaluationError(str(error)) from error
     digest = hashlib.sha256(name.encode())
-    if source.is_file():
+    if source:
         digest.update(source.read_bytes())
     facts = ModelFacts(
         name=name,
         kind="function",
         sha256=digest.hexdigest(),
         hashed="the function's name and module file; not what that imports or reads",
-        files=[str(source)] if source.is_file() else [],
-        versions=installed([module_name.partition(".")[0], "ase"]),
+        files=[str(source)] if source else [],
+        versions=installed([name.partition(":")[0].partition(".")[0], "ase"]),
     )
     return Model((name,), facts, lambda _: function())

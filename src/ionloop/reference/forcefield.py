@@ -26,24 +26,21 @@ from ionloop.reference.base import Reference, hash_settings
 from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.neb import relax_band
 from ionloop.reference.nvt import NvtRun
+from ionloop.reference.potentials import FunctionTeacher, NepTeacher, teacher_by_name
 from ionloop.reference.schema import Band, SinglePoint, Trajectory
-from ionloop.reference.teachers import (
-    TEACHERS,
-    BuckinghamTeacher,
-    ChgnetTeacher,
-    Teacher,
-    teacher_by_name,
-)
+from ionloop.reference.teachers import TEACHERS, BuckinghamTeacher, ChgnetTeacher, Teacher
 from ionloop.seed.schema import Hop
 
 logger = logging.getLogger(__name__)
 
-# Campaigns in MongoDB name the teachers by this module, where they stood at first.
+# Campaigns in MongoDB name the first teachers by this module, where they stood.
 __all__ = [
     "TEACHERS",
     "BuckinghamTeacher",
     "ChgnetTeacher",
     "ForceFieldReference",
+    "FunctionTeacher",
+    "NepTeacher",
     "Teacher",
     "read_journal",
     "single_point",

@@ -68,7 +68,7 @@ class Teacher(Maker):
         if self.elements is not None and (unknown := symbols - self.elements):
             msg = (
                 f"teacher {self.name} knows {sorted(self.elements)}, got {sorted(unknown)}; "
-                "use --teacher chgnet, which covers most elements"
+                "chgnet covers most elements"
             )
             raise ReferenceSetupError(msg)
         self.calculator()
@@ -159,17 +159,3 @@ class ChgnetTeacher(Teacher):
 
 
 TEACHERS: dict[str, type[Teacher]] = {"buckingham": BuckinghamTeacher, "chgnet": ChgnetTeacher}
-
-
-def teacher_by_name(name: str) -> Teacher:
-    """Return a teacher with its default settings.
-
-    Raises
-    ------
-    ReferenceSetupError
-        If there is no such teacher.
-    """
-    if name not in TEACHERS:
-        msg = f"expected one of the teachers {sorted(TEACHERS)}, got {name!r}"
-        raise ReferenceSetupError(msg)
-    return TEACHERS[name]()

@@ -28,7 +28,7 @@ from ionloop.study.truth import TestSet, Truth, plan_key
 from ionloop.train import mace
 
 #: Points of another number were made by another procedure, and are made anew.
-PROCEDURE = 2
+PROCEDURE = 3
 #: Strained candidates of arms that have a share for them.
 STRAINED = Displacements(n_rattle=0, n_strain=12)
 

@@ -25,6 +25,10 @@ def curve(arm: str, points: Sequence[ArmPoint]) -> ArmCurve:
             for name in HOP_BINS
         },
         saddle_ratio=over(lambda s: s.saddle_ratio),
+        barrier_errors={
+            name: over_seeds([[s.barrier_errors[name] for s in here] for here in at])
+            for name in at[0][0].barrier_errors
+        },
         barrier_error=over(lambda s: s.barrier_error),
         rate_bound=over(lambda s: s.rate_bound),
     )

@@ -19,6 +19,10 @@ class ArmScore(Document):
     barriers: dict[str, float | None] = Field(
         description="The committee's barrier by path class, eV; None where the band broke down."
     )
+    barrier_errors: dict[str, float | None] = Field(
+        description="Distance of the committee's barriers from the reference's by path class, eV; "
+        "None where its band is missing or didn't converge."
+    )
     barrier_error: float | None = Field(
         description="Largest difference from the reference's barriers, eV; None where one is "
         "missing or its band didn't converge."
@@ -61,7 +65,8 @@ class ArmCurve(Document):
     n_labels: list[int] = Field(description="Labels.")
     rmse_by_hop_bin: dict[str, MeanOverSeeds] = Field(description="eV/Å.")
     saddle_ratio: MeanOverSeeds = Field(description="Dimensionless.")
-    barrier_error: MeanOverSeeds = Field(description="eV.")
+    barrier_errors: dict[str, MeanOverSeeds] = Field(description="By path class, eV.")
+    barrier_error: MeanOverSeeds = Field(description="The largest, eV.")
     rate_bound: MeanOverSeeds = Field(description="Of ln k.")
 
 

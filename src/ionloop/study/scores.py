@@ -42,17 +42,18 @@ def score(learned: Learned, test: TestSet) -> ArmScore:
     ]
     converged = {band.path_class: band.barrier for band in learned.bands.bands if band.converged}
     barriers = {name: learned.bands.barriers.get(name) for name in test.bands}
-    errors = [
-        abs(converged[name] - band.barrier) if name in converged else None
+    errors = {
+        name: abs(converged[name] - band.barrier) if name in converged else None
         for name, band in test.bands.items()
-    ]
-    known = [error for error in errors if error is not None]
+    }
+    known = [error for error in errors.values() if error is not None]
     rates = rate_errors(test.labels, off)
     return ArmScore(
         rmse_by_hop_bin=bins,
         rmse_random=_rms(np.concatenate(random)),
         saddle_ratio=bins[SADDLE] / bins[NEAR_EQUILIBRIUM],
         barriers=barriers,
+        barrier_errors=errors,
         barrier_error=max(known) if known and len(known) == len(errors) else None,
         rate_errors=rates,
         rate_bound=max(found.bound for found in rates),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from ionloop.label.schema import Label
 from ionloop.randomness import derive_seed
 from ionloop.reference.base import hash_settings
 from ionloop.reference.checkpoint import Checkpoint
+from ionloop.reference.ends import RelaxedEnds
 from ionloop.reference.forcefield import run_hash, single_point
 from ionloop.reference.neb import relax_band
 from ionloop.reference.nvt import NvtRun
@@ -33,8 +35,8 @@ from ionloop.study.plan import ArmsPlan, ReferenceRuns
 BLOCK = 4
 #: Hops of a test run whose windows are looked at.
 EVENTS_MAX = 60
-#: Optimizer steps of a band of the reference.
-BAND_STEPS = 400
+#: Optimizer steps of a band of the reference, and of each of its ends.
+BAND_STEPS, END_STEPS = 400, 200
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Truth:
         self.plan, self.folder = plan, folder
         folder.mkdir(parents=True, exist_ok=True)
         self._calculator = plan.reference.teacher.calculator()
+        self._ends = RelaxedEnds()
 
     def label(self, frames: Sequence[Frame]) -> list[Label]:
         """Label frames, and judge them as a campaign does."""
@@ -173,7 +176,13 @@ class Truth:
         """Relax the reference's band of a hop, or take the one that the folder has."""
         hop, reference = self.plan.material.hops[k], self.plan.reference
         n_images, fmax = self.plan.settings.n_images, self.plan.settings.fmax / 2
-        asked = {"n_images": n_images, "fmax": fmax, "max_steps": BAND_STEPS}
+        asked: dict[str, Any] = {
+            "n_images": n_images,
+            "fmax": fmax,
+            "max_steps": BAND_STEPS,
+            "end_fmax": self.plan.settings.end_fmax,
+            "end_steps": END_STEPS,
+        }
         digest = hash_settings(
             {"hop": hop.model_dump(mode="json"), "reference": reference.settings_hash, **asked}
         )
@@ -183,11 +192,10 @@ class Truth:
         band = relax_band(
             hop,
             lambda _: reference.teacher.calculator(),
-            n_images=n_images,
-            fmax=fmax,
-            max_steps=BAND_STEPS,
+            **asked,
             engine=reference.teacher.engine,
             settings_hash=reference.settings_hash,
+            shared=self._ends,
         )
         if not band.converged:
             msg = (
