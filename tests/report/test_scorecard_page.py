@@ -128,7 +128,7 @@ def test_one_group_has_no_interval():
     assert (row.interval, row.reason) == ("", "one group: no interval")
 
 
-class Expansion(Document):
+class Hardness(Document):
     """A result that no code of the report knows."""
 
     steps: int = Field(description="Steps of the run.")
@@ -138,35 +138,35 @@ class Expansion(Document):
     checks: list[Check]
 
 
-class ExpansionPart(Part):
+class HardnessPart(Part):
     """Its part."""
 
-    result: Expansion | None = None
+    result: Hardness | None = None
 
 
 class NewCard(Scorecard):
     """A scorecard of the next version."""
 
-    expansion: ExpansionPart
+    hardness: HardnessPart
 
 
 def test_a_part_that_is_new_is_shown_with_no_more_code(monkeypatch):
     for module in ("scorecard_page", "scorecard_walk", "scorecard_differences", "stability_panel"):
-        monkeypatch.setattr(f"ionloop.report.{module}.PARTS", (*PARTS, "expansion"))
+        monkeypatch.setattr(f"ionloop.report.{module}.PARTS", (*PARTS, "hardness"))
     one = Estimate(value=2e-5, unit="1/K", estimator="a line", admissible=True)
-    result = Expansion(
+    result = Hardness(
         steps=10, highest=900.0, linear=one, by_axis=[one],
         checks=[Check(name="steady", passed=False, detail="it drifts")],
     )  # fmt: skip
-    part = ExpansionPart(status="done", result=result)
+    part = HardnessPart(status="done", result=result)
     assert verdict_of(part).text == "1 of 1 rules fail: steady"
     assert [place for place, _ in walk(result, Estimate)] == [("linear",), ("by_axis", "1")]
-    known = NewCard(**dict(whole_card("a")), expansion=part)
-    found = by_name(known, "expansion")
+    known = NewCard(**dict(whole_card("a")), hardness=part)
+    found = by_name(known, "hardness")
     assert list(found) == ["steps", "highest", "linear", "by axis 1"]
     assert (found["highest"].value, found["highest"].unit) == ("900.0", "K")
     page = Page(render_page([Shown(known)])).text
-    for expected in ("Expansion", "by axis 1", "it drifts", "2.000 × 10⁻⁵"):
+    for expected in ("Hardness", "by axis 1", "it drifts", "2.000 × 10⁻⁵"):
         assert expected in page
 
 
