@@ -108,7 +108,7 @@ def test_a_drifting_cell_is_left_out_and_the_rest_is_fitted():
     assert "still drifts" in points[1].volume.reason
     assert trend(made_run(rng).volumes) > 0.001
     found = expansion_of(points, [1, 1, 1], 32, 20.0)
-    assert "3 temperatures" in found.volumetric.estimator
+    assert "3 temperatures" in found.alpha_volume.estimator
     assert not found.checks[0].passed
     assert "450 K" in found.checks[0].detail
 

@@ -312,8 +312,8 @@ def expansion_of(
         n_atoms=n_atoms,
         picoseconds=picoseconds,
         points=list(points),
-        volumetric=volume,
-        linear=lengths,
+        alpha_volume=volume,
+        alpha_axes=lengths,
         checks=checks,
     )
 

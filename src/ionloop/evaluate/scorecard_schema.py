@@ -111,8 +111,8 @@ class Expansion(Document):
     n_atoms: int
     picoseconds: float = Field(description="Length of each run that was asked for, ps.")
     points: list[ExpansionPoint] = Field(description="One a temperature.")
-    volumetric: Estimate = Field(description="d ln V / dT, 1e-6/K.")
-    linear: list[Estimate] = Field(description="d ln a / dT of a, b, c, 1e-6/K.")
+    alpha_volume: Estimate = Field(description="d ln V / dT, 1e-6/K.")
+    alpha_axes: list[Estimate] = Field(description="d ln a / dT of a, b, c, 1e-6/K.")
     checks: list[Check] = Field(description="The rules, one by one.")
 
 

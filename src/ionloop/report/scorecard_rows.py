@@ -34,13 +34,13 @@ LABELS = {
     "d": "tracer D",
     "drift": "drift of the energy without a bath",
     "haven_ratio": "Haven ratio",
-    "linear": "thermal expansion along axis",
+    "alpha_axes": "thermal expansion along axis",
     "lengths": "length along axis",
     "hop_activation_energy": "activation energy of the hop rate",
     "shear_vrh": "shear modulus (elastic tensor)",
     "sigma": "conductivity, Nernst-Einstein",
     "sigma_collective": "conductivity, collective",
-    "volumetric": "thermal expansion of the volume",
+    "alpha_volume": "thermal expansion of the volume",
 }
 #: Fields of a place that say nothing.
 _SILENT = frozenset({"transport", "conduction", "result"})
