@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, bins_of, hop_bin
+from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, bins_of
+from ionloop.evaluate.hop_bins import hop_bin
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.label.schema import Label
 

@@ -7,9 +7,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ionloop.evaluate.accuracy import HOP_BINS
+from ionloop.evaluate.accuracy_schema import Accuracy, ErrorBin
 from ionloop.evaluate.cost import cost_of
-from ionloop.evaluate.schema import Accuracy, Check, ErrorBin, Estimate
+from ionloop.evaluate.hop_bins import HOP_BINS
+from ionloop.evaluate.schema import Check, Estimate
 from ionloop.evaluate.scorecard_schema import (
     AccuracyPart,
     CostPart,

@@ -20,13 +20,13 @@ from ionloop.cli.transport import show_transport
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from ionloop.evaluate.accuracy_schema import Accuracy
     from ionloop.evaluate.request import Request
-    from ionloop.evaluate.schema import Accuracy, Check
+    from ionloop.evaluate.schema import Check, Stability
     from ionloop.evaluate.scorecard_schema import (
         Part,
         Scaling,
         Scorecard,
-        Stability,
         StaticProperties,
     )
     from ionloop.store.scorecards import StoredScorecard

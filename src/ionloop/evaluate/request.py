@@ -21,6 +21,7 @@ from ionloop.evaluate.static import StaticSettings
 from ionloop.frame import frame_hash
 from ionloop.label.schema import Label
 from ionloop.profile import Profile
+from ionloop.train.schema import Calibration
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Request:
         Beside whom the cost is measured.
     static, dynamics, cost, stability
         How.
+    calibration
+        Of a committee's spread, for the accuracy; None leaves that out.
     random_seed
         Draws bootstraps.
     """
@@ -57,6 +60,7 @@ class Request:
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     cost: CostSettings = field(default_factory=CostSettings)
     stability: StabilitySettings = field(default_factory=StabilitySettings)
+    calibration: Calibration | None = None
     random_seed: int = 0
 
     def __post_init__(self) -> None:
