@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ionloop.report import plots, tables, transport_plots
+from ionloop.report import accuracy_tables, plots, stability, tables, transport_plots
 from ionloop.report.bounds import foresights
 from ionloop.report.found_hops import found_counts, found_hops
 from ionloop.report.outcome import outcome, verdict
@@ -120,6 +120,7 @@ def render(record: Record) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     panels = {p.key: p for p in _panels(record)}
+    measured = record.evaluation.accuracy if record.evaluation else None
     return environment.from_string(template).render(
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own file
         record=record,
@@ -132,8 +133,12 @@ def render(record: Record) -> str:
         refused=tables.quarantine(record.shards),
         refusals=tables.refusals(record.shards),
         refused_max=tables.QUARANTINE_MAX,
-        error_bins=tables.error_bins(record.evaluation),
-        energy_errors=tables.energy_errors(record.evaluation),
+        accuracy=accuracy_tables.accuracy_tables(record.evaluation),
+        energy_words=accuracy_tables.energy_words(measured),
+        saddle_words=accuracy_tables.saddle_words(measured),
+        alarms=stability.alarms(record.evaluation),
+        stability=stability.stability_table(record.evaluation),
+        stability_words=stability.stability_words(record.evaluation),
         costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
         found_hops=found_hops(record.found_bands),
         found_counts=found_counts(record.found_bands),
