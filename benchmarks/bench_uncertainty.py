@@ -34,7 +34,6 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from bench_committee import structure
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import rankdata, spearmanr
 from shared_trunk import (
     Head,
     HeadsDriver,
@@ -59,6 +58,7 @@ from ionloop.train.last_layer import (
     spread_over_neighbours,
 )
 from ionloop.train.offline import Recipe, split, train_committee
+from ionloop.train.ranking import auroc, spearman
 from ionloop.train.schema import Hyperparameters
 
 MOBILE = "Li"
@@ -261,14 +261,6 @@ def check_heads(
     return rows
 
 
-def auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the ROC curve; NaN without both kinds."""
-    n, p = len(score), int(positive.sum())
-    if p in (0, n):
-        return float("nan")
-    return float((rankdata(score)[positive].sum() - p * (p + 1) / 2) / (p * (n - p)))
-
-
 def judge(
     sigma: list[np.ndarray], error: list[np.ndarray], scale: float, limit: float
 ) -> dict[str, float]:
@@ -276,8 +268,8 @@ def judge(
     s, e = np.concatenate(sigma), np.concatenate(error)
     s_max, e_max = (np.array([x.max() for x in part]) for part in (sigma, error))
     return {
-        "rho_ion": float(spearmanr(s, e).statistic),
-        "rho_frame": float(spearmanr(s_max, e_max).statistic),
+        "rho_ion": spearman(s, e),
+        "rho_frame": spearman(s_max, e_max),
         "auroc": auroc(s_max, e_max > limit),
         "coverage": float((e <= scale * s).mean()),
     }

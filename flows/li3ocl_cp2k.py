@@ -81,6 +81,6 @@ def build(random_seed: int = 0, max_generations: int = 3) -> Flow:
             settings=ExploreSettings(max_events=6, n_images=3, fmax=0.1, max_steps=60),
         ),
         judge=JudgeMaker(limits=Limits(trusted_share=0.9)),
-        evaluate=EvaluateMaker(md_steps=6000, skip_fs=1000, n_test=16),
+        evaluate=EvaluateMaker(md_steps=6000, skip_fs=1000, n_test=16, stability_ps=50.0),
         random_seed=random_seed,
     ).make(host, start)

@@ -80,6 +80,8 @@ def build(
             reference_md_steps=80_000 if teacher == "buckingham" else 4000,
             skip_fs=200,
             n_test=24,
+            stability_ps=10.0,  # gross faults alone; 500 ps is what a potential for use deserves
+            nve_ps=2.0,
         ),
         random_seed=random_seed,
     ).make(host, start)

@@ -150,6 +150,7 @@ def place(module: str) -> tuple[int, int, str] | None:
         found = (0 if head in {"errors", "units"} else 1), BASE.index(head), ""
     elif head in STAGES:
         role = inner[1] if inner[1] in {"schema", "jobs", "maker"} else "pure"
+        role = "schema" if inner[1].endswith("_schema") else role
         role = "maker" if ".".join(inner[:2]) in MAKERS else role
         role = "campaign" if head in DRIVERS and role != "schema" else role
         found = ROLE[role], STAGES.index(head), head

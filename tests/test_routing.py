@@ -41,6 +41,7 @@ EXPECTED = {
     "reference MD": "dft",
     "accuracy": "gpu",
     "cost": "gpu",
+    "stability": "gpu",
     "transport": "light",
     "reference transport": "light",
     "scorecard": "light",

@@ -130,7 +130,8 @@ def check_routing(db) -> None:
         elif fw["spec"]["stage"] in {"train", "explore"} or fw["name"].startswith("test "):
             kind = "gpu"
         else:
-            kind = "gpu" if fw["name"] in {"accuracy", "cost"} else "light"
+            measured = ("accuracy", "cost", "stability")
+            kind = "gpu" if fw["name"].startswith(measured) else "light"
         assert fw["spec"].get(KEY) == kind, fw["name"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -151,3 +153,41 @@ def test_pictures_after_the_paper_come_from_the_database(folder, ionloop_db, tmp
         scorecards_command("--arrhenius", str(picture))
     with pytest.raises(EvaluationError, match="expected --arrhenius"):
         scorecards_command("--obelix", "all.csv")
+
+
+def test_a_calibration_belongs_to_its_committee(folder, tmp_path):
+    """Two models of no training, and the calibration of their spread: it says how bad it is."""
+    files = [write_model(tmp_path / f"member-{i}.model", i) for i in (0, 1)]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    known = {
+        "generation": 0, "n_frames": 1, "n_ions": 1, "held_out": "none", "scale": 1.0,
+        "scale_90": 2.0, "coverage_90": 0.9, "rmse_forces": 0.1, "sigma_lo": 0.1, "sigma_hi": 0.5,
+        "curve": [],
+    }  # fmt: skip
+    committee = tmp_path / "committee.json"
+    members = [{"path": f.name, "sha256": h} for f, h in zip(files, hashes, strict=True)]
+    committee.write_text(json.dumps({"members": members, "calibration": known}))
+
+    def run(*models, status=0):
+        command = [
+            "evaluate",
+            *map(str, models),
+            "--profile",
+            str(folder / "profile.yaml"),
+            "--data",
+            str(folder / "labels.extxyz"),
+            "--calibration",
+            str(committee),
+        ]
+        result = CliRunner().invoke(app, command, catch_exceptions=False, standalone_mode=False)
+        assert (result.return_value or 0) == status, result.output
+        return result
+
+    said = run(*files).stdout
+    assert "calibrated spread against errors of mobile ions" in said
+    assert "AUROC" in said
+    with pytest.raises(EvaluationError, match="the 1 MACE files given, got one of 2 files, of"):
+        run(files[0])
+    committee.write_text(json.dumps({"members": members}))
+    with pytest.raises(EvaluationError, match="expected a calibration, got none"):
+        run(*files)

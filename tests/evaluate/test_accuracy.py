@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, bins_of, hop_bin
+from ionloop.evaluate.accuracy import PARITY_MAX, accuracy, bins_of
+from ionloop.evaluate.hop_bins import hop_bin
 from ionloop.frame import Frame, HopTag, Origin
 from ionloop.label.schema import Label
 
@@ -297,3 +298,51 @@ def test_mobile_ions_are_parted_by_openness():
     missing = accuracy(labels, [0.0] * 20, off_by(labels, 0.1), rng, mobile_ion="Na")
     assert missing.forces_by_openness == []
     assert "expected mobile ions Na" in missing.openness_missing
+
+
+def test_the_saddle_is_compared_with_the_site():
+    rng = np.random.default_rng(13)
+    labels = [label(rng, group=str(g), hop=tag(0.5 * (g % 2))) for g in range(40)]
+    forces = [np.array(x.forces) for x in labels]
+    for g, force in enumerate(forces):
+        force[2] += (0.1, 0.25)[g % 2]
+    found = accuracy(labels, [-12.0] * 40, forces, rng).saddle_ratio
+    assert found.value == pytest.approx(2.5)
+    assert found.interval == pytest.approx((2.5, 2.5))
+    one = accuracy(labels[:1], [-12.0], forces[:1], rng)
+    assert one.saddle_ratio is None
+
+
+def test_the_interval_of_the_ratio_widens_with_the_scatter_of_runs():
+    rng = np.random.default_rng(14)
+    labels = [label(rng, group=str(g // 2), hop=tag(0.5 * (g % 2))) for g in range(40)]
+    forces = [np.array(x.forces) for x in labels]
+    for force in forces:
+        force[2] += rng.gamma(2, 0.1)
+    low, high = accuracy(labels, [-12.0] * 40, forces, rng).saddle_ratio.interval
+    assert low < 1.0 < high
+    assert high / low > 1.2
+
+
+def test_energies_and_stress_by_part():
+    rng = np.random.default_rng(15)
+    labels = [mixed(rng, str(i), temperature=(900.0, 1100.0)[i % 2]) for i in range(8)]
+    labels[0] = labels[0].model_copy(
+        update={"frame": labels[0].frame.model_copy(update={"origin": Origin.HOP, "hop": tag(0.5)})}
+    )
+    wrong = np.array([0.02, -0.01] * 4)
+    energies = (-12.0 + N_ATOMS * (3.0 + wrong)).tolist()
+    stresses = [np.array(x.stress) + 0.001 * (1 + i % 2) for i, x in enumerate(labels)]
+    found = accuracy(labels, energies, off_by(labels, 0.0), rng, stresses=stresses)
+    names = [(one.by, one.name, one.n_frames) for one in found.energies]
+    assert names == [
+        ("origin", "aimd", 7), ("origin", "hop", 1), ("temperature", "900 K", 4),
+        ("temperature", "1100 K", 4), ("hop", "saddle", 1),
+    ]  # fmt: skip
+    # Less the mean of all, which is 3.005.
+    assert found.energies[2].rmse == pytest.approx(0.015)
+    assert found.energies[3].rmse == pytest.approx(0.015)
+    assert found.energies[1].interval is None
+    stress = {one.name: one.rmse for one in found.stresses}
+    assert (stress["900 K"], stress["1100 K"]) == pytest.approx((0.001, 0.002))
+    assert found.stresses[2].interval == pytest.approx((0.001, 0.001))

@@ -12,8 +12,9 @@ from labelled_cells import labelled_cells, unit_cells
 from pymatgen.core import Structure
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.card import evaluate, predict
+from ionloop.evaluate.card import evaluate
 from ionloop.evaluate.cost_scaling import CostSettings
+from ionloop.evaluate.held_out import predict
 from ionloop.evaluate.models import resolve_model
 from ionloop.evaluate.request import Request
 from ionloop.evaluate.scorecard_schema import Scorecard
@@ -202,8 +203,9 @@ def test_numbers_that_are_none_are_refused():
 
 
 def test_a_calculator_without_stress_has_none():
-    *_, stresses = predict(Still(), [unit_cells()])
-    assert stresses == [None]
+    found = predict(Still(), [unit_cells()])
+    assert found.stresses == [None]
+    assert (found.energies.shape, found.forces[0].shape[0]) == ((1, 1), 1)
 
 
 class Still(Calculator):

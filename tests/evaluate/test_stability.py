@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.dynamics import repeats_for
 from ionloop.evaluate.models import resolve_model
 from ionloop.evaluate.solid import closest_contacts, energy_drift, lindemann
 from ionloop.evaluate.stability import StabilitySettings, drift_limit, run_stability
@@ -27,6 +28,7 @@ from ase import units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 
+CALLS = []
 SITES = (bulk("LiF", "rocksalt", a=4.03, cubic=True) * (2, 2, 2)).positions
 
 class Springs(Calculator):
@@ -50,6 +52,18 @@ def springs():
 def gaining():
     found = Springs()
     found.gain = {GAIN}
+    return found
+
+def bursting_after_the_bath():
+    found = Springs()
+    CALLS.append(1)
+    if len(CALLS) > 1:
+        found.ends_after = 800
+    return found
+
+def bursting_at_once():
+    found = Springs()
+    found.ends_after = 180
     return found
 
 def bursting():
@@ -178,3 +192,39 @@ def test_a_finished_run_is_not_run_again(model, tmp_path):
     before = kept.stat().st_mtime_ns
     assert run_stability(lif(), model("springs"), PROFILE, short, tmp_path) == first
     assert kept.stat().st_mtime_ns == before
+
+
+def test_a_burst_without_a_bath_is_told_too(model):
+    """Each run makes a calculator of its own: the second one bursts."""
+    found = run_stability(lif(), model("bursting_after_the_bath"), PROFILE, settings(), None)
+    assert found.stopped is None
+    assert 0 < found.nve_ps < 4.0
+    assert (found.drift, found.scatter) == (None, None)
+    assert verdicts(found) == [True, True, False]
+    assert "without a bath it ended after" in found.checks[2].detail
+    assert [check.name for check in found.failures] == ["energy is conserved"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"picoseconds": 0.1}, "picoseconds of 0.4 ps or more, got 0.1"),
+        ({"nve_ps": 0.1}, "nve_ps of 0.15 ps or more, got 0.1"),
+        ({"picoseconds": float("nan")}, "got nan"),
+    ],
+)
+def test_runs_too_short_to_be_judged_are_refused_before(fields, expected):
+    with pytest.raises(EvaluationError, match=expected):
+        settings(**fields)
+
+
+def test_a_run_that_bursts_at_once_says_nothing_of_the_framework(model):
+    found = run_stability(lif(), model("bursting_at_once"), PROFILE, settings(), None)
+    assert found.survived_ps < 0.4
+    assert verdicts(found) == [False]
+
+
+def test_the_cell_may_stay_as_it_is(model):
+    assert repeats_for(lif(), 0.0) == (1, 1, 1)
+    assert repeats_for(lif(), 4.03) == (1, 1, 1)
+    assert repeats_for(lif(), 8.0) == (2, 2, 2)

@@ -10,7 +10,7 @@ from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ionloop.evaluate.accuracy import HOP_BINS, NEAR_EQUILIBRIUM, SADDLE, SHOULDER, hop_bin
+from ionloop.evaluate.hop_bins import HOP_BINS, NEAR_EQUILIBRIUM, SADDLE, SHOULDER, hop_bin
 from ionloop.evaluate.testset import pick_test_frames
 from ionloop.frame import Frame, HopTag
 

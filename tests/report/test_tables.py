@@ -122,26 +122,6 @@ def test_costs_compare_with_the_cheapest(record):
     assert rows[1][2:6] == ["50 ms", "48 ms to 61 ms", "1.3 ms", "556"]
 
 
-def test_energy_errors_are_in_mev_per_atom_with_their_errors(record):
-    found = record.evaluation.accuracy
-    found.energy_rmse, found.energy_rmse_error = 0.0025, 0.0003
-    found.energy_mae, found.energy_mae_error = 0.002, None
-    assert tables.energy_errors(record.evaluation) == [("RMSE", "2.50 ± 0.30"), ("MAE", "2.000")]
-    found.energy_rmse = found.energy_mae = None
-    assert tables.energy_errors(record.evaluation) == []
-    assert tables.energy_errors(None) == []
-
-
-def test_error_bins_are_in_mev(record):
-    rows = tables.error_bins(record.evaluation)
-    first = record.evaluation.accuracy.forces_by_origin[0]
-    assert rows[0][0] == first.name
-    assert rows[0][3].startswith(f"{1000 * first.rmse_forces:.1f} ±")
-    first.rmse_error = None
-    assert "±" not in tables.error_bins(record.evaluation)[0][3]
-    assert tables.error_bins(None) == []
-
-
 def test_a_found_hop_has_its_refined_barrier_or_says_why_not(record):
     (row,) = found_hops(record.found_bands)
     since = "since generation 0, moved by -12 meV"

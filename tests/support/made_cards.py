@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 from made_record import make_point
 
-from ionloop.evaluate.accuracy import HOP_BINS
+from ionloop.evaluate.accuracy_schema import Accuracy, ErrorBin
 from ionloop.evaluate.cost import cost_of
+from ionloop.evaluate.hop_bins import HOP_BINS
 from ionloop.evaluate.schema import (
-    Accuracy,
     Check,
-    ErrorBin,
+    Contact,
     Estimate,
+    Stability,
     Transport,
     TransportAnalysis,
 )
 from ionloop.evaluate.scorecard_schema import (
     AccuracyPart,
-    Contact,
     CostPart,
     DiffusionPart,
     Dynamics,
@@ -25,7 +25,6 @@ from ionloop.evaluate.scorecard_schema import (
     Phonons,
     Scaling,
     Scorecard,
-    Stability,
     StabilityPart,
     StaticPart,
     StaticProperties,

@@ -9,9 +9,17 @@ import numpy as np
 
 from ionloop.campaign.schema import Advance, CampaignStart, CampaignState
 from ionloop.document import Blob
-from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.arrhenius import arrhenius
-from ionloop.evaluate.schema import Cost, Diffusivity, Estimate, Evaluation
+from ionloop.evaluate.held_out import Predicted, judge_labels
+from ionloop.evaluate.schema import (
+    Check,
+    Contact,
+    Cost,
+    Diffusivity,
+    Estimate,
+    Evaluation,
+    Stability,
+)
 from ionloop.evaluate.scorecard import compare_barriers
 from ionloop.evaluate.scorecard_schema import (
     AccuracyPart,
@@ -338,15 +346,23 @@ def make_point(temperature, energy, *, rsd=0.2, missing=False):
 
 def make_evaluation(rng, shards):
     held_out = [x for s in shards for x in s.labels][::2]
-    forces = [np.array(x.forces) + rng.normal(scale=0.05, size=(8, 3)) for x in held_out]
-    energies = [x.energy + rng.normal(scale=0.02) for x in held_out]
+    held_out = [
+        x.model_copy(update={"stress": rng.normal(scale=0.01, size=(3, 3)).tolist()})
+        for x in held_out
+    ]
+    forces = [np.array(x.forces) + rng.normal(scale=0.05, size=(3, 8, 3)) for x in held_out]
+    energies = [x.energy + rng.normal(scale=0.02, size=3) for x in held_out]
+    stresses = [np.array(x.stress) + rng.normal(scale=0.001, size=(3, 3)) for x in held_out]
     cold, *others = TEMPERATURES
     model = [make_point(cold, 0.31, missing=True)] + [make_point(t, 0.31) for t in others]
     reference = [make_point(t, 0.33, rsd=0.1) for t in TEMPERATURES]
     bands = [make_band(name, barrier, "LAMMPS") for name, barrier in CLASSES.items()]
     return Evaluation(
         generation=2,
-        accuracy=accuracy(held_out, energies, forces, rng),
+        accuracy=judge_labels(
+            held_out, Predicted(np.array(energies), forces, stresses), rng, mobile_ion="Li",
+            calibration=make_calibration(2),
+        ),
         barriers=compare_barriers(make_band_set(2), bands),
         model_transport=arrhenius(model, "committee of 3 MACE"),
         reference_transport=arrhenius(reference, "Buckingham-Coulomb"),
@@ -366,7 +382,27 @@ def make_evaluation(rng, shards):
                 note="one thread",
             ),
         ],
-    )
+        stability=[make_stability(i) for i in range(3)],
+        stability_ps=500.0,
+    )  # fmt: skip
+
+
+def make_stability(member, *, stopped=None):
+    """Make a run that lasted, or that ended after 31 ps."""
+    checks = [
+        Check(name="the run stays physical", passed=stopped is None,
+              detail=f"ended after 31 ps: {stopped}" if stopped else "500 ps at 1800 K"),
+        Check(name="the framework stays solid", passed=True, detail="Lindemann ratio 0.081"),
+    ]  # fmt: skip
+    return Stability(
+        temperature=1800.0, repeats=[1, 1, 1], n_atoms=38, picoseconds=500.0,
+        survived_ps=31.0 if stopped else 500.0, stopped=stopped, lindemann=0.081, wandering=0.02,
+        contacts=[Contact(pair=("Li", "O"), distance=1.62)], nve_ps=0.0 if stopped else 10.0,
+        drift=None if stopped else Estimate(
+            value=0.12, error=0.03, unit="meV/atom/ps", estimator="line", admissible=True
+        ),
+        scatter=None, checks=checks, steered_by=f"mace member {member} 2{member}2{member}",
+    )  # fmt: skip
 
 
 def make_start():

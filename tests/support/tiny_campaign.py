@@ -80,7 +80,13 @@ def maker(random_seed: int = 0, frames_per_job: int = 4) -> CampaignMaker:
             ),
         ),
         evaluate=EvaluateMaker(
-            md_steps=200, reference_md_steps=2000, skip_fs=100, n_test=6, n_timed=3
+            md_steps=200,
+            reference_md_steps=2000,
+            skip_fs=100,
+            n_test=6,
+            n_timed=3,
+            stability_ps=0.6,
+            nve_ps=0.2,
         ),
         random_seed=random_seed,
     )

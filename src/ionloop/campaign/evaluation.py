@@ -59,14 +59,17 @@ def evaluation_flow(campaign: CampaignMaker, material: Material, state: Campaign
         start=material.start,
         host=material.host,
         members=state.members,
+        calibration=state.calibration,
         bands=state.band_set,
         seeds=state.seeds,
+        shards=state.shards,
         shard=label.output,
         model_runs=[run.output for run in runs],
         reference_runs=[run.output for run in truths],
         reference_name=campaign.reference.name,
         profile=campaign.profile,
         hop_distance=max(hop.distance for hop in material.hops),
+        time_step=campaign.explore.settings.time_step,
         random_seed=campaign.random_seed,
     )
     flow = Flow([*runs, pick, label, *truths, measure], name="evaluation")

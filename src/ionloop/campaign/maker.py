@@ -79,11 +79,12 @@ class CampaignMaker(Maker):
 
         Raises
         ------
-        ProfileError, StructureError, ReferenceSetupError
+        ProfileError, StructureError, ReferenceSetupError, EvaluationError
             If the input contradicts itself or the reference can't run here.
         """
         self.profile.check(structure)
         self.train.check()
+        self.evaluate.stability(self.explore.settings.time_step, self.random_seed)  # or say why not
         bound = replace(self, reference=self.reference.bind(structure), train=self.train.pinned())
         bound.reference.check(structure)
         campaign_id = campaign_id or new_campaign_id(self.profile.name)

@@ -53,11 +53,20 @@ def exit_unless_finished(final: CampaignStatus) -> None:
 
 
 def write_campaign_report(campaign_id: str, path: Path | None = None) -> Path:
-    """Write a campaign's report from MongoDB; return its path."""
+    """Write a campaign's report from MongoDB; return its path.
+
+    On the terminal it says whether the potential was stable: nobody should miss that.
+    """
     from ionloop.report.html import write_report
+    from ionloop.report.stability import alarms, stability_line
     from ionloop.store.ledger import ledger
     from ionloop.store.queries import campaign_record
 
     path = path or inside(get_settings().home_dir / "reports", f"{campaign_id}.html", "campaign id")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_report(campaign_record(campaign_id, numbers=False), path, ledger(campaign_id))
+    record = campaign_record(campaign_id, numbers=False)
+    if record.evaluation is not None:
+        err.print(stability_line(record.evaluation), markup=False)
+        for alarm in alarms(record.evaluation):
+            err.print(alarm, style="bold red", markup=False)
+    return write_report(record, path, ledger(campaign_id))

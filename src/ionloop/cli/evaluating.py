@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,25 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from ionloop.cli.console import err, out
+from ionloop.cli.card_tables import show_card
+from ionloop.cli.console import err
 from ionloop.cli.driving import ensure_database
-from ionloop.cli.inputs import check_picture, document
-from ionloop.cli.transport import show_transport
+from ionloop.cli.inputs import check_picture, document, numbers
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from ionloop.evaluate.models import Model
     from ionloop.evaluate.request import Request
-    from ionloop.evaluate.schema import Accuracy, Check
-    from ionloop.evaluate.scorecard_schema import (
-        Part,
-        Scaling,
-        Scorecard,
-        Stability,
-        StaticProperties,
-    )
+    from ionloop.evaluate.scorecard_schema import Scorecard
     from ionloop.store.scorecards import StoredScorecard
+    from ionloop.train.schema import Calibration
 
 
 def evaluate(  # noqa: PLR0913 - one parameter an option
@@ -55,11 +49,19 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             show_default=False,
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="committee.json beside several MACE models, from ionloop models or train: how "
+            "well their spread knows their errors on --data.",
+            show_default=False,
+        ),
+    ] = None,
     parts: Annotated[
         str | None,
         typer.Option(
-            help="accuracy, static, cost, diffusion, stability; if left out, what the input "
-            "serves but the last two.",
+            help="accuracy, static, expansion, cost, diffusion, stability; if left out, what the "
+            "input serves but those that run long molecular dynamics.",
             show_default=False,
         ),
     ] = None,
@@ -73,6 +75,12 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     md_ps: Annotated[
         float, typer.Option(min=0.1, help="Length of each run of --parts diffusion, ps.")
     ] = 20.0,
+    expansion_ps: Annotated[
+        float, typer.Option(min=0.1, help="Length of each run of --parts expansion, ps.")
+    ] = 20.0,
+    expansion_temperatures: Annotated[
+        str, typer.Option(help="Temperatures of --parts expansion, K; three or more.")
+    ] = "300,450,600,750",
     stability_ps: Annotated[
         float, typer.Option(min=1, help="Length of the run of --parts stability, ps.")
     ] = 500.0,
@@ -103,10 +111,11 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Accuracy, static properties, diffusion, cost and stability of any calculator."""
+    """Accuracy, static properties, expansion, diffusion, cost, stability of any calculator."""
     from ionloop.evaluate.card import evaluate as run
     from ionloop.evaluate.cost_scaling import CostSettings
     from ionloop.evaluate.dynamics import DynamicsSettings
+    from ionloop.evaluate.expansion import ExpansionSettings
     from ionloop.evaluate.models import resolve_model
     from ionloop.evaluate.request import Request
     from ionloop.evaluate.scorecard_schema import Scorecard
@@ -122,16 +131,22 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         ensure_database()
         database()
     others = [Scorecard.model_validate(document(path, "a scorecard")) for path in beside or []]
+    chosen = resolve_model(model)
     request = Request(
-        model=resolve_model(model),
+        model=chosen,
         profile=Profile.model_validate(document(profile, "a profile")),
         parts=_parts(parts, has_data=bool(data), has_structure=structure is not None),
         data=data or (),
         structure=None if structure is None else read_structure(structure),
         reference=None if reference is None else resolve_model([reference]),
+        expansion=ExpansionSettings(
+            temperatures=tuple(numbers("--expansion-temperatures", expansion_temperatures) or ()),
+            picoseconds=expansion_ps,
+        ),
         dynamics=DynamicsSettings(picoseconds=md_ps),
         cost=CostSettings(seconds=cost_seconds),
         stability=StabilitySettings(picoseconds=stability_ps),
+        calibration=None if calibration is None else _calibration(calibration, chosen),
     )
     with _progress() as tell:
         card = run(request, folder, tell)
@@ -147,11 +162,32 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     if as_json:
         sys.stdout.write(card.model_dump_json(indent=1) + "\n")
     else:
-        _show(card)
+        show_card(card)
     if store:
         stored = store_scorecard(card)
         err.print(f"stored as {stored.key}{_home(stored)}", markup=False, highlight=False)
     return _status(card, request)
+
+
+def _calibration(path: Path, model: Model) -> Calibration:
+    """Read a committee's calibration, which is worth nothing to other models."""
+    from ionloop.train.schema import Calibration
+
+    content = document(path, "a committee.json")
+    members = [one for one in content.get("members") or [] if isinstance(one, dict)]
+    hashes = {str(one.get("sha256")) for one in members}
+    given = set(model.facts.file_hashes)
+    if hashes != given:
+        msg = (
+            f"{path}: expected the committee of the {len(given)} MACE files given, got one of "
+            f"{len(hashes)} files, of which {len(hashes & given)} are the same; give all models "
+            "of its folder and no others"
+        )
+        raise EvaluationError(msg)
+    if not content.get("calibration"):
+        msg = f"{path}: expected a calibration, got none; leave --calibration out"
+        raise EvaluationError(msg)
+    return Calibration.model_validate(content["calibration"])
 
 
 def _parts(text: str | None, *, has_data: bool, has_structure: bool) -> list[str]:
@@ -188,129 +224,3 @@ def _status(card: Scorecard, request: Request) -> int:
     for name in missing:
         err.print(f"{name} is missing: {getattr(card, name).reason}", markup=False)
     return 1 if missing else 0
-
-
-def _show(card: Scorecard) -> None:
-    from ionloop.evaluate.scorecard_schema import PARTS
-
-    facts = card.model
-    out.print(f"{facts.name} ({facts.kind}, {facts.sha256[:12]}) on {card.material}", markup=False)
-    for name in PARTS:
-        part: Part = getattr(card, name)
-        if part.status != "done":
-            reason = f": {part.reason}" if part.reason else ""
-            out.print(f"{name}: {part.status}{reason}", markup=False, highlight=False)
-    if card.accuracy.result is not None:
-        _show_accuracy(card.accuracy.result, card.mobile_ion)
-    if card.static.result is not None:
-        _show_static(card.static.result)
-    if card.diffusion.result is not None:
-        show_transport(card.diffusion.result.transport)
-    if card.cost.result is not None:
-        _show_cost(card.cost.result)
-    if card.stability.result is not None:
-        _show_stability(card.stability.result)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i else "left")
-    return table
-
-
-def _show_accuracy(found: Accuracy, mobile_ion: str) -> None:
-    from ionloop.evaluate.accuracy import bins_of
-    from ionloop.units import GPA_EV_PER_A3
-
-    columns = ("forces of", "frames", "groups", "RMSE, meV/Å", "90 % interval", "reference's RMS")
-    table = _table(f"accuracy on {found.n_frames} held-out frames", *columns)
-    for what, b in bins_of(found):
-        table.add_row(
-            f"{what}: {escape(b.name)}", str(b.n_frames), str(b.n_groups or ""),
-            f"{1000 * b.rmse_forces:.4g}", _interval(b.interval, 1000),
-            f"{1000 * b.rms_reference:.4g}",
-        )  # fmt: skip
-    out.print(table)
-    if found.openness_missing:
-        out.print(f"{mobile_ion} by openness: {found.openness_missing}", markup=False)
-    if found.energy_rmse is not None and found.energy_rmse_shifted is not None:
-        out.print(
-            f"energies: RMSE {1000 * found.energy_rmse:.3g} meV/atom "
-            f"({_interval(found.energy_interval, 1000)}), less their mean offset "
-            f"{1000 * found.energy_rmse_shifted:.3g} meV/atom "
-            f"({_interval(found.energy_shifted_interval, 1000)})",
-            markup=False,
-            highlight=False,
-        )
-    if found.stress is not None:
-        out.print(
-            f"stress: RMSE {found.stress.rmse / GPA_EV_PER_A3:.3g} GPa on {found.stress.n_frames} "
-            f"frames ({_interval(found.stress.interval, 1 / GPA_EV_PER_A3)})",
-            markup=False,
-            highlight=False,
-        )
-
-
-def _interval(found: tuple[float, float] | None, factor: float) -> str:
-    if found is None:
-        return "one group: none"
-    return f"{factor * found[0]:.3g} to {factor * found[1]:.3g}"
-
-
-def _show_static(found: StaticProperties) -> None:
-    table = _table(f"static properties of {found.formula}", "property", "value")
-    a, b, c = found.lengths
-    table.add_row("a, b, c, Å", f"{a:.4f}, {b:.4f}, {c:.4f}")
-    table.add_row("α, β, γ, °", ", ".join(f"{x:.2f}" for x in found.angles))
-    table.add_row("density, g/cm³", f"{found.density:.4f}")
-    table.add_row("volume against the given one", f"{100 * found.volume_change:+.2f} %")
-    moduli = (("B0 (volumes)", found.bulk_modulus), ("B (elastic)", found.bulk_vrh),
-              ("G (elastic)", found.shear_vrh))  # fmt: skip
-    for name, estimate in moduli:
-        doubt = "" if estimate.admissible else f" (doubtful: {estimate.reason})"
-        value = "none" if estimate.value is None else f"{estimate.value:.4g}"
-        table.add_row(f"{name}, GPa", escape(f"{value}{doubt}"))
-    for i, row in enumerate(found.elastic or []):
-        table.add_row(f"C{i + 1}j, GPa", " ".join(f"{x:6.1f}" for x in row))
-    if found.phonons is not None:
-        table.add_row("lowest phonon, THz", f"{found.phonons.lowest:.3f}")
-        table.add_row("highest phonon, THz", f"{found.phonons.highest:.3f}")
-    out.print(table)
-    if found.phonons is not None:
-        out.print(found.phonons.meaning, markup=False)
-    _show_checks(found.checks)
-
-
-def _show_checks(checks: Sequence[Check]) -> None:
-    for check in checks:
-        out.print("[green]ok  [/]" if check.passed else "[red]no  [/]", end=" ")
-        out.print(f"{check.name}: {check.detail}", markup=False, highlight=False)
-
-
-def _show_stability(found: Stability) -> None:
-    near = ", ".join(f"{'-'.join(c.pair)} {c.distance:.2f} Å" for c in found.contacts[:5])
-    out.print(
-        f"stability: {found.survived_ps:g} of {found.picoseconds:g} ps of {found.n_atoms} atoms "
-        f"at {found.temperature:g} K; closest: {near or 'nothing within 3 Å'}",
-        markup=False,
-        highlight=False,
-    )
-    _show_checks(found.checks)
-
-
-def _show_cost(found: Scaling) -> None:
-    columns = ("calculator", "atoms", "s a step", "µs a step and atom", "peak memory, MB")
-    table = _table(f"cost on {found.cores} cores, {found.hardware}", *columns)
-    for cost in found.costs:
-        table.add_row(
-            cost.calculator, str(cost.n_atoms), f"{cost.seconds_per_step:.3g}",
-            f"{1e6 * cost.seconds_per_step / cost.n_atoms:.3g}",
-            "" if cost.peak_mb is None else f"{cost.peak_mb:.0f}",
-        )  # fmt: skip
-    out.print(table)
-    for name, power in found.exponents.items():
-        out.print(f"{name}: time grows as atoms^{power:.2f}", highlight=False, markup=False)
-    for n, ratio in found.speed_up[-1:]:
-        out.print(f"{ratio:.3g} times as fast as the reference at {n} atoms", highlight=False)
-    out.print(f"no larger size: {found.stopped}", highlight=False, markup=False)

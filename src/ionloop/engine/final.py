@@ -28,6 +28,7 @@ FINAL_OUTPUTS = frozenset(
         "SeedFrames",
         "Selection",
         "SinglePoint",
+        "Stability",
         "TestFrames",
         "Trajectory",
         "Transport",

@@ -8,27 +8,14 @@ from typing import Any
 import numpy as np
 
 from ionloop.errors import EvaluationError, ExplorationError
-from ionloop.evaluate.error_bins import Compared, binned, bootstrap_means, spread_of_rmse
-from ionloop.evaluate.schema import Accuracy, ErrorBin, StressErrors
+from ionloop.evaluate.accuracy_schema import Accuracy, Bounded, ErrorBin
+from ionloop.evaluate.error_bins import Compared, binned, bounded
+from ionloop.evaluate.frame_errors import energy_errors, parity_energies, stress_errors
+from ionloop.evaluate.hop_bins import HOP_BINS, NEAR_EQUILIBRIUM, SADDLE, hop_bin
 from ionloop.explore.bottleneck import OPEN_BINS, openness_bins
 from ionloop.label.schema import Label
 
-#: Half width of the transition-state window about s = 0.5, and of the ends about 0 and 1.
-WINDOW = 0.15
-NEAR_EQUILIBRIUM = "near equilibrium"
-SHOULDER = "shoulder"
-SADDLE = "saddle"
-HOP_BINS = (NEAR_EQUILIBRIUM, SHOULDER, SADDLE)
 PARITY_MAX = 2000
-
-
-def hop_bin(progress: float) -> str:
-    """Name the bin of a hop coordinate s, 0 at the old site and 1 at the new one."""
-    if abs(progress - 0.5) < WINDOW:
-        return SADDLE
-    if progress < WINDOW or progress > 1 - WINDOW:
-        return NEAR_EQUILIBRIUM
-    return SHOULDER
 
 
 def accuracy(
@@ -84,13 +71,15 @@ def accuracy(
         forces_by_species=binned(_species(labels, parts), rng),
         forces_by_temperature=binned(_temperatures(labels, parts), rng),
         **(_openness(labels, parts, mobile_ion, rng) if mobile_ion and labels else {}),
-        **_energies(labels, energies, rng),
-        stress=None if stresses is None else _stress(labels, stresses, rng),
+        **energy_errors(labels, energies, rng),
+        **({} if stresses is None else stress_errors(labels, stresses, rng)),
         parity_forces=_parity(
             np.concatenate([p.reference for p in parts] or [np.empty(0)]),
             np.concatenate([p.model for p in parts] or [np.empty(0)]),
             rng,
         ),
+        parity_energies=_parity(*parity_energies(labels, energies), rng),
+        saddle_ratio=_saddle_ratio(labels, parts, rng),
     )
 
 
@@ -135,6 +124,28 @@ def _hops(
     return {"forces_by_hop_bin": binned(tagged, rng), "progress_errors": progress_errors}
 
 
+def _saddle_ratio(
+    labels: Sequence[Label], parts: Sequence[Compared], rng: np.random.Generator
+) -> Bounded | None:
+    """Divide the hopping ions' RMSE at the saddle by that near equilibrium."""
+    hops = [
+        (hop_bin(label.frame.hop.progress), _of_atoms(part, np.array([label.frame.hop.ion])))
+        for label, part in zip(labels, parts, strict=True)
+        if label.frame.hop is not None
+    ]
+    places = np.array([name for name, _ in hops])
+    squares = np.array([(ion.residual**2).mean() for _, ion in hops])
+    if not ((places == SADDLE).any() and (places == NEAR_EQUILIBRIUM).any()):
+        return None
+
+    def ratio(frames: np.ndarray) -> list[float]:
+        at, off = (squares[frames[places[frames] == x]] for x in (SADDLE, NEAR_EQUILIBRIUM))
+        defined = len(at) and len(off) and off.any()
+        return [float(np.sqrt(at.mean() / off.mean())) if defined else float("nan")]
+
+    return bounded([ion.group for _, ion in hops], ratio, rng)[0]
+
+
 def _species(labels: Sequence[Label], parts: Sequence[Compared]) -> Iterator[tuple[str, Compared]]:
     for symbol in sorted({s for x in labels for s in x.frame.symbols}):
         for label, part in zip(labels, parts, strict=True):
@@ -171,73 +182,6 @@ def _openness(
         "forces_by_openness": binned(((OPEN_BINS[i], p) for i, p in pairs), rng),
         "openness_limits": limits,
     }
-
-
-def _energies(
-    labels: Sequence[Label], energies: Sequence[float], rng: np.random.Generator
-) -> dict[str, Any]:
-    """Return the errors of neutral cells' energies, as they are and less their mean, eV/atom."""
-    rows = [
-        Compared(
-            label.frame.group,
-            np.array([label.energy / len(label.frame.symbols)]),
-            np.array([energy / len(label.frame.symbols)]),
-        )
-        for label, energy in zip(labels, energies, strict=True)
-        if label.energy is not None and label.frame.charge == 0
-    ]
-    if not rows:
-        return {"parity_energies": []}
-    residual = np.concatenate([row.residual for row in rows])
-    error, interval = spread_of_rmse(rows, rng)
-    shift = float(residual.mean())
-    moved = [Compared(r.group, r.reference, r.model - shift) for r in rows]
-    _, shifted = spread_of_rmse(moved, rng)
-    ones = np.ones(len(rows))
-    sizes = bootstrap_means([r.group for r in rows], np.abs(residual), ones, rng)
-    reference = np.concatenate([row.reference for row in rows])
-    model = np.concatenate([row.model for row in rows])
-    hops = [
-        label.frame.hop for label in labels if label.energy is not None and label.frame.charge == 0
-    ]
-    return {
-        "progress_energies": [
-            (hop.progress, float(error - shift))
-            for hop, error in zip(hops, residual, strict=True)
-            if hop is not None
-        ],
-        "energy_rmse": float(np.sqrt((residual**2).mean())),
-        "energy_rmse_error": error,
-        "energy_interval": interval,
-        "energy_mae": float(np.abs(residual).mean()),
-        "energy_mae_error": None if sizes is None else float(sizes.std(ddof=1)),
-        "energy_shift": shift,
-        "energy_rmse_shifted": float(residual.std()),
-        "energy_shifted_interval": shifted,
-        "parity_energies": _parity(reference - reference.mean(), model - model.mean(), rng),
-    }
-
-
-def _stress(
-    labels: Sequence[Label], stresses: Sequence[np.ndarray | None], rng: np.random.Generator
-) -> StressErrors | None:
-    """Compare all nine components, whose RMSE is the same in any orientation."""
-    rows = [
-        Compared(label.frame.group, np.ravel(np.array(label.stress)), np.ravel(stress))
-        for label, stress in zip(labels, stresses, strict=True)
-        if label.stress is not None and stress is not None and label.frame.charge == 0
-    ]
-    if not rows:
-        return None
-    residual = np.concatenate([row.residual for row in rows])
-    reference = np.concatenate([row.reference for row in rows])
-    _, interval = spread_of_rmse(rows, rng)
-    return StressErrors(
-        n_frames=len(rows),
-        rmse=float(np.sqrt((residual**2).mean())),
-        interval=interval,
-        rms_reference=float(np.sqrt((reference**2).mean())),
-    )
 
 
 def _parity(

@@ -6,26 +6,26 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
 from ionloop.document import Document
-from ionloop.errors import EvaluationError, IonloopError
-from ionloop.evaluate.accuracy import accuracy
+from ionloop.errors import IonloopError
+from ionloop.evaluate.accuracy_schema import Accuracy
 from ionloop.evaluate.cost_scaling import machine, measure_scaling
 from ionloop.evaluate.dynamics import run_dynamics
+from ionloop.evaluate.expansion import run_expansion
+from ionloop.evaluate.held_out import judge_labels, predict
 from ionloop.evaluate.request import Request, bare_atoms, hash_labels, hash_structure
-from ionloop.evaluate.schema import Accuracy
 from ionloop.evaluate.scorecard_schema import (
     AccuracyPart,
     CostPart,
     DiffusionPart,
+    ExpansionPart,
     Part,
     Scorecard,
     StabilityPart,
@@ -70,6 +70,7 @@ def evaluate(
         structure=request.structure.composition.formula if request.structure else None,
         accuracy=run.accuracy(),
         static=run.static(),
+        expansion=run.expansion(),
         cost=run.cost(),
         diffusion=run.diffusion(),
         stability=run.stability(),
@@ -98,6 +99,7 @@ class _Run:
             "mobile_ion": self.request.profile.mobile_ion,
             "precision": "float64",
             "labels": hash_labels(labels),
+            "calibration": self.request.calibration and self.request.calibration.model_dump(),
         }
         return self._part(
             AccuracyPart, settings, installed(["ionloop", "numpy"]), lambda: self._accuracy(labels)
@@ -105,12 +107,12 @@ class _Run:
 
     def _accuracy(self, labels: list[Label]) -> Accuracy:
         self.tell(f"accuracy on {len(labels)} frames")
-        energies, forces, stresses = predict(
-            self.request.model.calculator(), [x.frame.to_atoms() for x in labels]
-        )
+        found = predict(self.request.model.calculator(), [x.frame.to_atoms() for x in labels])
         rng = np.random.default_rng(self.request.random_seed)
         ion = self.request.profile.mobile_ion
-        return accuracy(labels, energies, forces, rng, stresses=stresses, mobile_ion=ion)
+        return judge_labels(
+            labels, found, rng, mobile_ion=ion, calibration=self.request.calibration
+        )
 
     def static(self) -> StaticPart:
         """Relax the cell, and so on."""
@@ -132,6 +134,27 @@ class _Run:
                 structure, model.calculator(), self.request.static, self.tell
             ),
         )
+
+    def expansion(self) -> ExpansionPart:
+        """Run molecular dynamics at zero pressure."""
+        structure, settings = self.request.structure, self.request.expansion
+        if "expansion" not in self.request.parts or structure is None:
+            return ExpansionPart(status="not asked")
+        profile = self.request.profile
+        chosen = {
+            **asdict(settings),
+            "mobile_ion": profile.mobile_ion,
+            "min_distance_fraction": profile.min_distance_fraction,
+            "structure": hash_structure(structure),
+        }
+        atoms = bare_atoms(structure)
+        return self._part(
+            ExpansionPart,
+            chosen,
+            installed(["ionloop", "ase", "numpy"]),
+            lambda: run_expansion(atoms, self.request.model, profile, settings, self.folder,
+                                  self.tell),
+        )  # fmt: skip
 
     def cost(self) -> CostPart:
         """Time steps."""
@@ -227,37 +250,3 @@ class _Run:
             with whole(path) as scratch:
                 scratch.write_text(found.model_dump_json(indent=1))
         return found
-
-
-def predict(
-    calculator: Calculator, frames: Sequence[Atoms]
-) -> tuple[list[float], list[np.ndarray], list[np.ndarray | None]]:
-    """Evaluate any calculator on frames.
-
-    Returns
-    -------
-    tuple
-        Energies, eV; forces, each [n, 3], eV/Å; stresses, each [3, 3], eV/Å³, or None where the
-        calculator has none.
-
-    Raises
-    ------
-    EvaluationError
-        If a number isn't finite.
-    """
-    energies: list[float] = []
-    forces: list[np.ndarray] = []
-    stresses: list[np.ndarray | None] = []
-    for i, frame in enumerate(frames):
-        atoms = frame.copy()
-        atoms.calc = calculator
-        forces.append(np.array(atoms.get_forces(), float))
-        energies.append(float(atoms.get_potential_energy()))
-        if not (np.isfinite(forces[-1]).all() and np.isfinite(energies[-1])):
-            msg = f"frame {i}: expected finite energy and forces of the model, got others"
-            raise EvaluationError(msg)
-        try:
-            stresses.append(np.array(atoms.get_stress(voigt=False), float))
-        except (PropertyNotImplementedError, NotImplementedError):
-            stresses.append(None)
-    return energies, forces, stresses

@@ -120,7 +120,7 @@ def run_dynamics(
 def repeats_for(atoms: Atoms, min_height: float) -> tuple[int, int, int]:
     """Return repeats that make the cell's three heights ``min_height`` or more, Å."""
     heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
-    a, b, c = np.ceil(min_height / heights - 1e-9).astype(int).tolist()
+    a, b, c = np.maximum(np.ceil(min_height / heights - 1e-9), 1).astype(int).tolist()
     return a, b, c
 
 

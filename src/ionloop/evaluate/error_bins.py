@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ionloop.evaluate.schema import ErrorBin
+from ionloop.evaluate.accuracy_schema import Bounded, ErrorBin
 
 BOOTSTRAPS = 500
 #: Quantiles of a 90 % interval.
@@ -86,3 +86,38 @@ def bootstrap_means(
     total, size = np.bincount(index, sums), np.bincount(index, counts)
     draws = rng.integers(len(names), size=(BOOTSTRAPS, len(names)))
     return np.asarray(total[draws].sum(axis=1) / size[draws].sum(axis=1))
+
+
+def bounded(
+    groups: Sequence[str],
+    statistics: Callable[[np.ndarray], Sequence[float]],
+    rng: np.random.Generator,
+) -> list[Bounded]:
+    """Return statistics of frames, each with its interval over groups drawn anew.
+
+    Parameters
+    ----------
+    groups
+        Of each frame, one or more.
+    statistics
+        Of the frames with these indices; NaN where one isn't defined.
+    rng
+        Draws groups.
+    """
+    values = np.asarray(statistics(np.arange(len(groups))), float)
+    names, index = np.unique(np.array(groups), return_inverse=True)
+    ends = np.full((2, len(values)), np.nan)
+    if len(names) > 1:
+        frames = [np.flatnonzero(index == i) for i in range(len(names))]
+        draws = rng.integers(len(names), size=(BOOTSTRAPS, len(names)))
+        found = np.array([statistics(np.concatenate([frames[i] for i in one])) for one in draws])
+        # A draw in which a statistic isn't defined, as a correlation of one value, says nothing.
+        known = np.isfinite(found).sum(axis=0) > BOOTSTRAPS // 2
+        ends[:, known] = np.nanquantile(found[:, known], INTERVAL, axis=0)
+    return [
+        Bounded(
+            value=float(value) if np.isfinite(value) else None,
+            interval=(float(low), float(high)) if np.isfinite([value, low, high]).all() else None,
+        )
+        for value, low, high in zip(values, *ends, strict=True)
+    ]

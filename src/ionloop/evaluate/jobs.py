@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from jobflow import job
 
 from ionloop.cores import thread_cores
-from ionloop.document import DATA_FIELDS, fetch_outputs, stream_outputs
-from ionloop.evaluate.accuracy import accuracy
+from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
+from ionloop.evaluate.accuracy_schema import Accuracy
 from ionloop.evaluate.arrhenius import arrhenius
+from ionloop.evaluate.band_errors import band_errors, band_frames_of, on_bands
 from ionloop.evaluate.cost import cost_of, time_calculator
 from ionloop.evaluate.endings import early_endings
+from ionloop.evaluate.held_out import judge_labels, predict
 from ionloop.evaluate.hop_rates import count_hops, hop_activation
+from ionloop.evaluate.models import Model
 from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
-from ionloop.evaluate.schema import Accuracy, Cost, Evaluation, Transport
+from ionloop.evaluate.schema import Cost, Evaluation, Stability, Transport
 from ionloop.evaluate.scorecard import compare_barriers
+from ionloop.evaluate.scorecard_schema import ModelFacts
 from ionloop.evaluate.speed_up import REFERENCE
+from ionloop.evaluate.stability import StabilitySettings, run_stability
 from ionloop.evaluate.testset import pick_test_frames
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.explore.schema import Exploration
 from ionloop.frame import Frame
-from ionloop.label.schema import LabelShard
+from ionloop.label.schema import Label, LabelShard
 from ionloop.profile import Profile
-from ionloop.reference.schema import Trajectory
+from ionloop.reference.schema import Band, Trajectory
 from ionloop.seed.schema import TestFrames
 from ionloop.settings import get_settings
 from ionloop.train import mace
 from ionloop.train.model_files import model_bytes
+from ionloop.versions import installed
+
+logger = logging.getLogger(__name__)
 
 
 @job(data=DATA_FIELDS, output_schema=TestFrames)
@@ -46,18 +57,81 @@ def choose_test_frames(
 
 
 @job(data=DATA_FIELDS, output_schema=Accuracy)
-def measure_accuracy(shard: LabelShard, members: list[str], random_seed: int) -> Accuracy:
-    """Compare the committee's mean with the held-out labels, if runs lasted to give some."""
+def measure_accuracy(
+    shard: LabelShard,
+    members: list[str],
+    calibration: str,
+    seeds: str,
+    shards: list[str],
+    profile: Profile,
+    random_seed: int,
+) -> Accuracy:
+    """Compare the committee with the held-out labels, and with the reference's bands.
+
+    Runs may have lasted too short to give labels; bands have some all the same. ``shards`` are
+    the campaign's batches, which have the bands' labels.
+    """
     rng = np.random.default_rng([random_seed, 31])
-    if not shard.labels:
-        return accuracy([], [], [], rng)
-    calculator = mace.committee_calculator([model_bytes(m) for m in stream_outputs(members)])
-    energies, forces = mace.predict(calculator, [x.frame.to_atoms() for x in shard.labels])
-    return accuracy(
-        shard.labels,
-        energies.mean(axis=1).tolist(),
-        [f.mean(axis=0) for f in forces],
+    bands = band_labels(fetch_outputs([seeds], "bands")[0], shards)
+    committee = [model_bytes(m) for m in stream_outputs(members)]
+    calculator = mace.committee_calculator(committee, dtype="float64")
+    labels = shard.labels
+    found = judge_labels(
+        labels,
+        predict(calculator, [x.frame.to_atoms() for x in labels]),
         rng,
+        mobile_ion=profile.mobile_ion,
+        calibration=fetch_outputs([calibration])[0],
+    )
+    on_images = predict(calculator, [x.frame.to_atoms() for x in bands])
+    along = band_errors(bands, on_images.energies, on_images.forces)
+    return found.model_copy(update={"along_bands": along})
+
+
+def band_labels(bands: Sequence[Band], shards: Sequence[str]) -> list[Label]:
+    """Find the labels of the images of the reference's bands; of others nothing is read."""
+    frames = band_frames_of(bands)
+    hashes = fetch_fields(shards, "frame_hashes")
+    wanted = [
+        uuid
+        for uuid, known in zip(shards, hashes, strict=True)
+        if not frames.keys().isdisjoint(known["frame_hashes"])
+    ]
+    found = (label for labels in stream_outputs(wanted, "labels") for label in labels)
+    return on_bands(found, frames)
+
+
+@job(output_schema=Stability)
+def measure_stability(
+    start: Frame, members: list[str], member: int, profile: Profile, settings: StabilitySettings
+) -> Stability:
+    """Run one member hot and long in the campaign's own cell, then without a bath.
+
+    A job that was killed goes on from its checkpoint where it runs again in its folder.
+    """
+    uuid = members[member]
+    data = model_bytes(fetch_outputs([uuid])[0])
+    model = member_model(member, data)
+    return run_stability(
+        start.to_atoms(), model, profile, settings, Path.cwd(), logger.info
+    ).model_copy(update={"steered_by": model.facts.name})
+
+
+def member_model(member: int, data: bytes) -> Model:
+    """Make a member a model that runs by the driver of exploration's MD."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    facts = ModelFacts(
+        name=f"mace member {member} {sha256[:12]}",
+        kind="mace",
+        sha256=sha256,
+        hashed="the model file",
+        file_hashes=[sha256],
+        versions=installed(["mace-torch", "torch", "ase"]),
+    )
+    return Model(
+        (facts.name,),
+        facts,
+        lambda dtype: CommitteeDriver(mace.committee_calculator([data], dtype=dtype)),
     )
 
 
@@ -157,7 +231,7 @@ def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
 
 # No data store: the scorecard is small, and its `model` is a number, not a file.
 @job(output_schema=Evaluation)
-def assemble_evaluation(
+def assemble_evaluation(  # noqa: PLR0913
     generation: int,
     accuracy: Accuracy,
     model_transport: Transport,
@@ -165,6 +239,8 @@ def assemble_evaluation(
     cost: list[Cost],
     bands: str,
     seeds: str,
+    stability: list[Stability],
+    stability_ps: float,
 ) -> Evaluation:
     """Put the scorecard together."""
     return Evaluation(
@@ -174,4 +250,6 @@ def assemble_evaluation(
         model_transport=model_transport,
         reference_transport=reference_transport,
         cost=cost,
+        stability=stability,
+        stability_ps=stability_ps,
     )

@@ -1,4 +1,4 @@
-"""The evaluate stage: accuracy, barriers, transport and cost of the last committee."""
+"""The evaluate stage: accuracy, barriers, transport, cost and stability of the last committee."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from ionloop.evaluate.jobs import (
     choose_test_frames,
     measure_accuracy,
     measure_cost,
+    measure_stability,
     measure_transport,
 )
+from ionloop.evaluate.stability import StabilitySettings
 from ionloop.frame import Frame
 from ionloop.profile import Profile
+from ionloop.randomness import derive_seed
 
 
 @dataclass
@@ -35,6 +38,11 @@ class EvaluateMaker(Maker):
         Held-out labels.
     n_timed
         Steps that are timed for the cost.
+    stability_ps
+        Length of each member's run at 1.2 times the highest transport temperature, ps; 0 leaves
+        them out. A potential that is to be used for long runs deserves the 500 ps.
+    nve_ps
+        Length of the run without a bath that follows, ps.
     """
 
     name: str = "evaluate"
@@ -44,6 +52,26 @@ class EvaluateMaker(Maker):
     skip_fs: float = 500.0
     n_test: int = 40
     n_timed: int = 20
+    stability_ps: float = 500.0
+    nve_ps: float = 10.0
+
+    def stability(self, time_step: float, random_seed: int) -> StabilitySettings | None:
+        """Say how each member's stability is tried, steps in fs; None if it isn't.
+
+        Raises
+        ------
+        EvaluationError
+            If a run is too short to be judged.
+        """
+        if not self.stability_ps:
+            return None
+        return StabilitySettings(
+            picoseconds=self.stability_ps,
+            nve_ps=self.nve_ps,
+            time_step=time_step,
+            min_height=0.0,  # the campaign's own cell
+            random_seed=random_seed,
+        )
 
     def test_frames(self, explorations: list[OutputReference], random_seed: int) -> Job:
         """Make the job that picks the test set."""
@@ -58,36 +86,46 @@ class EvaluateMaker(Maker):
         start: Frame,
         host: Frame,
         members: list[str],
+        calibration: str,
         bands: str,
         seeds: str,
+        shards: list[str],
         shard: OutputReference,
         model_runs: list[OutputReference],
         reference_runs: list[OutputReference],
         reference_name: str,
         profile: Profile,
         hop_distance: float,
+        time_step: float,
         random_seed: int,
     ) -> Flow:
         """Make the measurements and the scorecard.
 
         Parameters
         ----------
-        generation, start, host, members, bands, seeds
-            What is evaluated: generation, cell, perfect crystal, uuids of members, bands and seeds.
+        generation, start, host, members, calibration, bands, seeds
+            What is evaluated: generation, cell, perfect crystal; uuids of members, of their
+            calibration and bands, and of the seeds.
+        shards
+            uuids of the batches of labels, which have those of the reference's bands.
         shard
             Labels of the test set.
         model_runs, reference_runs
             Batches of replicas, and trajectories; no reference runs leave its D out.
-        reference_name, profile, hop_distance, random_seed
-            The reference's name, the material, its longest hop in Å, the campaign's seed.
+        reference_name, profile, hop_distance, time_step, random_seed
+            The reference's name, the material, its longest hop in Å, MD's step in fs, the
+            campaign's seed.
         """
-        accuracy = measure_accuracy(shard, members, random_seed)
+        accuracy = measure_accuracy(
+            shard, members, calibration, seeds, shards, profile, random_seed
+        )
         steered_by = "MACE, first member of the committee"
         model = measure_transport(
             model_runs, steered_by, start, host, profile, hop_distance, self.skip_fs
         )
         cost = measure_cost(start, members, shard, self.n_timed, random_seed)
-        jobs = [accuracy, model, cost]
+        stability = self._stability_jobs(start, members, profile, time_step, random_seed)
+        jobs = [accuracy, model, cost, *stability]
         reference = None
         if reference_runs:
             truth = measure_transport(
@@ -97,7 +135,15 @@ class EvaluateMaker(Maker):
             jobs.append(truth)
             reference = truth.output
         scorecard = assemble_evaluation(
-            generation, accuracy.output, model.output, reference, cost.output, bands, seeds
+            generation,
+            accuracy.output,
+            model.output,
+            reference,
+            cost.output,
+            bands,
+            seeds,
+            [one.output for one in stability],
+            self.stability_ps,
         )
         for one, name in (
             (accuracy, "accuracy"),
@@ -106,6 +152,24 @@ class EvaluateMaker(Maker):
             (scorecard, "scorecard"),
         ):
             one.name = name
-        for one in (accuracy, cost, scorecard):
+        for one in (accuracy, cost, scorecard, *stability):
             one.config = JobConfig(expose_store=True)
         return Flow([*jobs, scorecard], output=scorecard.output, name=self.name)
+
+    def _stability_jobs(
+        self,
+        start: Frame,
+        members: list[str],
+        profile: Profile,
+        time_step: float,
+        random_seed: int,
+    ) -> list[Job]:
+        jobs = []
+        for k in range(len(members)):
+            settings = self.stability(time_step, derive_seed(random_seed, "stability", k))
+            if settings is None:
+                break
+            one = measure_stability(start, members, k, profile, settings)
+            one.name = f"stability {k}"
+            jobs.append(one)
+        return jobs

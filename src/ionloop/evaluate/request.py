@@ -14,6 +14,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.cost_scaling import CostSettings
 from ionloop.evaluate.dynamics import DynamicsSettings
+from ionloop.evaluate.expansion import ExpansionSettings
 from ionloop.evaluate.models import Model
 from ionloop.evaluate.scorecard_schema import PARTS
 from ionloop.evaluate.stability import StabilitySettings
@@ -21,6 +22,7 @@ from ionloop.evaluate.static import StaticSettings
 from ionloop.frame import frame_hash
 from ionloop.label.schema import Label
 from ionloop.profile import Profile
+from ionloop.train.schema import Calibration
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class Request:
         An ordered cell, for all parts but accuracy.
     reference
         Beside whom the cost is measured.
-    static, dynamics, cost, stability
+    static, expansion, dynamics, cost, stability
         How.
+    calibration
+        Of a committee's spread, for the accuracy; None leaves that out.
     random_seed
         Draws bootstraps.
     """
@@ -54,9 +58,11 @@ class Request:
     structure: Structure | None = None
     reference: Model | None = None
     static: StaticSettings = field(default_factory=StaticSettings)
+    expansion: ExpansionSettings = field(default_factory=ExpansionSettings)
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     cost: CostSettings = field(default_factory=CostSettings)
     stability: StabilitySettings = field(default_factory=StabilitySettings)
+    calibration: Calibration | None = None
     random_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +79,7 @@ class Request:
         for part, given, what in (
             ("accuracy", bool(self.data), "--data"),
             ("static", self.structure is not None, "--structure"),
+            ("expansion", self.structure is not None, "--structure"),
             ("cost", self.structure is not None, "--structure"),
             ("diffusion", self.structure is not None, "--structure"),
             ("stability", self.structure is not None, "--structure"),

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ionloop.document import Document
+from ionloop.evaluate.accuracy_schema import Accuracy
 from ionloop.judge.schema import HopRate
 
 
@@ -27,97 +28,49 @@ class Estimate(Document):
     reason: str | None = Field(None, description="Why it isn't admissible or is missing.")
 
 
-class ErrorBin(Document):
-    """Force errors of a group of held-out labels."""
-
-    name: str = Field(description="Origin, species, temperature, or bin of the hop coordinate.")
-    n_frames: int
-    n_groups: int | None = Field(
-        None, description="Trajectories or bands; intervals of fewer than about ten are too narrow."
-    )
-    n_forces: int = Field(description="Force components.")
-    rmse_forces: float = Field(description="eV/Å.")
-    mae_forces: float = Field(description="eV/Å.")
-    rmse_error: float | None = Field(
-        description="Bootstrap standard error of the RMSE over groups, eV/Å; None for one group."
-    )
-    interval: tuple[float, float] | None = Field(
-        None, description="90 % bootstrap interval of the RMSE over groups, eV/Å."
-    )
-    rms_reference: float = Field(description="RMS of the reference forces, eV/Å.")
-
-
-class StressErrors(Document):
-    """Errors of the nine stress components of neutral cells, eV/Å³."""
-
-    n_frames: int = Field(description="Frames with a stress by model and label.")
-    rmse: float
-    interval: tuple[float, float] | None = Field(
-        description="90 % bootstrap interval over groups; None for one group."
-    )
-    rms_reference: float = Field(description="RMS of the reference stress.")
-
-
-class Accuracy(Document):
-    """Errors on held-out labels."""
-
-    n_frames: int
-    forces_by_origin: list[ErrorBin] = Field(description="All atoms, by origin.")
-    forces_by_hop_bin: list[ErrorBin] = Field(
-        description="Hopping ions: near equilibrium, shoulder, saddle."
-    )
-    forces_by_species: list[ErrorBin] = Field(default=[], description="Atoms of one element.")
-    forces_by_temperature: list[ErrorBin] = Field(
-        default=[], description="All atoms of frames whose temperature is known."
-    )
-    forces_by_openness: list[ErrorBin] = Field(
-        default=[], description="Mobile ions: near equilibrium, shoulder, bottleneck."
-    )
-    openness_limits: tuple[float, float] | None = Field(
-        None, description="q that parts these bins: its 70 % and 95 % quantiles."
-    )
-    openness_missing: str | None = Field(None, description="Why openness isn't defined.")
-    energy_rmse: float | None = Field(None, description="eV/atom; None for charged cells.")
-    energy_rmse_error: float | None = Field(
-        None, description="Bootstrap standard error over groups, eV/atom; None for one group."
-    )
-    energy_interval: tuple[float, float] | None = Field(
-        None, description="90 % bootstrap interval of the RMSE over groups, eV/atom."
-    )
-    energy_shift: float | None = Field(
-        None, description="Mean of model less label, eV/atom: an offset that no force knows."
-    )
-    energy_rmse_shifted: float | None = Field(
-        None, description="RMSE less that one offset for all frames, eV/atom."
-    )
-    energy_shifted_interval: tuple[float, float] | None = Field(
-        None, description="Its 90 % bootstrap interval over groups, at the offset of all frames."
-    )
-    energy_mae: float | None = Field(None, description="eV/atom; None for charged cells.")
-    energy_mae_error: float | None = Field(
-        None, description="Bootstrap standard error over groups, eV/atom; None for one group."
-    )
-    stress: StressErrors | None = Field(None, description="None where it wasn't compared.")
-    parity_forces: list[tuple[float, float]] = Field(
-        description="Reference and model force components, thinned, eV/Å."
-    )
-    parity_energies: list[tuple[float, float]] = Field(
-        description="Reference and model energies less their means, eV/atom."
-    )
-    progress_errors: list[tuple[float, float]] = Field(
-        description="Hop coordinate and force error norm of the hopping ion, eV/Å."
-    )
-    progress_energies: list[tuple[float, float]] = Field(
-        default=[], description="Hop coordinate and energy error less the mean one, eV/atom."
-    )
-
-
 class Check(Document):
     """One rule that a number must meet to be believed."""
 
     name: str
     passed: bool
     detail: str = Field(description="What was found, and what was expected.")
+
+
+class Contact(Document):
+    """How near two elements came."""
+
+    pair: tuple[str, str]
+    distance: float = Field(description="Å.")
+
+
+class Stability(Document):
+    """What becomes of the solid in long, hot molecular dynamics."""
+
+    temperature: float = Field(description="K.")
+    repeats: list[int] = Field(description="Of the given structure, along the three axes.")
+    n_atoms: int
+    picoseconds: float = Field(description="Length that was asked for, ps.")
+    survived_ps: float = Field(description="Length until it ended or was unphysical, ps.")
+    stopped: str | None = Field(description="Why it ended early; None if it didn't.")
+    lindemann: float = Field(
+        description="Vibrations over nearest distance, median over the framework's atoms."
+    )
+    wandering: float = Field(
+        description="Share of the framework's atoms beyond the limit: they hopped, turn or flow."
+    )
+    contacts: list[Contact] = Field(
+        description="Smallest distances by elements, within 3 Å, in at most 2,000 stored frames."
+    )
+    nve_ps: float = Field(description="Length of the run without a bath, ps.")
+    drift: Estimate | None = Field(description="Of the total energy without a bath.")
+    scatter: float | None = Field(description="RMS of the total energy around it, meV/atom.")
+    checks: list[Check] = Field(description="The rules, one by one.")
+    steered_by: str | None = Field(None, description="Which model; None where a scorecard says.")
+
+    @property
+    def failures(self) -> list[Check]:
+        """The rules that don't hold."""
+        return [check for check in self.checks if not check.passed]
 
 
 class Conduction(Document):
@@ -265,6 +218,14 @@ class Evaluation(Document):
         None, description="None where the reference is too dear to run."
     )
     cost: list[Cost]
+    stability: list[Stability] = Field(
+        default=[], description="Long hot runs, one a member of the committee."
+    )
+    stability_ps: float | None = Field(
+        None,
+        description="Length of these runs that was asked for, ps: 0 leaves them out; None in "
+        "documents from before there were any.",
+    )
 
 
 class TransportInput(Document):

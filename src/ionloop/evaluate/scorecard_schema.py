@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ionloop.document import Document
-from ionloop.evaluate.schema import Accuracy, Check, Cost, Estimate, TransportAnalysis
+from ionloop.evaluate.accuracy_schema import Accuracy
+from ionloop.evaluate.schema import Check, Cost, Estimate, Stability, TransportAnalysis
 
 PARTS = ("accuracy", "static", "expansion", "cost", "diffusion", "stability")
 
@@ -184,37 +185,6 @@ class DiffusionPart(Part):
     """Diffusion of the calculator's own molecular dynamics."""
 
     result: Dynamics | None = None
-
-
-class Contact(Document):
-    """How near two elements came."""
-
-    pair: tuple[str, str]
-    distance: float = Field(description="Å.")
-
-
-class Stability(Document):
-    """What becomes of the solid in long, hot molecular dynamics."""
-
-    temperature: float = Field(description="K.")
-    repeats: list[int] = Field(description="Of the given structure, along the three axes.")
-    n_atoms: int
-    picoseconds: float = Field(description="Length that was asked for, ps.")
-    survived_ps: float = Field(description="Length until it ended or was unphysical, ps.")
-    stopped: str | None = Field(description="Why it ended early; None if it didn't.")
-    lindemann: float = Field(
-        description="Vibrations over nearest distance, median over the framework's atoms."
-    )
-    wandering: float = Field(
-        description="Share of the framework's atoms beyond the limit: they hopped, turn or flow."
-    )
-    contacts: list[Contact] = Field(
-        description="Smallest distances by elements, within 3 Å, in at most 2,000 stored frames."
-    )
-    nve_ps: float = Field(description="Length of the run without a bath, ps.")
-    drift: Estimate | None = Field(description="Of the total energy without a bath.")
-    scatter: float | None = Field(description="RMS of the total energy around it, meV/atom.")
-    checks: list[Check] = Field(description="The rules, one by one.")
 
 
 class StabilityPart(Part):

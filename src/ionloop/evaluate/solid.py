@@ -11,13 +11,15 @@ from ase.neighborlist import neighbor_list
 from scipy import stats
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.scorecard_schema import Contact
+from ionloop.evaluate.schema import Contact
 from ionloop.explore.positions import remove_drift
 
 #: Distances beyond this aren't looked at, Å.
 CONTACT_REACH = 3.0
 #: Pieces of a total energy whose slopes give the drift's error.
 PIECES = 5
+#: Energies that a drift needs.
+ENERGIES_MIN = 3 * PIECES
 
 
 def lindemann(positions: np.ndarray, framework: np.ndarray, start: Atoms) -> np.ndarray:
@@ -98,8 +100,8 @@ def energy_drift(times_ps: np.ndarray, energies: np.ndarray) -> tuple[float, flo
     EvaluationError
         If there are fewer than three points a piece.
     """
-    if len(energies) < 3 * PIECES:
-        msg = f"expected {3 * PIECES} energies or more, got {len(energies)}; run NVE for longer"
+    if len(energies) < ENERGIES_MIN:
+        msg = f"expected {ENERGIES_MIN} energies or more, got {len(energies)}; run NVE for longer"
         raise EvaluationError(msg)
     fit = stats.linregress(times_ps, energies)
     pieces = [

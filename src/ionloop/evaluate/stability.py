@@ -12,12 +12,12 @@ from ase import Atoms, units
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
+from ionloop.errors import EvaluationError
 from ionloop.evaluate.dynamics import repeats_for
 from ionloop.evaluate.models import Model, Precision
-from ionloop.evaluate.schema import Check, Estimate
-from ionloop.evaluate.scorecard_schema import Stability
-from ionloop.evaluate.solid import closest_contacts, energy_drift, lindemann
-from ionloop.explore.guards import Guards
+from ionloop.evaluate.schema import Check, Estimate, Stability
+from ionloop.evaluate.solid import ENERGIES_MIN, closest_contacts, energy_drift, lindemann
+from ionloop.explore.guards import Guards, unphysical
 from ionloop.explore.md import run_md
 from ionloop.explore.replicas import MDPlan, MDRun
 from ionloop.frame import frame_hash
@@ -36,6 +36,8 @@ SKIP_SHARE = 0.1
 CONTACT_FRAMES = 2000
 #: Steps between two total energies.
 ENERGY_EVERY = 5
+#: A run that ended with fewer frames says nothing of the framework.
+FRAMEWORK_FRAMES = 10
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,16 @@ class StabilitySettings:
     store_every
         Steps between stored frames, each of which is looked at.
     min_height
-        The cell is repeated until its heights are this or more, Å.
+        The cell is repeated until its heights are this or more, Å; 0 takes it as it is.
     random_seed
         Of velocities and bath.
     precision
         Of MACE.
+
+    Raises
+    ------
+    EvaluationError
+        If a run is too short to be judged.
     """
 
     picoseconds: float = 500.0
@@ -70,6 +77,20 @@ class StabilitySettings:
     min_height: float = 10.0
     random_seed: int = 0
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse runs that are too short, before hours of work."""
+        for name, given, steps in (
+            ("picoseconds", self.picoseconds, FRAMEWORK_FRAMES * self.store_every),
+            ("nve_ps", self.nve_ps, ENERGIES_MIN * ENERGY_EVERY),
+        ):
+            needed = steps * self.time_step / 1000
+            if not given >= needed:
+                msg = (
+                    f"stability: expected {name} of {needed:g} ps or more, got {given:g}; "
+                    "run for longer, or leave stability out"
+                )
+                raise EvaluationError(msg)
 
 
 def run_stability(
@@ -103,7 +124,7 @@ def run_stability(
     Raises
     ------
     EvaluationError
-        If a run is too short to be judged.
+        If the framework has fewer than two atoms.
     """
     repeats = repeats_for(atoms, settings.min_height)
     cell = atoms * repeats
@@ -116,10 +137,10 @@ def run_stability(
     chosen = positions[:: -(-len(positions) // CONTACT_FRAMES)]
     contacts = closest_contacts([Atoms(cell.numbers, x, cell=cell.cell, pbc=True) for x in chosen])
     ratios = lindemann(kept, framework, cell)
-    drift, scatter = None, None
+    free = None
     if run.stopped is None:
         tell(f"{settings.nve_ps:g} ps without a bath")
-        drift, scatter = _drift(cell, positions[-1], model, temperature, settings)
+        free = _without_bath(cell, run, model, temperature, settings)
     return Stability(
         temperature=temperature,
         repeats=list(repeats),
@@ -130,10 +151,10 @@ def run_stability(
         lindemann=float(np.median(ratios)),
         wandering=float((ratios > LINDEMANN_LIMIT).mean()),
         contacts=contacts,
-        nve_ps=settings.nve_ps if drift else 0.0,
-        drift=drift,
-        scatter=scatter,
-        checks=_checks(run, ratios, drift, temperature, settings),
+        nve_ps=free.picoseconds if free else 0.0,
+        drift=free.drift if free else None,
+        scatter=free.scatter if free else None,
+        checks=_checks(run, ratios, len(kept), free, temperature, settings),
     )
 
 
@@ -162,27 +183,41 @@ def _hot(
     return run
 
 
-def _drift(
-    cell: Atoms,
-    positions: np.ndarray,
-    model: Model,
-    temperature: float,
-    settings: StabilitySettings,
-) -> tuple[Estimate, float]:
-    """Run without a bath; return the total energy's drift, meV/atom/ps, and scatter, meV/atom."""
+@dataclass(frozen=True)
+class _Free:
+    """A run without a bath: its length, why it ended early, or the total energy's drift."""
+
+    picoseconds: float
+    stopped: str | None = None
+    drift: Estimate | None = None
+    scatter: float | None = None
+
+
+def _without_bath(
+    cell: Atoms, hot: MDRun, model: Model, temperature: float, settings: StabilitySettings
+) -> _Free:
+    """Run without a bath; the total energy's drift is in meV/atom/ps, its scatter in meV/atom."""
     atoms = cell.copy()
-    atoms.positions[:] = positions
+    atoms.positions[:] = hot.positions[-1]
     atoms.calc = model.calculator(settings.precision)
     rng = np.random.default_rng([settings.random_seed, 1])
     thermalize_momenta(atoms, temperature_K=temperature, rng=rng)
     dynamics = VelocityVerlet(atoms, settings.time_step * units.fs)
-    energies: list[float] = []
-    dynamics.attach(
-        lambda: energies.append(1000 * atoms.get_total_energy() / len(atoms)),
-        interval=ENERGY_EVERY,
-    )
-    dynamics.run(round(1000 * settings.nve_ps / settings.time_step))
-    times = np.arange(len(energies)) * ENERGY_EVERY * settings.time_step / 1000
+    block_ps = ENERGY_EVERY * settings.time_step / 1000
+    energies = [1000 * atoms.get_total_energy() / len(atoms)]
+    for n in range(1, round(settings.nve_ps / block_ps) + 1):
+        dynamics.run(ENERGY_EVERY)
+        reason = unphysical(
+            atoms,
+            Guards(),
+            temperature=temperature,
+            energy=atoms.get_potential_energy() / len(atoms),
+            energy_start=hot.energy_start or 0.0,
+        )
+        if reason is not None:
+            return _Free(n * block_ps, stopped=reason)
+        energies.append(1000 * atoms.get_total_energy() / len(atoms))
+    times = np.arange(len(energies)) * block_ps
     slope, error, scatter = energy_drift(times, np.array(energies))
     drift = Estimate(
         value=slope,
@@ -192,7 +227,7 @@ def _drift(
         "error of the slopes of five pieces",
         admissible=bool(np.isfinite(slope)),
     )
-    return drift, scatter
+    return _Free(float(times[-1]), drift=drift, scatter=scatter)
 
 
 def drift_limit(temperature: float, friction: float = MDPlan.friction) -> float:
@@ -214,32 +249,41 @@ def drift_limit(temperature: float, friction: float = MDPlan.friction) -> float:
 def _checks(
     run: MDRun,
     ratios: np.ndarray,
-    drift: Estimate | None,
+    n_frames: int,
+    free: _Free | None,
     temperature: float,
     settings: StabilitySettings,
 ) -> list[Check]:
+    """Apply the rules that the runs lasted for."""
+    ended = f"ended after {run.step * settings.time_step / 1000:g} ps: {run.stopped}"
+    asked = f"{settings.picoseconds:g} ps at {temperature:g} K"
     found = [
         Check(
             name="the run stays physical",
             passed=run.stopped is None,
-            detail=f"{settings.picoseconds:g} ps at {temperature:g} K"
-            if run.stopped is None
-            else f"ended after {run.step * settings.time_step / 1000:g} ps: {run.stopped}",
-        ),
-        Check(
+            detail=asked if run.stopped is None else ended,
+        )
+    ]
+    if n_frames >= FRAMEWORK_FRAMES - 1:
+        solid = Check(
             name="the framework stays solid",
             passed=bool(np.median(ratios) <= LINDEMANN_LIMIT),
             detail=f"Lindemann ratio {np.median(ratios):.3f} (median), expected at most "
             f"{LINDEMANN_LIMIT:g}; {100 * (ratios > LINDEMANN_LIMIT).mean():.2g} % of the atoms "
             "are beyond it",
-        ),
-    ]
-    if drift is None or drift.value is None:
-        return found
-    limit = drift_limit(temperature)
+        )
+        found.append(solid)
+    return found if free is None else [*found, _conserved(free, temperature)]
+
+
+def _conserved(free: _Free, temperature: float) -> Check:
+    name, limit = "energy is conserved", drift_limit(temperature)
+    if free.drift is None or free.drift.value is None:
+        detail = f"without a bath it ended after {free.picoseconds:g} ps: {free.stopped}"
+        return Check(name=name, passed=False, detail=detail)
     detail = (
-        f"{drift.value:+.3g} ± {drift.error or 0:.2g} meV/atom/ps, expected at most {limit:.2g}: "
-        "1 % of the temperature under the bath"
+        f"{free.drift.value:+.3g} ± {free.drift.error or 0:.2g} meV/atom/ps, expected at most "
+        f"{limit:.2g}: 1 % of the temperature under the bath"
     )
-    passed = drift.admissible and abs(drift.value) <= limit
-    return [*found, Check(name="energy is conserved", passed=passed, detail=detail)]
+    passed = free.drift.admissible and abs(free.drift.value) <= limit
+    return Check(name=name, passed=passed, detail=detail)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ionloop.evaluate.accuracy import HOP_BINS, hop_bin
+from ionloop.evaluate.hop_bins import HOP_BINS, hop_bin
 from ionloop.frame import Frame, Origin
 
 #: Shares of the test set; random frames are the rest, and stand in for what is missing.

@@ -12,7 +12,14 @@ import plotly.io
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ionloop.report import ledger_table, plots, tables, transport_plots
+from ionloop.report import (
+    accuracy_tables,
+    ledger_table,
+    plots,
+    stability,
+    tables,
+    transport_plots,
+)
 from ionloop.report.bounds import foresights
 from ionloop.report.found_hops import found_counts, found_hops
 from ionloop.report.ledger_schema import Ledger
@@ -118,6 +125,7 @@ def write_report(record: Record, path: Path, ledger: Ledger | None = None) -> Pa
 def render(record: Record, ledger: Ledger | None = None) -> str:
     """Return the report as one string of HTML."""
     panels = {p.key: p for p in _panels(record)}
+    measured = record.evaluation.accuracy if record.evaluation else None
     return TEMPLATES.get_template("template.html.j2").render(
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - plotly's own file
         record=record,
@@ -130,8 +138,12 @@ def render(record: Record, ledger: Ledger | None = None) -> str:
         refused=tables.quarantine(record.shards),
         refusals=tables.refusals(record.shards),
         refused_max=tables.QUARANTINE_MAX,
-        error_bins=tables.error_bins(record.evaluation),
-        energy_errors=tables.energy_errors(record.evaluation),
+        accuracy=accuracy_tables.accuracy_tables(record.evaluation),
+        energy_words=accuracy_tables.energy_words(measured),
+        saddle_words=accuracy_tables.saddle_words(measured),
+        alarms=stability.alarms(record.evaluation),
+        stability=stability.stability_table(record.evaluation),
+        stability_words=stability.stability_words(record.evaluation),
         costs=tables.costs(record.evaluation.cost) if record.evaluation else [],
         ledger=ledger_table.sections(ledger) if ledger else [],
         ledger_header=ledger_table.HEADER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ionloop.evaluate.schema import Transport
 from ionloop.evaluate.scorecard import doubts, lowest_barrier
 from ionloop.report import tables
+from ionloop.report.stability import stability_line
 from ionloop.report.summary import Record, barriers_of, last_advance, mev, summarize
 
 
@@ -60,6 +61,8 @@ def outcome(record: Record) -> list[str]:
         doubt = "" if energy.admissible else f" (not admissible by itself: {energy.reason})"
         sentences.append(f"{text} eV{doubt}.")
         sentences += _hop_energy(name, transport)
+    if record.evaluation.stability:
+        sentences.append(f"S{stability_line(record.evaluation)[1:]}.")
     return sentences
 
 

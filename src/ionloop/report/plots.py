@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ionloop.campaign.schema import Advance
-from ionloop.evaluate.accuracy import NEAR_EQUILIBRIUM, SADDLE, SHOULDER, WINDOW
-from ionloop.evaluate.schema import Accuracy
+from ionloop.evaluate.accuracy_schema import Accuracy
+from ionloop.evaluate.hop_bins import NEAR_EQUILIBRIUM, SADDLE, SHOULDER, WINDOW
 from ionloop.explore.schema import BandSet
 from ionloop.label.schema import LabelShard
 from ionloop.reference.schema import Band

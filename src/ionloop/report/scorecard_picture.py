@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ionloop.evaluate.accuracy import bins_of
-from ionloop.evaluate.schema import Accuracy, Cost, ErrorBin
+from ionloop.evaluate.accuracy_schema import Accuracy, ErrorBin
+from ionloop.evaluate.schema import Cost
 from ionloop.evaluate.scorecard_schema import Phonons, Scaling, Scorecard, StaticProperties
 from ionloop.files import whole
 from ionloop.report.scorecard_differences import warning

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from ionloop.document import Document
 from ionloop.evaluate.accuracy import bins_of
-from ionloop.evaluate.schema import Accuracy, ErrorBin, Estimate
+from ionloop.evaluate.accuracy_schema import Accuracy, ErrorBin
+from ionloop.evaluate.schema import Estimate
 from ionloop.evaluate.scorecard_schema import (
     Dynamics,
     Part,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ionloop.evaluate.schema import Cost, Estimate, Evaluation
+from ionloop.evaluate.schema import Cost, Estimate
 from ionloop.evaluate.scorecard import reference_band
 from ionloop.label.schema import LabelShard, kind_of
 from ionloop.report.summary import Record, barriers_of
@@ -211,41 +211,6 @@ def refusal_counts(shards: Sequence[LabelShard]) -> Counter[str]:
         for reason, n in s.reasons.items():  # early shards counted each wording for itself
             counts[kind_of(reason)] += n
     return counts
-
-
-def error_bins(evaluation: Evaluation | None) -> list[list[str]]:
-    """Return force errors by origin and by bin of the hop coordinate, meV/Å."""
-    if evaluation is None:
-        return []
-    found = evaluation.accuracy
-    bins = [("all atoms", b) for b in found.forces_by_origin]
-    bins += [("hopping ion", b) for b in found.forces_by_hop_bin]
-    return [
-        [
-            b.name,
-            whose,
-            str(b.n_frames),
-            with_error(1000 * b.rmse_forces, None if b.rmse_error is None else 1000 * b.rmse_error),
-            f"{1000 * b.mae_forces:.0f}",
-            f"{1000 * b.rms_reference:.0f}",
-        ]
-        for whose, b in bins
-    ]
-
-
-def energy_errors(evaluation: Evaluation | None) -> list[tuple[str, str]]:
-    """Return RMSE and MAE of energies by name, meV/atom; none where no cell is neutral."""
-    if evaluation is None:
-        return []
-    found = evaluation.accuracy
-    return [
-        (name, with_error(1000 * value, None if error is None else 1000 * error))
-        for name, value, error in (
-            ("RMSE", found.energy_rmse, found.energy_rmse_error),
-            ("MAE", found.energy_mae, found.energy_mae_error),
-        )
-        if value is not None
-    ]
 
 
 def costs(cost: Sequence[Cost]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ionloop.evaluate.accuracy import HOP_BINS
+from ionloop.evaluate.hop_bins import HOP_BINS
 from ionloop.select.label_efficiency import mean_interval
 from ionloop.study.schema import ArmCurve, ArmPoint, ArmScore, MeanOverSeeds
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.accuracy import HOP_BINS, NEAR_EQUILIBRIUM, SADDLE, hop_bin
+from ionloop.evaluate.hop_bins import HOP_BINS, NEAR_EQUILIBRIUM, SADDLE, hop_bin
 from ionloop.evaluate.rate_error import rate_error
 from ionloop.evaluate.schema import RateError
 from ionloop.label.schema import Label

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.accuracy import hop_bin
+from ionloop.evaluate.hop_bins import hop_bin
 from ionloop.evaluate.testset import pick_test_frames
 from ionloop.explore.candidates import pick_candidates
 from ionloop.explore.detector import hop_detector

@@ -38,6 +38,29 @@ def ion_spread(forces: np.ndarray, ions: np.ndarray) -> np.ndarray:
     return np.sqrt((deviation**2).sum(axis=(0, 2)) / (len(forces) - 1))
 
 
+def spread_and_error(
+    forces: np.ndarray, truth: np.ndarray, ions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the raw spread of each ion's force, and the length of the mean's error.
+
+    Parameters
+    ----------
+    forces
+        Forces of all members, shape [k, n, 3], eV/Å.
+    truth
+        Reference forces, shape [n, 3], eV/Å.
+    ions
+        Indices of the ions, shape [m].
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        Both of shape [m], eV/Å; no spread is below the noise of floating point.
+    """
+    error = np.linalg.norm((forces.mean(axis=0) - truth)[ions], axis=1)
+    return np.maximum(ion_spread(forces, ions), SIGMA_FLOOR), error
+
+
 def conformal_scale(ratios: np.ndarray, level: float) -> float:
     """Smallest factor that covers a new ratio with probability ``level``.
 
@@ -83,9 +106,8 @@ def calibrate(
         0.05 and 0.25 eV/Å, so that a poor committee can't trust itself.
         ``sigma_hi`` is three times that, or 0.3 eV/Å more, whichever is larger.
     """
-    sigma = [np.maximum(ion_spread(f, m), SIGMA_FLOOR) for f, m in zip(forces, mobile, strict=True)]
-    difference = [f.mean(axis=0)[m] - t[m] for f, t, m in zip(forces, truths, mobile, strict=True)]
-    error = [np.linalg.norm(d, axis=1) for d in difference]
+    known = [spread_and_error(f, t, m) for f, t, m in zip(forces, truths, mobile, strict=True)]
+    sigma, error = [s for s, _ in known], [e for _, e in known]
     all_sigma, all_error = np.concatenate(sigma), np.concatenate(error)
     worst = float(np.sqrt(np.mean([e.max() ** 2 for e in error])))
     sigma_lo = float(np.clip(1.2 * worst, *SIGMA_LO_RANGE))
@@ -98,7 +120,7 @@ def calibrate(
         scale=scale,
         scale_90=conformal_scale(all_error / all_sigma, level),
         coverage_90=_coverage(sigma, error, level),
-        rmse_forces=float(np.sqrt(np.mean(np.concatenate(difference) ** 2))),
+        rmse_forces=float(np.sqrt((all_error**2).mean() / 3)),
         sigma_lo=sigma_lo,
         sigma_hi=max(3 * sigma_lo, sigma_lo + 0.3),
         curve=_curve(scale * all_sigma, all_error),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ase import Atoms
 
-from ionloop.train.calibration import SIGMA_FLOOR, ion_spread, mobile_ions
+from ionloop.train.calibration import mobile_ions, spread_and_error
 from ionloop.train.dataset import Sample
 from ionloop.train.schema import Calibration, Foresight, OriginForesight
 
@@ -50,7 +49,10 @@ def foresight(
     rng
         Draws bootstraps.
     """
-    parts = [_held(f, sample.atoms, mobile_ion) for f, sample in zip(forces, samples, strict=True)]
+    parts = [
+        spread_and_error(f, x.atoms.arrays["REF_forces"], mobile_ions(x.atoms, mobile_ion))
+        for f, x in zip(forces, samples, strict=True)
+    ]
     origins = [sample.frame.origin.value for sample in samples]
     names = [ALL, *sorted(set(origins))] if samples else []
     return Foresight(
@@ -66,13 +68,6 @@ def foresight(
             for name in names
         ],
     )
-
-
-def _held(forces: np.ndarray, atoms: Atoms, mobile_ion: str) -> tuple[np.ndarray, np.ndarray]:
-    """Raw spread and error of the mean on each mobile ion, eV/Å."""
-    ions = mobile_ions(atoms, mobile_ion)
-    error = np.linalg.norm((forces.mean(axis=0) - atoms.arrays["REF_forces"])[ions], axis=1)
-    return np.maximum(ion_spread(forces, ions), SIGMA_FLOOR), error
 
 
 def _origin(

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from matscipy.neighbours import neighbour_list
-from scipy.stats import spearmanr
 
 from ionloop.document import Blob
 from ionloop.errors import TrainingError
 from ionloop.train.calibration import mobile_ions
 from ionloop.train.mace import predict
+from ionloop.train.ranking import spearman
 from ionloop.train.schema import LastLayers
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def describe(
         n_frames=len(training),
         r_max=r_max,
         scales=[float(np.sqrt((wrong**2).mean() / (v**2).mean())) for v in values],
-        rank_correlations=[float(spearmanr(v, wrong).statistic) for v in values],
+        rank_correlations=[spearman(v, wrong) for v in values],
         blob=Blob.from_arrays(
             FILE,
             **{f"{k}_{z}": f for k, one in enumerate(layers) for z, f in one.factors.items()},

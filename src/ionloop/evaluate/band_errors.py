@@ -1,0 +1,121 @@
+"""Errors along the reference's bands: of every image, where a barrier asks for the highest alone.
+
+Images are the reference's own, so that both are asked for the same atoms. That the committee
+learned of them is likely: they are among the first labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ionloop.evaluate.accuracy_schema import BandErrors
+from ionloop.frame import Frame, Origin
+from ionloop.label.schema import Label
+from ionloop.reference.schema import Band
+from ionloop.seed.bands import band_frames
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One labelled image of a band, and what the models say of it."""
+
+    label: Label
+    ion: int
+    energies: np.ndarray
+    forces: np.ndarray
+
+
+def band_frames_of(bands: Sequence[Band]) -> dict[str, list[Frame]]:
+    """Return the images of the reference's bands by the hash that their labels have.
+
+    Bands may share an image, as the cell that they all start from.
+    """
+    found: dict[str, list[Frame]] = {}
+    for i, band in enumerate(bands):
+        for frame in band_frames(band, Origin.NEB, 0, f"neb-{i}"):
+            found.setdefault(frame.frame_hash, []).append(frame)
+    return found
+
+
+def on_bands(labels: Iterable[Label], frames: dict[str, list[Frame]]) -> list[Label]:
+    """Return the labels of these images, each once for every band, with its place on it."""
+    return [
+        label.model_copy(update={"frame": frame})
+        for label in labels
+        for frame in frames.get(label.frame_hash, [])
+    ]
+
+
+def band_errors(
+    labels: Sequence[Label], energies: np.ndarray, forces: Sequence[np.ndarray]
+) -> list[BandErrors]:
+    """Compare models with labels along bands, by class of the hop.
+
+    Energies are relative to the labelled image of a band that comes first along it, for models
+    and reference alike: what all images have in common, as the background of charged cells,
+    drops out.
+
+    Parameters
+    ----------
+    labels
+        Labels; those of origin ``neb`` that lie on a hop count, bands told apart by ``hop.event``.
+    energies
+        Members' energies of each label's frame, shape [n, k], eV.
+    forces
+        Members' forces on each, [k, n_atoms, 3], eV/Å.
+
+    Returns
+    -------
+    list[BandErrors]
+        By class; a band of which fewer than two images have a label is left out.
+    """
+    bands: dict[tuple[str, str], list[_Image]] = {}
+    for label, energy, force in zip(labels, energies, forces, strict=True):
+        hop = label.frame.hop
+        if label.frame.origin is Origin.NEB and hop is not None and label.energy is not None:
+            image = _Image(label, hop.ion, np.asarray(energy), np.asarray(force))
+            bands.setdefault((hop.path_class, hop.event), []).append(image)
+    whole = {key: sorted(images, key=_progress) for key, images in bands.items() if len(images) > 1}
+    classes = sorted({path_class for path_class, _ in whole})
+    return [_of_class(name, [b for (c, _), b in whole.items() if c == name]) for name in classes]
+
+
+def _progress(image: _Image) -> float:
+    hop = image.label.frame.hop
+    return 0.0 if hop is None else hop.progress
+
+
+def _of_class(name: str, bands: Sequence[Sequence[_Image]]) -> BandErrors:
+    relative = [_relative(band) for band in bands]
+    wrong = np.concatenate([models.mean(axis=1) - truth for truth, models in relative])
+    members = np.concatenate([models for _, models in relative])
+    images = [image for band in bands for image in band]
+    truths = [np.array(image.label.forces) for image in images]
+    off = [image.forces.mean(axis=0) - truth for image, truth in zip(images, truths, strict=True)]
+    ions = np.array([force[image.ion] for force, image in zip(off, images, strict=True)])
+    several = members.shape[1] > 1
+    return BandErrors(
+        path_class=name,
+        n_bands=len(bands),
+        n_images=len(images),
+        energy_rmse=_rms(wrong),
+        energy_max=float(wrong[np.argmax(np.abs(wrong))]),
+        energy_spread=_rms(members.std(axis=1, ddof=1)) if several else None,
+        rmse_forces=_rms(np.concatenate(off)),
+        rmse_ion=_rms(ions),
+        rms_reference=_rms(np.concatenate(truths)),
+    )
+
+
+def _relative(band: Sequence[_Image]) -> tuple[np.ndarray, np.ndarray]:
+    """Return reference and members' energies above the first image, [m] and [m, k], eV."""
+    truth = np.array([image.label.energy for image in band], float)
+    models = np.array([image.energies for image in band])
+    return truth[1:] - truth[0], models[1:] - models[0]
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt((values**2).mean()))

@@ -1,0 +1,115 @@
+"""Errors put along a band come out: of all its images, not of the barrier alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ionloop.evaluate.band_errors import band_errors, band_frames_of, on_bands
+from ionloop.frame import Origin
+from ionloop.label.schema import Label
+from ionloop.reference.schema import Band
+
+ENERGIES = [-30.0, -29.8, -29.7, -29.9, -30.0]
+
+
+def band(name="a", shift=0.0, charge=0) -> Band:
+    images = np.zeros((5, 4, 3))
+    images[:, 1:] = [[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0]]
+    images[:, 2, 0] = np.linspace(0, 2.0, 5) + shift * (np.arange(5) > 0)
+    return Band(
+        symbols=["O", "Cl", "Li", "Li"], cell=(8 * np.eye(3)).tolist(), images=images.tolist(),
+        energies=ENERGIES, ion=2, path_class=name, hop_distance=2.0, converged=True, fmax=0.05,
+        n_force_calls=1, engine="test", settings_hash="x", wall_s=0.0, charge=charge,
+    )  # fmt: skip
+
+
+def label_of(frame, energy) -> Label:
+    return Label(
+        frame=frame.model_copy(update={"origin": Origin.AIMD, "hop": None}),
+        frame_hash=frame.frame_hash, energy=energy, forces=np.full((4, 3), 0.5).tolist(),
+        settings_hash="x", engine="test", wall_s=0.0, directory="",
+    )  # fmt: skip
+
+
+def labels_of(*bands):
+    """Labels of the images, each once and shuffled, as a shard has them."""
+    frames = band_frames_of(bands)
+    energies = {
+        hashed: energy
+        for one in bands
+        for hashed, energy in zip(frames_in_order(one), one.energies, strict=True)
+    }
+    labels = [label_of(frames[hashed][0], energy) for hashed, energy in energies.items()]
+    order = np.random.default_rng(0).permutation(len(labels))
+    return on_bands([labels[i] for i in order], frames)
+
+
+def frames_in_order(one):
+    return [frames[0].frame_hash for frames in band_frames_of([one]).values()]
+
+
+def predicted(labels, wrong, members=2):
+    """Energies off by ``wrong(s)`` and a common offset; forces off by 0.1, of the ion by 0.3."""
+    energies, forces = [], []
+    for label in labels:
+        off = 7.0 + wrong(label.frame.hop.progress)
+        energies.append([label.energy + off] * members)
+        force = np.array(label.forces) + 0.1
+        force[2] += 0.2
+        forces.append(np.array([force] * members))
+    return np.array(energies), forces
+
+
+def test_the_whole_band_counts_and_an_offset_does_not():
+    labels = labels_of(band())
+    assert len(labels) == 5
+    (found,) = band_errors(labels, *predicted(labels, lambda s: 0.1 * s))
+    off = 0.1 * np.array([0.25, 0.5, 0.75, 1.0])
+    assert found.energy_rmse == pytest.approx(np.sqrt((off**2).mean()))
+    assert found.energy_max == pytest.approx(0.1)
+    assert found.energy_spread == pytest.approx(0.0, abs=1e-9)
+    assert found.rmse_ion == pytest.approx(0.3)
+    assert found.rmse_forces == pytest.approx(np.sqrt((3 * 0.01 + 0.09) / 4))
+    assert found.rms_reference == pytest.approx(0.5)
+    assert (found.path_class, found.n_bands, found.n_images) == ("a", 1, 5)
+
+
+def test_a_right_barrier_hides_a_wrong_flank():
+    labels = labels_of(band())
+    (found,) = band_errors(labels, *predicted(labels, lambda s: -0.05 * (abs(s - 0.25) < 0.01)))
+    assert found.energy_max == pytest.approx(-0.05)
+    assert found.energy_rmse == pytest.approx(0.05 / 2)
+
+
+def test_bands_that_share_their_first_image_both_have_it():
+    one, other = band("a"), band("b", shift=0.1)
+    labels = labels_of(one, other)
+    assert len(labels) == 10
+    found = band_errors(labels, *predicted(labels, lambda s: 0.0 * s))
+    assert [(x.path_class, x.n_images) for x in found] == [("a", 5), ("b", 5)]
+    assert [x.energy_rmse for x in found] == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def test_bands_of_one_class_are_pooled():
+    labels = labels_of(band("a"), band("a", shift=0.1))
+    (found,) = band_errors(labels, *predicted(labels, lambda s: 0.1 * s, members=1))
+    assert (found.n_bands, found.n_images, found.energy_spread) == (2, 10, None)
+
+
+def test_charged_cells_count_since_their_background_drops_out():
+    labels = labels_of(band(charge=1))
+    (found,) = band_errors(labels, *predicted(labels, lambda s: 0.1 * s))
+    assert found.energy_max == pytest.approx(0.1)
+
+
+def test_what_is_no_band_is_left_out():
+    labels = labels_of(band())
+    alone = labels[:1]
+    assert band_errors(alone, *predicted(alone, lambda s: s)) == []
+    moved = [
+        x.model_copy(update={"frame": x.frame.model_copy(update={"origin": Origin.HOP})})
+        for x in labels
+    ]
+    assert band_errors(moved, *predicted(moved, lambda s: s)) == []
+    assert band_errors([], np.empty((0, 2)), []) == []
