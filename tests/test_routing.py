@@ -99,6 +99,15 @@ def test_each_job_of_a_campaign_names_its_worker(tiny):
 
 
 @pytest.mark.filterwarnings("ignore:Some jobs are not connected")
+def test_an_evaluation_is_the_same_on_a_worker(tiny):
+    _, evaluation = campaign_jobs(tiny)
+    for one in made(evaluation):
+        again = Job.from_dict(one.as_dict())
+        assert again.function_args == one.function_args
+    assert again.function_args[-1] == tiny.maker().evaluate.stability_ps
+
+
+@pytest.mark.filterwarnings("ignore:Some jobs are not connected")
 def test_a_later_generation_does_too(tiny):
     _, _, material, maker = list(made(tiny.build("c")))[-1].function_args
     found = workers(maker.generation(material, CampaignState(campaign_id="c", generation=1,

@@ -85,7 +85,7 @@ def maker(random_seed: int = 0, frames_per_job: int = 4) -> CampaignMaker:
             skip_fs=100,
             n_test=6,
             n_timed=3,
-            stability_ps=0.6,
+            stability_ps=1.0,
             nve_ps=0.2,
         ),
         random_seed=random_seed,

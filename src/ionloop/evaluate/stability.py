@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
+from monty.json import MSONable
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.dynamics import repeats_for
@@ -41,7 +42,7 @@ FRAMEWORK_FRAMES = 10
 
 
 @dataclass(frozen=True)
-class StabilitySettings:
+class StabilitySettings(MSONable):
     """How stability is tried.
 
     Parameters
