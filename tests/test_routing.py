@@ -12,6 +12,7 @@ from jobflow.managers.fireworks import flow_to_workflow
 from maggma.stores import MemoryStore
 
 from ionloop.campaign.schema import CampaignState
+from ionloop.evaluate.stability import StabilitySettings
 from ionloop.frame import Frame
 from ionloop.reference.cp2k.reference import Cp2kReference
 from ionloop.reference.runs import in_a_new_launch
@@ -99,12 +100,18 @@ def test_each_job_of_a_campaign_names_its_worker(tiny):
 
 
 @pytest.mark.filterwarnings("ignore:Some jobs are not connected")
-def test_an_evaluation_is_the_same_on_a_worker(tiny):
+def test_settings_of_stability_are_the_same_on_a_worker(tiny):
     _, evaluation = campaign_jobs(tiny)
+    found = []
     for one in made(evaluation):
         again = Job.from_dict(one.as_dict())
-        assert again.function_args == one.function_args
-    assert again.function_args[-1] == tiny.maker().evaluate.stability_ps
+        given = [*one.function_args, *one.function_kwargs.values()]
+        arrived = [*again.function_args, *again.function_kwargs.values()]
+        pairs = [(a, b) for a, b in zip(given, arrived, strict=True)
+                 if isinstance(a, StabilitySettings)]  # fmt: skip
+        assert all(a == b for a, b in pairs)
+        found += pairs
+    assert found
 
 
 @pytest.mark.filterwarnings("ignore:Some jobs are not connected")

@@ -104,6 +104,22 @@ def test_a_database_that_is_away_is_said_before_the_work(folder, monkeypatch):
         invoke(folder, "--data", str(folder / "labels.extxyz"), "--store")
 
 
+def test_expansion_is_shown_and_not_run_again(folder):
+    arguments = ["--structure", str(folder / "POSCAR"), "--parts", "expansion", "--out",
+                 str(folder / "hot"), "--expansion-ps", "0.6", "--expansion-temperatures",
+                 "300,500,700"]  # fmt: skip
+    found = invoke(folder, *arguments)
+    for text in ("135 atoms, 0.6 ps", "expansion of volume", "1e-6/K", "Lindemann ratio"):
+        assert text in found.stdout
+    again = invoke(folder, *arguments)
+    assert "expansion: done before" in again.stderr
+    assert again.stdout == found.stdout
+    card = Scorecard.model_validate_json((folder / "hot" / "scorecard.json").read_text())
+    assert [point.temperature for point in card.expansion.result.points] == [300, 500, 700]
+    with pytest.raises(EvaluationError, match="3 or more temperatures"):
+        invoke(folder, *arguments[:-1], "300,500")
+
+
 def test_stability_is_shown_rule_by_rule(folder):
     arguments = ["--structure", str(folder / "POSCAR"), "--parts", "stability"]
     found = invoke(folder, *arguments, "--stability-ps", "1")

@@ -90,7 +90,7 @@ def test_an_unstable_model_is_seen_at_once(panels):
     survived = [bar.get_width() for bar in drawn["stability"].patches]
     assert survived == [500, 500, 500, 3.2]
     marks = [text for text, _ in words_of(drawn["rules"]) if text in "✓✗•–"]
-    assert marks == ["•", "✓", "•", "✗", "✓", "•", "✓", "•", "✗", "✗"]
+    assert marks == ["•", "✓", "–", "•", "✗", "✓", "•", "✓", "–", "•", "✗", "✗"]
 
 
 def test_parts_that_are_missing_are_told(panels):
