@@ -51,14 +51,14 @@ def write_arrhenius(
     if not done:
         msg = "expected a scorecard with the part diffusion, got none: --parts diffusion has it"
         raise EvaluationError(msg)
-    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
     panel = figure.subplots()
     colours = colours_of([card for card, _ in done])
     for card, transport in done:
         draw_model(panel, transport, name_of(card), colours[name_of(card)])
     draw_literature(panel, literature)
     panel.set(xlabel="1000 K / T", ylabel="conductivity / mS cm⁻¹", yscale="log")
-    panel.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
     with whole(path) as scratch:
         figure.savefig(scratch, dpi=150)
 
