@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ionloop.document import Document
 from ionloop.evaluate import stability as run_stability_module
+from ionloop.evaluate.accuracy_schema import BandErrors, Bounded, FrameErrors, UncertaintyQuality
 from ionloop.evaluate.schema import Check, Estimate
 from ionloop.evaluate.scorecard_schema import PARTS, CostPart, Part, Scorecard, StabilityPart
 from ionloop.report.digits import written
@@ -117,6 +118,37 @@ def test_a_long_reason_is_said_once_and_what_only_checks_is_left_out():
     reasons = [row.reason for row in rows.values() if row.reason]
     assert reasons == [why, "as tracer D, 600 K"]
     assert (rows["tracer D, 600 K"].value, rows["tracer D, 600 K"].unit) == ("1.00", "")
+
+
+def test_energies_stress_bands_and_spread_have_rows():
+    bounded = Bounded(value=0.8, interval=(0.7, 0.9))
+    frames = FrameErrors(by="origin", name="aimd", n_frames=9, n_groups=12, rmse=0.002,
+                         interval=(0.001, 0.003))  # fmt: skip
+    band = BandErrors(
+        path_class="Li-Li", n_bands=1, n_images=5, energy_rmse=0.02, energy_max=0.03,
+        energy_spread=None, rmse_forces=0.1, rmse_ion=0.2, rms_reference=1.0,
+    )  # fmt: skip
+    spread = UncertaintyQuality(
+        origin="all", n_frames=9, n_groups=3, n_ions=90, coverage_90=bounded,
+        miscalibration=bounded, spearman=Bounded(value=None), auroc=bounded, error_ratio=bounded,
+    )  # fmt: skip
+    found = whole_card("a")
+    new = {"energies": [frames], "stresses": [frames], "along_bands": [band],
+           "uncertainty": [spread], "saddle_ratio": bounded,
+           "uncertainty_missing": "one model"}  # fmt: skip
+    result = found.accuracy.result.model_copy(update=new)
+    part = found.accuracy.model_copy(update={"result": result})
+    rows = by_name(found.model_copy(update={"accuracy": part}), "accuracy")
+    energy = rows["energy RMSE less the mean offset, origin, aimd"]
+    assert (energy.value, energy.interval, energy.reason) == ("2.0", "1.0 to 3.0", "")
+    assert rows["stress RMSE, origin, aimd"].unit == "GPa"
+    assert rows["energy RMSE along Li-Li"].value == "20.00"
+    assert rows["force RMSE of the ion along Li-Li"].value == "200.0"
+    assert rows["force RMSE at the saddle over near equilibrium"].value == "0.80"
+    bound = rows["share of errors within the 90 % bound, all"]
+    assert (bound.interval, bound.reason) == ("0.70 to 0.90", "too narrow: 3 groups")
+    assert rows["the committee's spread"].reason == "one model"
+    assert not any("rank correlation" in name for name in rows)  # it isn't defined
 
 
 def test_one_group_has_no_interval():

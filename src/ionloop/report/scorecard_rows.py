@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ionloop.document import Document
-from ionloop.evaluate.accuracy import bins_of
-from ionloop.evaluate.accuracy_schema import Accuracy, ErrorBin
+from ionloop.evaluate.accuracy_schema import Accuracy
 from ionloop.evaluate.schema import Estimate
 from ionloop.evaluate.scorecard_schema import (
     Dynamics,
@@ -20,11 +19,10 @@ from ionloop.evaluate.scorecard_schema import (
     StaticProperties,
 )
 from ionloop.report.digits import written
+from ionloop.report.quantity import Quantity, say, scaled
+from ionloop.report.scorecard_accuracy import accuracy_rows
 from ionloop.report.scorecard_walk import knows_framework, result_of, walk
-from ionloop.units import GPA_EV_PER_A3
 
-#: Intervals of a bootstrap over fewer groups are too narrow.
-GROUPS_MIN = 10
 #: Names of estimates, by their fields; other fields are named by their words.
 LABELS = {
     "activation_energy": "activation energy E_a",
@@ -50,22 +48,6 @@ _LEFT_OUT = frozenset({"second"})
 #: Reasons up to this length are said again.
 _SHORT = 40
 _SAID = {"room": "300 K", "smaller_cells": "smaller cell"}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number of one model.
-
-    ``admissible`` is None where no rule was asked.
-    """
-
-    name: str
-    unit: str
-    value: str
-    interval: str = ""
-    how: str = ""
-    admissible: bool | None = None
-    reason: str = ""
 
 
 def quantities(card: Scorecard, part: str) -> list[Quantity]:
@@ -141,57 +123,16 @@ def _plain(result: Document) -> Iterator[Quantity]:
         value = getattr(result, name)
         if name != "schema_version" and type(value) in (int, float):
             unit = re.search(r"(?:^|, )([^\s,]+)\.$", field.description or "")
-            yield Quantity(name.replace("_", " "), unit[1] if unit else "", _say(value),
+            yield Quantity(name.replace("_", " "), unit[1] if unit else "", say(value),
                            how=field.description or "")  # fmt: skip
-
-
-def _say(value: float, digits: int = 4) -> str:
-    return str(value) if isinstance(value, int) else written(value, digits=digits)[0]
-
-
-def _accuracy(found: Accuracy) -> Iterator[Quantity]:
-    yield Quantity("held-out frames", "", str(found.n_frames))
-    for what, one in bins_of(found):
-        label = one.name if what == "species" else f"{what}, {one.name}"
-        yield _of_bin(f"force RMSE, {label}", one)
-    for name, value, interval in (
-        ("energy RMSE", found.energy_rmse, found.energy_interval),
-        ("energy RMSE less the mean offset", found.energy_rmse_shifted,
-         found.energy_shifted_interval),
-        ("mean offset of the energy", found.energy_shift, None),
-    ):  # fmt: skip
-        if value is not None:
-            yield _scaled(name, "meV/atom", 1000, value, interval)
-    if found.stress is not None:
-        yield _scaled("stress RMSE", "GPa", 1 / GPA_EV_PER_A3, found.stress.rmse,
-                      found.stress.interval)  # fmt: skip
-
-
-def _of_bin(name: str, found: ErrorBin) -> Quantity:
-    frames = f"{found.n_frames} frames"
-    if found.n_groups is not None:
-        frames += f" of {found.n_groups} groups"
-    doubt = "" if found.interval else "one group: no interval"
-    if found.interval is not None and found.n_groups is not None and found.n_groups < GROUPS_MIN:
-        doubt = f"too narrow: {found.n_groups} groups"
-    how = f"{frames}; RMS of the reference {_say(1000 * found.rms_reference, 3)} meV/Å"
-    made = _scaled(name, "meV/Å", 1000, found.rmse_forces, found.interval)
-    return replace(made, how=how, reason=doubt)
-
-
-def _scaled(
-    name: str, unit: str, factor: float, value: float, interval: tuple[float, float] | None
-) -> Quantity:
-    ends = None if interval is None else (factor * interval[0], factor * interval[1])
-    return Quantity(name, unit, *written(factor * value, ends))
 
 
 def _static(found: StaticProperties) -> Iterator[Quantity]:
     yield Quantity("cell", "Å, °", " ".join(f"{x:.3f}" for x in found.lengths) + "; "
                    + " ".join(f"{x:.2f}" for x in found.angles))  # fmt: skip
-    yield Quantity("volume", "Å³/atom", _say(found.volume_per_atom))
+    yield Quantity("volume", "Å³/atom", say(found.volume_per_atom))
     yield Quantity("volume against the given one", "%", f"{100 * found.volume_change:+.2f}")
-    yield Quantity("density", "g/cm³", _say(found.density))
+    yield Quantity("density", "g/cm³", say(found.density))
     if (c := found.elastic) is not None:
         for name, places in (
             ("C₁₁ C₂₂ C₃₃", ((0, 0), (1, 1), (2, 2))),
@@ -216,52 +157,52 @@ def _diffusion(found: Dynamics) -> Iterator[Quantity]:
     yield Quantity("atoms", "", str(found.n_atoms))
     for point in found.transport.transport.points:
         at = f"{point.temperature:g} K"
-        yield Quantity(f"time analysed, {at}", "ps", _say(point.time_ps, 3))
+        yield Quantity(f"time analysed, {at}", "ps", say(point.time_ps, 3))
         if point.n_eff is not None:
-            yield Quantity(f"effective hops, {at}", "", _say(point.n_eff, 3))
+            yield Quantity(f"effective hops, {at}", "", say(point.n_eff, 3))
 
 
 def _cost(found: Scaling) -> Iterator[Quantity]:
     yield Quantity("measured on", "", f"{found.cores} cores, {found.hardware}")
     for one in found.costs:
         whose = "" if one.calculator == "model" else f" ({one.calculator})"
-        made = _scaled(f"step and atom, {one.n_atoms} atoms{whose}", "µs", 1e6 / one.n_atoms,
+        made = scaled(f"step and atom, {one.n_atoms} atoms{whose}", "µs", 1e6 / one.n_atoms,
                        one.seconds_per_step, None)  # fmt: skip
         ends = (
             ""
             if one.quartiles is None
             else "quartiles {} to {}".format(
-                *(_say(1e6 * x / one.n_atoms, 3) for x in one.quartiles)
+                *(say(1e6 * x / one.n_atoms, 3) for x in one.quartiles)
             )
         )
         how = f"median of {one.n_timed} steps" + (f"; {one.note}" if one.note else "")
         yield Quantity(made.name, made.unit, made.value, ends, how)
     for whose, power in found.exponents.items():
-        yield Quantity(f"exponent of time against atoms ({whose})", "", _say(power, 3))
+        yield Quantity(f"exponent of time against atoms ({whose})", "", say(power, 3))
     peaks = [one for one in found.costs if one.calculator == "model" and one.peak_mb is not None]
     for one in peaks[-1:]:
-        yield Quantity(f"peak memory, {one.n_atoms} atoms", "MB", _say(one.peak_mb or 0.0, 3))
+        yield Quantity(f"peak memory, {one.n_atoms} atoms", "MB", say(one.peak_mb or 0.0, 3))
     for n, ratio in found.speed_up[-1:]:
-        yield Quantity(f"times as fast as the reference, {n} atoms", "", _say(ratio, 3))
+        yield Quantity(f"times as fast as the reference, {n} atoms", "", say(ratio, 3))
 
 
 def _stability(found: Stability) -> Iterator[Quantity]:
-    yield Quantity("survived", "ps", _say(found.survived_ps),
-                   f"of {_say(found.picoseconds)} asked",
+    yield Quantity("survived", "ps", say(found.survived_ps),
+                   f"of {say(found.picoseconds)} asked",
                    f"{found.n_atoms} atoms at {found.temperature:g} K",
                    found.stopped is None, found.stopped or "")  # fmt: skip
     if knows_framework(found):
-        yield Quantity("Lindemann ratio of the framework", "", _say(found.lindemann, 3),
+        yield Quantity("Lindemann ratio of the framework", "", say(found.lindemann, 3),
                        how="median over the framework's atoms")  # fmt: skip
-        yield Quantity("framework's atoms beyond its limit", "%", _say(100 * found.wandering, 2))
+        yield Quantity("framework's atoms beyond its limit", "%", say(100 * found.wandering, 2))
     for one in found.contacts[:6]:
-        yield Quantity(f"closest {'-'.join(one.pair)}", "Å", _say(one.distance, 3))
+        yield Quantity(f"closest {'-'.join(one.pair)}", "Å", say(one.distance, 3))
     if found.scatter is not None:
-        yield Quantity("scatter of the energy without a bath", "meV/atom", _say(found.scatter, 2))
+        yield Quantity("scatter of the energy without a bath", "meV/atom", say(found.scatter, 2))
 
 
 _OWN: dict[type[Document], Callable[..., Iterator[Quantity]]] = {
-    Accuracy: _accuracy,
+    Accuracy: accuracy_rows,
     StaticProperties: _static,
     Dynamics: _diffusion,
     Scaling: _cost,
