@@ -82,6 +82,19 @@ def test_a_part_that_is_missing_is_told_by_the_status(folder):
     assert "got S" in found.stderr
 
 
+def test_born_charges_split_optical_modes(folder):
+    charges = {"O": -2, "Cl": -1, "Li": 1}
+    lines = [f"{x} 0 0 0 {x} 0 0 0 {x}" for x in (1, *charges.values())]
+    (folder / "BORN").write_text("\n".join(["default", *lines]))
+    born = ["--born", str(folder / "BORN")]
+    structure = ["--structure", str(folder / "POSCAR"), "--parts", "static"]
+    found = invoke(folder, *structure, *born)
+    assert "17.38" in found.stdout
+    assert found.stdout.count("26.77") == 3
+    with pytest.raises(EvaluationError, match="expected --structure with --born"):
+        invoke(folder, "--data", str(folder / "labels.extxyz"), *born)
+
+
 def test_nothing_to_do_is_refused(folder):
     with pytest.raises(EvaluationError, match="got neither"):
         invoke(folder)

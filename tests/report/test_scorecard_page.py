@@ -15,7 +15,14 @@ from ionloop.document import Document
 from ionloop.evaluate import stability as run_stability_module
 from ionloop.evaluate.accuracy_schema import BandErrors, Bounded, FrameErrors, UncertaintyQuality
 from ionloop.evaluate.schema import Check, Estimate
-from ionloop.evaluate.scorecard_schema import PARTS, CostPart, Part, Scorecard, StabilityPart
+from ionloop.evaluate.scorecard_schema import (
+    PARTS,
+    CostPart,
+    Part,
+    PolarModes,
+    Scorecard,
+    StabilityPart,
+)
 from ionloop.report.digits import written
 from ionloop.report.scorecard_differences import all_differences, differences, warning
 from ionloop.report.scorecard_names import shortened
@@ -149,6 +156,20 @@ def test_energies_stress_bands_and_spread_have_rows():
     assert (bound.interval, bound.reason) == ("0.70 to 0.90", "too narrow: 3 groups")
     assert rows["the committee's spread"].reason == "one model"
     assert not any("rank correlation" in name for name in rows)  # it isn't defined
+
+
+def test_modes_with_the_field_of_long_waves_have_rows():
+    found = card("model.model", 0.1)
+    assert "with field along a* b* c*" not in by_name(found, "static")
+    polar = PolarModes(
+        born_sha256="0123456789abcdef", dielectric=[[3, 0, 0], [0, 3, 0], [0, 0, 3]],
+        highest_without_field=17.3866, highest_with_field=(26.775, 26.775, 20.0),
+    )  # fmt: skip
+    found.static.result.phonons.polar = polar
+    rows = by_name(found, "static")
+    assert rows["highest phonon at Γ without field"].value == "17.387"
+    assert rows["with field along a* b* c*"].value == "26.775 26.775 20.000"
+    assert "0123456789ab" in rows["with field along a* b* c*"].how
 
 
 def test_one_group_has_no_interval():

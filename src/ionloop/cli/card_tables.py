@@ -153,6 +153,10 @@ def _show_static(found: StaticProperties) -> None:
     if found.phonons is not None:
         table.add_row("lowest phonon, THz", f"{found.phonons.lowest:.3f}")
         table.add_row("highest phonon, THz", f"{found.phonons.highest:.3f}")
+        if (polar := found.phonons.polar) is not None:
+            along = ", ".join(f"{x:.3f}" for x in polar.highest_with_field)
+            table.add_row("highest at Γ without field, THz", f"{polar.highest_without_field:.3f}")
+            table.add_row("with field along a*, b*, c*, THz", along)
     out.print(table)
     if found.phonons is not None:
         out.print(found.phonons.meaning, markup=False)

@@ -19,6 +19,9 @@ from ionloop.cli.inputs import check_picture, document, numbers
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from ionloop.evaluate.born import Born
     from ionloop.evaluate.models import Model
     from ionloop.evaluate.request import Request
     from ionloop.evaluate.scorecard_schema import Scorecard
@@ -54,6 +57,14 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         typer.Option(
             help="committee.json beside several MACE models, from ionloop models or train: how "
             "well their spread knows their errors on --data.",
+            show_default=False,
+        ),
+    ] = None,
+    born: Annotated[
+        Path | None,
+        typer.Option(
+            help="Born charges and dielectric tensor of --structure, phonopy's BORN: splits "
+            "longitudinal and transverse phonons.",
             show_default=False,
         ),
     ] = None,
@@ -132,12 +143,13 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         database()
     others = [Scorecard.model_validate(document(path, "a scorecard")) for path in beside or []]
     chosen = resolve_model(model)
+    cell = None if structure is None else read_structure(structure)
     request = Request(
         model=chosen,
         profile=Profile.model_validate(document(profile, "a profile")),
-        parts=_parts(parts, has_data=bool(data), has_structure=structure is not None),
+        parts=_parts(parts, has_data=bool(data), has_structure=cell is not None),
         data=data or (),
-        structure=None if structure is None else read_structure(structure),
+        structure=cell,
         reference=None if reference is None else resolve_model([reference]),
         expansion=ExpansionSettings(
             temperatures=tuple(numbers("--expansion-temperatures", expansion_temperatures) or ()),
@@ -146,6 +158,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         dynamics=DynamicsSettings(picoseconds=md_ps),
         cost=CostSettings(seconds=cost_seconds),
         stability=StabilitySettings(picoseconds=stability_ps),
+        born=None if born is None else _born(born, cell),
         calibration=None if calibration is None else _calibration(calibration, chosen),
     )
     with _progress() as tell:
@@ -167,6 +180,15 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
         stored = store_scorecard(card)
         err.print(f"stored as {stored.key}{_home(stored)}", markup=False, highlight=False)
     return _status(card, request)
+
+
+def _born(path: Path, cell: Structure | None) -> Born:
+    from ionloop.evaluate.born import read_born
+
+    if cell is None:
+        msg = "expected --structure with --born, got none; give the cell that it was made for"
+        raise EvaluationError(msg)
+    return read_born(path, cell)
 
 
 def _calibration(path: Path, model: Model) -> Calibration:

@@ -124,7 +124,7 @@ class _Run:
             **asdict(self.request.static),
             "precision": "float64",
             "structure": hash_structure(structure),
-        }
+        } | ({} if self.request.born is None else {"born": self.request.born.sha256})
         versions = installed(["ionloop", "matcalc", "phonopy", "pymatgen", "ase"])
         model = self.request.model
         return self._part(
@@ -132,7 +132,7 @@ class _Run:
             settings,
             versions,
             lambda: static_properties(
-                structure, model.calculator(), self.request.static, self.tell
+                structure, model.calculator(), self.request.static, self.tell, self.request.born
             ),
         )
 

@@ -9,11 +9,17 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from scipy import stats
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.averages import (
+    BLOCKS,
+    TEMPERATURES_MIN,
+    bulk_modulus,
+    mean_of,
+    slope,
+    trend,
+)
 from ionloop.evaluate.dynamics import repeats_for
-from ionloop.evaluate.intervals import LEVEL
 from ionloop.evaluate.models import Model, Precision
 from ionloop.evaluate.npt import NptPlan, NptRun, run_npt
 from ionloop.evaluate.schema import Check, Estimate
@@ -25,19 +31,9 @@ from ionloop.frame import frame_hash
 from ionloop.profile import Profile
 from ionloop.reference.base import hash_settings
 from ionloop.reference.checkpoint import Checkpoint
-from ionloop.units import GPA_EV_PER_A3, KB_EV_PER_K
 
-#: Blocks whose means give the error of a mean.
-BLOCKS = 10
 #: Below this probability of its rank correlation with time, a volume hasn't settled.
 TREND_P_MIN = 0.001
-#: Below this probability of its χ², ln V isn't a line in T.
-LINE_P_MIN = 0.01
-#: Temperatures that an expansion needs.
-TEMPERATURES_MIN = 3
-#: A compressibility with a larger relative error isn't believed.
-RELATIVE_MAX = 0.5
-PER_K = "1e-6/K"
 
 
 @dataclass(frozen=True)
@@ -217,78 +213,6 @@ def _missing(unit: str, reason: str) -> Estimate:
     )
 
 
-def _blocks(series: np.ndarray) -> list[np.ndarray]:
-    return np.array_split(series, BLOCKS)
-
-
-def trend(series: np.ndarray) -> float:
-    """Return the probability of a stronger rank correlation of block means with time by chance."""
-    means = [block.mean() for block in _blocks(series)]
-    if np.ptp(means) == 0:
-        return 1.0
-    return float(stats.spearmanr(range(BLOCKS), means).pvalue)
-
-
-def mean_of(series: np.ndarray, unit: str, reason: str | None = None) -> Estimate:
-    """Average a series; the error is that of ten blocks' means, the interval Student's.
-
-    Parameters
-    ----------
-    series
-        Shape [n_frames].
-    unit
-        Of the series.
-    reason
-        What speaks against it.
-    """
-    means = np.array([block.mean() for block in _blocks(series)])
-    value, error = float(series.mean()), float(stats.sem(means))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, BLOCKS - 1)) * error
-    return Estimate(
-        value=value,
-        error=error,
-        interval=(value - half, value + half),
-        unit=unit,
-        estimator=f"mean of {BLOCKS} blocks",
-        admissible=reason is None,
-        reason=reason,
-    )
-
-
-def bulk_modulus(volumes: np.ndarray, temperature: float, reason: str | None = None) -> Estimate:
-    r"""Return the isothermal bulk modulus by the fluctuations of the cell's volume.
-
-    .. math:: B_T = k_B T \langle V \rangle / (\langle V^2 \rangle - \langle V \rangle^2)
-
-    Its relative error is that of the variance, by leaving out each of ten blocks in turn.
-
-    Parameters
-    ----------
-    volumes
-        Of the whole cell, shape [n_frames], Å³.
-    temperature
-        K.
-    reason
-        What speaks against the run.
-    """
-    blocks = _blocks(volumes)
-    value = float(KB_EV_PER_K * temperature * volumes.mean() / volumes.var() / GPA_EV_PER_A3)
-    left = np.log([np.concatenate(blocks[:i] + blocks[i + 1 :]).var() for i in range(BLOCKS)])
-    relative = float(np.sqrt((BLOCKS - 1) / BLOCKS * ((left - left.mean()) ** 2).sum()))
-    factor = float(np.exp(stats.t.ppf((1 + LEVEL) / 2, BLOCKS - 1) * relative))
-    if reason is None and relative > RELATIVE_MAX:
-        reason = f"known to {100 * relative:.0f} %, expected {100 * RELATIVE_MAX:.0f} %: run longer"
-    return Estimate(
-        value=value,
-        error=value * relative,
-        interval=(value / factor, value * factor),
-        unit="GPa",
-        estimator=f"fluctuations of the volume, error by {BLOCKS} blocks left out in turn",
-        admissible=reason is None,
-        reason=reason,
-    )
-
-
 def expansion_of(
     points: Sequence[ExpansionPoint], repeats: list[int], n_atoms: int, picoseconds: float
 ) -> Expansion:
@@ -315,39 +239,4 @@ def expansion_of(
         alpha_volume=volume,
         alpha_axes=lengths,
         checks=checks,
-    )
-
-
-def slope(temperatures: np.ndarray, values: Sequence[Estimate]) -> Estimate:
-    r"""Fit :math:`d \ln x / dT` of estimates at temperatures, shape [n], K, in 1e-6/K.
-
-    .. math:: \mathrm{var} = (X^T W X)^{-1} \max(1, \chi^2 / \nu), \quad W = \mathrm{diag}(x/s)^2
-    """
-    estimator = f"weighted line of ln x in T, {len(temperatures)} temperatures"
-    if len(temperatures) < TEMPERATURES_MIN:
-        few = (
-            f"{len(temperatures)} temperatures can be used, expected {TEMPERATURES_MIN} or more; "
-            "run longer, or choose others"
-        )
-        return Estimate(value=None, unit=PER_K, estimator=estimator, admissible=False, reason=few)
-    x = np.array([one.value for one in values], float)
-    weights = x / np.array([one.error for one in values], float)
-    fit, covariance = np.polyfit(temperatures, np.log(x), 1, w=weights, cov="unscaled")
-    chi2 = float((((np.log(x) - np.polyval(fit, temperatures)) * weights) ** 2).sum())
-    freedom = len(x) - 2
-    p_value = float(stats.chi2.sf(chi2, freedom))
-    value = 1e6 * float(fit[0])
-    error = 1e6 * float(np.sqrt(covariance[0, 0] * max(1.0, chi2 / freedom)))
-    half = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
-    reason = None
-    if p_value < LINE_P_MIN:
-        reason = f"ln x isn't a line in T (p = {p_value:.1e}): look for a transition or a curve"
-    return Estimate(
-        value=value,
-        error=error,
-        interval=(value - half, value + half),
-        unit=PER_K,
-        estimator=estimator,
-        admissible=reason is None,
-        reason=reason,
     )

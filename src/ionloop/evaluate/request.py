@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.born import Born
 from ionloop.evaluate.cost_scaling import CostSettings
 from ionloop.evaluate.dynamics import DynamicsSettings
 from ionloop.evaluate.expansion import ExpansionSettings
@@ -45,6 +46,8 @@ class Request:
         Beside whom the cost is measured.
     static, expansion, dynamics, cost, stability
         How.
+    born
+        Born charges of the structure, for the static part's phonons; None leaves them out.
     calibration
         Of a committee's spread, for the accuracy; None leaves that out.
     random_seed
@@ -62,6 +65,7 @@ class Request:
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
     cost: CostSettings = field(default_factory=CostSettings)
     stability: StabilitySettings = field(default_factory=StabilitySettings)
+    born: Born | None = None
     calibration: Calibration | None = None
     random_seed: int = 0
 
@@ -87,6 +91,12 @@ class Request:
             if part in self.parts and not given:
                 msg = f"expected {what} for the part {part}, got none; give it, or leave {part} out"
                 raise EvaluationError(msg)
+        if self.born is not None and ("static" not in self.parts or self.static.phonons is None):
+            msg = (
+                "expected the part static and its phonons with Born charges, got "
+                f"{', '.join(self.parts)}"
+            )
+            raise EvaluationError(msg)
 
 
 def hash_labels(labels: Sequence[Label]) -> str:

@@ -44,6 +44,21 @@ class AccuracyPart(Part):
     result: Accuracy | None = None
 
 
+class PolarModes(Document):
+    """Modes at Γ with the field that long longitudinal waves make in an ionic crystal."""
+
+    born_sha256: str = Field(description="Of the file of Born charges.")
+    dielectric: list[list[float]] = Field(description="High-frequency tensor, [3, 3].")
+    highest_without_field: float = Field(description="At Γ, THz.")
+    highest_with_field: tuple[float, float, float] = Field(
+        description="THz, of a wave vector that goes to 0 along a*, b* and c*."
+    )
+    without_field: list[float] = Field(default=[], description="All modes at Γ, THz.")
+    with_field: list[list[float]] = Field(
+        default=[], description="All modes along a*, b* and c*, THz."
+    )
+
+
 class Phonons(Document):
     """Harmonic frequencies at the q points that the supercell holds, without interpolation."""
 
@@ -58,6 +73,7 @@ class Phonons(Document):
     meaning: str = Field(description="What the imaginary modes say.")
     frequencies: list[float] = Field(description="Edges of the histogram's bins, THz.")
     counts: list[int] = Field(description="Modes in each bin.")
+    polar: PolarModes | None = Field(None, description="None where no Born charges were given.")
 
 
 class StaticProperties(Document):

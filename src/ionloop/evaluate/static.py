@@ -15,6 +15,7 @@ from pymatgen.core import Structure
 from scipy import stats
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.born import Born
 from ionloop.evaluate.elastic import elastic_tensor
 from ionloop.evaluate.intervals import LEVEL
 from ionloop.evaluate.phonons import PhononSettings, phonons
@@ -83,6 +84,7 @@ def static_properties(
     calculator: Calculator,
     settings: StaticSettings,
     tell: Callable[[str], None] = lambda _: None,
+    born: Born | None = None,
 ) -> StaticProperties:
     """Relax a cell and compute what a relaxed crystal has.
 
@@ -96,6 +98,8 @@ def static_properties(
         How.
     tell
         Is told what is being computed.
+    born
+        For the splitting of optical modes, atoms in the structure's order; None leaves it out.
 
     Raises
     ------
@@ -117,7 +121,7 @@ def static_properties(
     found: Phonons | None = None
     if settings.phonons is not None:
         tell("phonons")
-        found = phonons(relaxed, calculator, settings.phonons)
+        found = phonons(relaxed, calculator, settings.phonons, born)
     lattice = relaxed.lattice
     return StaticProperties(
         formula=relaxed.composition.formula,

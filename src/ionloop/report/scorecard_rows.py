@@ -151,6 +151,12 @@ def _phonons(found: Phonons) -> Iterator[Quantity]:
     yield Quantity("lowest phonon", "THz", f"{round(found.lowest, 3) + 0.0:.3f}", "", how, stable,
                    "" if stable else found.meaning)  # fmt: skip
     yield Quantity("highest phonon", "THz", f"{found.highest:.3f}", "", how)
+    if (polar := found.polar) is not None:
+        how = f"Born charges of the file {polar.born_sha256[:12]}"
+        along = " ".join(f"{x:.3f}" for x in polar.highest_with_field)
+        without = f"{polar.highest_without_field:.3f}"
+        yield Quantity("highest phonon at Γ without field", "THz", without)
+        yield Quantity("with field along a* b* c*", "THz", along, "", how)
 
 
 def _diffusion(found: Dynamics) -> Iterator[Quantity]:

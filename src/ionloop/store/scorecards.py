@@ -29,6 +29,8 @@ _CURVES = (
     "card.accuracy.result.progress_energies",
     "card.static.result.phonons.frequencies",
     "card.static.result.phonons.counts",
+    "card.static.result.phonons.polar.without_field",
+    "card.static.result.phonons.polar.with_field",
     "card.diffusion.result.rdf",
     *(
         f"{_TRANSPORT}.{points}.{curve}"
