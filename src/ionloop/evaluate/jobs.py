@@ -196,10 +196,8 @@ def model_cost(
     atoms: Atoms, files: Sequence[bytes], n_timed: int, rng: np.random.Generator
 ) -> list[Cost]:
     """Time the first model and the committee with the calculator that MD runs, one replica."""
-    import torch
-
     calculator = mace.committee_calculator(files)  # torch has the threads now that it steps with
-    threads = torch.get_num_threads() if get_settings().device == "cpu" else None
+    threads = mace.threads() if get_settings().device == "cpu" else None
     return [
         time_calculator(
             atoms,

@@ -173,6 +173,13 @@ def mace_version() -> str:
     return version("mace-torch")
 
 
+def threads() -> int:
+    """Return the threads that torch steps with in this process."""
+    import torch
+
+    return int(torch.get_num_threads())
+
+
 def committee_calculator(
     models: Sequence[bytes | Path], *, dtype: str = "float32"
 ) -> MACECalculator:
