@@ -9,6 +9,7 @@ from ionloop.errors import EvaluationError
 from ionloop.evaluate.cost import cost_of
 from ionloop.evaluate.cost_scaling import (
     CostSettings,
+    atoms_per_gb,
     exponents,
     growing,
     measure_scaling,
@@ -77,6 +78,14 @@ def test_the_exponent_is_that_of_the_largest_sizes():
     found = speed_ups(times("b", lambda n: 1.0 * n) + times("a", lambda n: 0.1 * n), ["a", "b"])
     assert found == [(n, pytest.approx(10)) for n in (100, 200, 400, 800)]
     assert speed_ups(costs, ["a"]) == []
+
+
+def test_atoms_a_gb_leave_out_what_libraries_take():
+    costs = times("a", lambda n: 1e-3 * n) + times("b", lambda n: 1e-3 * n)
+    for cost in costs:
+        cost.peak_mb = 300 + 0.5 * cost.n_atoms if cost.calculator == "a" else 300.0
+    assert atoms_per_gb(costs) == pytest.approx({"a": 2048})
+    assert atoms_per_gb(costs[:1]) == {}
 
 
 def test_time_and_memory_are_each_calculators_own(model):

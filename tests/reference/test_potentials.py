@@ -19,7 +19,12 @@ from ionloop.frame import Frame
 from ionloop.reference.forcefield import ForceFieldReference, single_point
 from ionloop.reference.neb import relax_band
 from ionloop.reference.nvt import NvtRun
-from ionloop.reference.potentials import FunctionTeacher, NepTeacher, teacher_by_name
+from ionloop.reference.potentials import (
+    FunctionTeacher,
+    NepTeacher,
+    import_function,
+    teacher_by_name,
+)
 
 ROOT = Path(__file__).parents[2]
 HEADER = "nep4 4 Li La Zr O \ncutoff 6 4 102 32\n"
@@ -183,6 +188,21 @@ def test_a_function_is_a_teacher(
     assert run.shape == (3, 4, 3)
     module.write_text(module.read_text() + "y = 2\n")
     assert reference.settings_hash != point.settings_hash
+
+
+def test_the_function_that_runs_is_that_of_the_folder_and_of_the_file_as_it_is_now(
+    tmp_path: Path,
+) -> None:
+    """One warm process serves many folders: modules of one name mustn't answer for each other."""
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "pots.py").write_text(f"def make():\n    return {name!r}\n")
+    first, second = (import_function("pots:make", tmp_path / name)[0] for name in ("a", "b"))
+    assert (first(), second()) == ("a", "b")
+    (tmp_path / "a" / "pots.py").write_text("def make():\n    return 'edited'\n")
+    assert import_function("pots:make", tmp_path / "a")[0]() == "edited"
+    assert import_function("pots:make", tmp_path / "b")[0]() == "b"
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,14 @@ def test_the_line_is_nernst_and_einstein_s_on_the_fit():
     assert ratio == pytest.approx(ratio[0], rel=1e-3)
 
 
+def test_the_line_of_the_cold_phase_stays_below_the_transition():
+    points = [point(t) for t in (800.0, 900.0, 1000.0, 1100.0)]
+    whole = arrhenius(points, "made")
+    cut = whole.model_copy(update={"transition": "between 900 and 1000 K"})
+    assert conductivity_line(whole)[0][0] == pytest.approx(1000 / 1100)
+    assert conductivity_line(cut)[0][0] == pytest.approx(1000 / 900)
+
+
 def test_without_a_fit_there_is_no_line():
     transport = arrhenius([point(900.0)], "made")
     assert [len(x) for x in conductivity_line(transport)] == [0, 0]
@@ -138,8 +146,8 @@ def test_points_line_and_literature_are_drawn(tmp_path):
     assert sorted(float(xy[0, 1]) for xy in at_room) == [0.00163, 0.511]
     ends = [xy[-1, 0] for xy in lines if len(xy) > 10]
     assert max(ends) == pytest.approx(1000 / 300)
-    names = [text for text in panel.get_legend_handles_labels()[1] if "Sakamoto" in text]
-    assert names == ["Sakamoto 2013: experiment, cubic, $E_a$ = 0.26 eV"]
+    names = [text for text in panel.get_legend_handles_labels()[1] if "2007" in text]
+    assert names == ["Murugan 2007: experiment, cubic"]
 
 
 def test_a_picture_without_diffusion_is_refused(tmp_path):

@@ -73,8 +73,15 @@ def scaling(factor):
         for n in (100, 200, 400)
         for name, law in (("model", 1e-4), ("reference", 1e-2))
     ]
-    return Scaling(costs=costs, exponents={}, speed_up=[(100, 100.0)], stopped="", cores=2,
-                   hardware="a made-up processor")  # fmt: skip
+    return Scaling(
+        costs=costs,
+        exponents={},
+        atoms_per_gb={"model": 2048.0},
+        speed_up=[(100, 100.0)],
+        stopped="",
+        cores=2,
+        hardware="a made-up processor",
+    )
 
 
 def card(name, scale, labels="x"):

@@ -217,7 +217,10 @@ def _show_cost(found: Scaling) -> None:
         )  # fmt: skip
     out.print(table)
     for name, power in found.exponents.items():
-        out.print(f"{name}: time grows as atoms^{power:.2f}", highlight=False, markup=False)
+        memory = (
+            f", {found.atoms_per_gb[name]:.3g} atoms a GB" if name in found.atoms_per_gb else ""
+        )
+        out.print(f"{name}: time grows as atoms^{power:.2f}{memory}", highlight=False, markup=False)
     for n, ratio in found.speed_up[-1:]:
         out.print(f"{ratio:.3g} times as fast as the reference at {n} atoms", highlight=False)
     out.print(f"no larger size: {found.stopped}", highlight=False, markup=False)

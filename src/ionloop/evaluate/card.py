@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ionloop.cores import thread_cores
 from ionloop.document import Document
 from ionloop.errors import IonloopError
 from ionloop.evaluate.accuracy_schema import Accuracy
@@ -165,8 +166,10 @@ class _Run:
         settings = {
             **asdict(self.request.cost),
             **machine(),
+            "threads": thread_cores(),
             "structure": hash_structure(structure),
             "reference": reference.facts.sha256 if reference else None,
+            "reference_versions": reference.facts.versions if reference else None,
         }
         atoms = bare_atoms(structure)
         return self._part(

@@ -105,6 +105,7 @@ def measure_scaling(
     return Scaling(
         costs=costs,
         exponents=exponents(costs),
+        atoms_per_gb=atoms_per_gb(costs),
         speed_up=speed_ups(costs, list(models)),
         stopped=stopped,
         **machine(),
@@ -129,6 +130,22 @@ def exponents(costs: Sequence[Cost]) -> dict[str, float]:
         if len(own) > 1:
             n = np.log([c.n_atoms for c in own])
             found[name] = float(np.polyfit(n, np.log([c.seconds_per_step for c in own]), 1)[0])
+    return found
+
+
+def atoms_per_gb(costs: Sequence[Cost]) -> dict[str, float]:
+    """Return how many more atoms a GB (2³⁰ bytes) more of memory holds, by the largest sizes.
+
+    The slope of peak memory against atoms, so that libraries and the model don't count. A
+    calculator of fewer than two sizes, or whose peak doesn't grow, has none.
+    """
+    found = {}
+    for name in dict.fromkeys(c.calculator for c in costs):
+        own = [c for c in costs if c.calculator == name and c.peak_mb is not None][-FITTED:]
+        if len(own) > 1:
+            slope = np.polyfit([c.n_atoms for c in own], [c.peak_mb or 0.0 for c in own], 1)[0]
+            if slope > 0:
+                found[name] = float(1024 / slope)
     return found
 
 

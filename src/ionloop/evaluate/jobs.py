@@ -13,7 +13,6 @@ import numpy as np
 from ase import Atoms
 from jobflow import job
 
-from ionloop.cores import thread_cores
 from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_outputs
 from ionloop.evaluate.accuracy_schema import Accuracy
 from ionloop.evaluate.arrhenius import arrhenius
@@ -197,7 +196,10 @@ def model_cost(
     atoms: Atoms, files: Sequence[bytes], n_timed: int, rng: np.random.Generator
 ) -> list[Cost]:
     """Time the first model and the committee with the calculator that MD runs, one replica."""
-    calculator = mace.committee_calculator(files)
+    import torch
+
+    calculator = mace.committee_calculator(files)  # torch has the threads now that it steps with
+    threads = torch.get_num_threads() if get_settings().device == "cpu" else None
     return [
         time_calculator(
             atoms,
@@ -206,7 +208,7 @@ def model_cost(
             rng,
             name=name,
             note="energy and forces as MD computes them, one replica; other jobs may run beside",
-            cores=thread_cores() if get_settings().device == "cpu" else None,
+            cores=threads,
         )
         for name, members in (("one MACE model", [0]), (f"committee of {len(files)}", None))
     ]

@@ -164,6 +164,11 @@ class Scaling(Document):
     exponents: dict[str, float] = Field(
         description="b of s = a n^b over the three largest sizes, of `model` and `reference`."
     )
+    atoms_per_gb: dict[str, float] = Field(
+        default={},
+        description="Atoms that one more GB of memory holds, by the three largest sizes, of "
+        "`model` and `reference`.",
+    )
     speed_up: list[tuple[int, float]] = Field(
         default=[], description="Number of atoms, and the reference's over the model's time."
     )

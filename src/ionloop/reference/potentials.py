@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ase import Atoms
@@ -57,7 +59,7 @@ def import_function(name: str, folder: str | Path = "") -> tuple[Callable[[], An
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
+        module = _module(module_name, Path(here))
         function = getattr(module, function_name)
     except (ImportError, AttributeError) as error:
         msg = (
@@ -70,6 +72,32 @@ def import_function(name: str, folder: str | Path = "") -> tuple[Callable[[], An
         raise ReferenceSetupError(msg)
     file = Path(getattr(module, "__file__", None) or "")
     return function, file if file.is_file() else None
+
+
+def _module(name: str, folder: Path) -> ModuleType:
+    """Import a module; one of the folder under a name with the hash of its content.
+
+    One process serves campaigns of several folders, and a file may change while it runs: by its
+    bare name Python would give the module that came first.
+    """
+    file = folder.joinpath(*name.split(".")).with_suffix(".py")
+    if not file.is_file():
+        return importlib.import_module(name)
+    content = file.read_bytes()
+    unique = f"{name}_{hashlib.sha256(str(file).encode() + content).hexdigest()[:16]}"
+    if unique not in sys.modules:
+        spec = importlib.util.spec_from_file_location(unique, file)
+        if spec is None or spec.loader is None:
+            msg = f"{file} can't be loaded"
+            raise ImportError(msg)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[unique] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[unique]
+            raise
+    return sys.modules[unique]
 
 
 class PotentialTeacher(Teacher):

@@ -5,6 +5,7 @@ As Fig. 3 of Zhu and Zhu, Acc. Mater. Res. 3, 1101 (2022).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -83,16 +84,24 @@ def draw_model(panel: Axes, transport: Transport, name: str, colour: str) -> Non
 
 
 def conductivity_line(transport: Transport) -> tuple[np.ndarray, np.ndarray]:
-    """Return 1000/T from the hottest point to 300 K, and the fitted conductivity, mS/cm.
+    """Return 1000/T from the hottest fitted point to 300 K, and the fitted conductivity, mS/cm.
 
     D of the fit times what Nernst and Einstein put between D and σ T; empty without a fit.
     """
     known = next(filter(None, map(_factor, transport.points)), None)
     if transport.ln_d0 is None or known is None:
         return np.zeros(0), np.zeros(0)
-    inverse = np.linspace(1000 / max(p.temperature for p in transport.points), 1000 / ROOM, 80)
+    hottest = max(p.temperature for p in transport.points if _is_fitted(p, transport))
+    inverse = np.linspace(1000 / hottest, 1000 / ROOM, 80)
     d, _ = predict(transport, 1000 / inverse)
     return inverse, known * d * inverse / 1000
+
+
+def _is_fitted(point: Diffusivity, transport: Transport) -> bool:
+    """Whether a point may be on the line: it has a number, and is below the transition."""
+    found = re.match(r"between ([\d.]+) and", transport.transition or "")
+    below = np.inf if found is None else float(found[1])
+    return bool(point.d.value) and point.temperature <= below
 
 
 def _factor(point: Diffusivity) -> float | None:

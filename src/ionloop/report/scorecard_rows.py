@@ -185,6 +185,8 @@ def _cost(found: Scaling) -> Iterator[Quantity]:
         yield Quantity(made.name, made.unit, made.value, ends, how)
     for whose, power in found.exponents.items():
         yield Quantity(f"exponent of time against atoms ({whose})", "", say(power, 3))
+    for whose, atoms in found.atoms_per_gb.items():
+        yield Quantity(f"atoms a GB ({whose})", "", say(atoms, 3))
     peaks = [one for one in found.costs if one.calculator == "model" and one.peak_mb is not None]
     for one in peaks[-1:]:
         yield Quantity(f"peak memory, {one.n_atoms} atoms", "MB", say(one.peak_mb or 0.0, 3))

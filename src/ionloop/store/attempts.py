@@ -25,6 +25,10 @@ FOUND = "found_finished"
 _COMMON = ("stage", "generation", "function", "outcome")
 
 
+#: A launch that was more than reserved; neither null nor a missing field is above null.
+_BEGUN = {"$gt": ["$$this.time_start", None]}
+
+
 def launch_groups(campaign_id: str, db: Database[dict[str, Any]]) -> list[Group]:
     """Sum the launches that FireWorks keeps of a campaign."""
     begun = [{f"{name}.0": {"$exists": True}} for name in ("launches", "archived_launches")]
@@ -47,8 +51,8 @@ def launch_groups(campaign_id: str, db: Database[dict[str, Any]]) -> list[Group]
                 "as": "attempt",
             }
         },
+        {"$set": {"attempt": {"$filter": {"input": "$attempt", "cond": _BEGUN}}}},
         {"$unwind": {"path": "$attempt", "includeArrayIndex": "place"}},
-        {"$match": {"attempt.time_start": {"$ne": None}}},  # reserved alone
         {"$set": {"outcome": _OUTCOME, "wall": _WALL, "cores": "$attempt.fworker.env.cores"}},
         _SUMMED,
     ]
