@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -13,7 +14,7 @@ from ionloop.units import GPA_EV_PER_A3, KB_EV_PER_K
 
 #: Blocks whose means give the error of a mean.
 BLOCKS = 10
-#: Below this probability of its χ², ln x isn't a line in T.
+#: Below this probability of its χ², ln x isn't a line, or a parabola, in T.
 LINE_P_MIN = 0.01
 #: Temperatures that a line needs.
 TEMPERATURES_MIN = 3
@@ -114,32 +115,56 @@ def slope(temperatures: np.ndarray, values: Sequence[Estimate]) -> Estimate:
     r"""Fit :math:`d \ln x / dT` of estimates at temperatures, shape [n], K, in 1e-6/K.
 
     .. math:: \mathrm{var} = (X^T W X)^{-1} \max(1, \chi^2 / \nu), \quad W = \mathrm{diag}(x/s)^2
+
+    A line; where :math:`\chi^2` speaks against it and four temperatures or more are there, a
+    parabola, whose slope is taken at the mean temperature. Crystals expand more when hot, and the
+    longer the runs, the less a line holds.
     """
-    estimator = f"weighted line of ln x in T, {len(temperatures)} temperatures"
-    if len(temperatures) < TEMPERATURES_MIN:
+    n = len(temperatures)
+    if n < TEMPERATURES_MIN:
         few = (
-            f"{len(temperatures)} temperatures can be used, expected {TEMPERATURES_MIN} or more; "
-            "run longer, or choose others"
+            f"{n} temperatures can be used, expected {TEMPERATURES_MIN} or more; run longer, or "
+            "choose others"
         )
+        estimator = f"weighted line of ln x in T, {n} temperatures"
         return Estimate(value=None, unit=PER_K, estimator=estimator, admissible=False, reason=few)
     x = np.array([one.value for one in values], float)
     weights = x / np.array([one.error for one in values], float)
-    fit, covariance = np.polyfit(temperatures, np.log(x), 1, w=weights, cov="unscaled")
-    chi2 = float((((np.log(x) - np.polyval(fit, temperatures)) * weights) ** 2).sum())
-    freedom = len(x) - 2
-    p_value = float(stats.chi2.sf(chi2, freedom))
-    value = 1e6 * float(fit[0])
-    error = 1e6 * float(np.sqrt(covariance[0, 0] * max(1.0, chi2 / freedom)))
+    fit = _fit(temperatures, np.log(x), weights, 1)
+    if fit.p_value < LINE_P_MIN and n >= TEMPERATURES_MIN + 1:
+        fit = _fit(temperatures, np.log(x), weights, 2)
+    value, error = 1e6 * fit.slope, 1e6 * fit.error
     half = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
+    curve = "line" if fit.degree == 1 else f"parabola at {temperatures.mean():g} K"
     reason = None
-    if p_value < LINE_P_MIN:
-        reason = f"ln x isn't a line in T (p = {p_value:.1e}): look for a transition or a curve"
+    if fit.p_value < LINE_P_MIN:
+        name = "line" if fit.degree == 1 else "parabola"
+        reason = f"ln x isn't a {name} in T (p = {fit.p_value:.1e}): look for a transition"
     return Estimate(
         value=value,
         error=error,
         interval=(value - half, value + half),
         unit=PER_K,
-        estimator=estimator,
+        estimator=f"weighted {curve} of ln x in T, {n} temperatures",
         admissible=reason is None,
         reason=reason,
     )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A polynomial's slope at the mean temperature, its error, 1/K, and χ²'s probability."""
+
+    degree: int
+    slope: float
+    error: float
+    p_value: float
+
+
+def _fit(temperatures: np.ndarray, y: np.ndarray, weights: np.ndarray, degree: int) -> _Fit:
+    t = temperatures - temperatures.mean()
+    fit, covariance = np.polyfit(t, y, degree, w=weights, cov="unscaled")
+    chi2 = float((((y - np.polyval(fit, t)) * weights) ** 2).sum())
+    freedom = len(t) - degree - 1
+    error = float(np.sqrt(covariance[-2, -2] * max(1.0, chi2 / freedom)))
+    return _Fit(degree, float(fit[-2]), error, float(stats.chi2.sf(chi2, freedom)))
