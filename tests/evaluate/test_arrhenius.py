@@ -163,6 +163,18 @@ def test_300_k_is_extrapolated_with_its_interval_unless_runs_are_there():
     assert direct.d == there.d
 
 
+def test_a_doubtful_point_at_300_k_gives_way_to_a_line_that_may_be_believed():
+    points = [point(t, exact(t), 0.05) for t in TEMPERATURES]
+    weak = point(300.0, 2 * exact(300.0), 1.5, admissible=False)
+    weak.d.interval = (0.1 * exact(300.0), 9 * exact(300.0))
+    alone = arrhenius([*points, weak], "model")
+    # The weak point is on the line, so that neither may be believed: the runs themselves count.
+    assert alone.room.how == "direct"
+    weak.d.error = None  # such a point isn't fitted
+    found = arrhenius([*points, weak], "model")
+    assert (found.room.how, found.room.d.admissible) == ("extrapolated", True)
+
+
 def test_a_skewed_interval_moves_the_point_to_its_middle_in_ln():
     points = [point(t, exact(t)) for t in TEMPERATURES]
     for p in points:

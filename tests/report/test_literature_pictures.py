@@ -113,6 +113,23 @@ def test_the_line_of_the_cold_phase_stays_below_the_transition():
     assert conductivity_line(cut)[0][0] == pytest.approx(1000 / 900)
 
 
+def test_a_bound_is_drawn_as_an_arrow_and_makes_no_line_solid():
+    from matplotlib.figure import Figure
+
+    points = [point(t) for t in (900.0, 1000.0, 1100.0)]
+    cold = point(500.0)
+    unknown = {"value": None, "error": None, "interval": None, "admissible": False}
+    cold.d = cold.d.model_copy(update={**unknown, "upper_bound": 1e-7})
+    cold.conduction.sigma = cold.conduction.sigma.model_copy(update={**unknown, "upper_bound": 0.3})
+    panel = Figure().subplots()
+    draw_model(panel, arrhenius([cold, *points], "made"), "made", "black")
+    (arrow,) = [bars for bars in panel.containers if bars.lines[0].get_xdata()[0] == 2.0]
+    assert arrow.lines[0].get_ydata() == pytest.approx([0.3])
+    assert arrow.lines[1]  # its cap, which errorbar turns into the arrow's head
+    solid = [line for line in panel.lines if line.get_linestyle() == "-" and len(line.get_xdata())]
+    assert max(line.get_xdata().max() for line in solid) <= 1000 / 900 + 0.05
+
+
 def test_without_a_fit_there_is_no_line():
     transport = arrhenius([point(900.0)], "made")
     assert [len(x) for x in conductivity_line(transport)] == [0, 0]

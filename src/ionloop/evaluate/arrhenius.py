@@ -80,7 +80,7 @@ def arrhenius(points: Sequence[Diffusivity], calculator: str) -> Transport:
         ln_d0=float(line.solution[0]),
         covariance=line.covariance.tolist(),
         transition=transition,
-        room=direct(points) or extrapolate(below, line, reason),
+        room=_better(direct(points), extrapolate(below, line, reason)),
     )
 
 
@@ -149,6 +149,13 @@ def direct(points: Sequence[Diffusivity]) -> Room | None:
             low, high = point.d.interval
             return Room(how="direct", d=point.d, sigma=sigma, decades=float(np.log10(high / low)))
     return None
+
+
+def _better(runs: Room | None, line: Room) -> Room:
+    """Choose runs at 300 K themselves, unless the line alone may be believed."""
+    if runs is None or (line.d.admissible and not runs.d.admissible):
+        return line
+    return runs
 
 
 def _below_transition(usable: list[Diffusivity]) -> tuple[list[Diffusivity], str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
@@ -60,11 +60,21 @@ class OriginSums:
         For each run and lag, shape [n_frames - lag, 3], Å².
     n_ions
         Ions that were summed.
+    together
+        Of ``runs`` the part that all ions make together: that of their summed displacement,
+        over their number, same shapes.
     """
 
     lags: np.ndarray
     runs: list[list[np.ndarray]]
     n_ions: int
+    together: list[list[np.ndarray]] = field(default_factory=list)
+
+    def apart(self) -> OriginSums:
+        """Return what ions move against their common centre, which is N - 1 ions' worth."""
+        pairs = zip(self.runs, self.together, strict=True)
+        rest = [[a - b for a, b in zip(all_, common, strict=True)] for all_, common in pairs]
+        return OriginSums(self.lags, rest, self.n_ions - 1)
 
     def blocks(self, length: int, lags: np.ndarray) -> np.ndarray:
         """Return the MSD of every block of ``length`` frames, shape [n_blocks, m, 3], Å²."""
@@ -101,14 +111,18 @@ def block_lags(lengths: Sequence[int], start: int, stop: int) -> np.ndarray:
 
 def origin_sums(runs: Sequence[Paths], lags: np.ndarray) -> OriginSums:
     """Sum squared displacements over the mobile ions, for every origin."""
-    found = []
+    found, together = [], []
     for paths in runs:
         sums = [np.zeros((max(0, paths.n_frames - m), 3)) for m in lags]
+        total = np.zeros((paths.n_frames, 3))
         for x in paths.mobile():
+            total += (x - x[0]).sum(axis=1)
             for i, m in enumerate(lags):
                 sums[i] += ((x[m:] - x[: len(x) - m]) ** 2).sum(axis=1)
         found.append(sums)
-    return OriginSums(lags, found, runs[0].n_mobile)
+        moved = [total[m:] - total[: len(total) - m] for m in lags]
+        together.append([step**2 / paths.n_mobile for step in moved])
+    return OriginSums(lags, found, runs[0].n_mobile, together)
 
 
 def dispersion(

@@ -11,8 +11,11 @@ Ionics 7, 177 (1982). Displacements are against the framework.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ionloop.evaluate.displacements import Paths
 from ionloop.evaluate.intervals import Positive
 from ionloop.evaluate.measured import Lines
 from ionloop.evaluate.schema import Conduction, Estimate
@@ -52,7 +55,7 @@ def conduction(
         collective=d_sigma,
         sigma=times(d, factor, "Nernst-Einstein, tracer D"),
         sigma_collective=times(d_sigma, factor, "Nernst-Einstein, collective D"),
-        haven_ratio=_haven(lines.tracer(), collective, d_sigma.reason),
+        haven_ratio=haven_ratio(lines.apart(), collective, measured.n_ions, d_sigma.reason),
     )
 
 
@@ -74,6 +77,57 @@ def times(d: Estimate, factor: float, how: str) -> Estimate:
     return d.model_copy(
         update={**scaled, "interval": interval, "unit": SIGMA_UNIT, "estimator": how}
     )
+
+
+def bounds(
+    runs: Sequence[Paths],
+    d: Estimate,
+    along: Sequence[float],
+    temperature: float,
+    charge: float,
+    why: str,
+) -> Conduction:
+    r"""Say what is left to say where too few ions hop: bounds, and a reason where there is none.
+
+    Whatever ions do together, :math:`|\sum_i \Delta r_i|^2 \le N \sum_i |\Delta r_i|^2`, so that
+    collective D is at most N times tracer D; the Haven ratio has no bound of use.
+
+    Parameters
+    ----------
+    runs
+        Paths of independent runs of one kind.
+    d
+        Tracer D with an upper bound, cm²/s.
+    along
+        Upper bounds along the axes, shape [3], cm²/s.
+    temperature, charge
+        K, e.
+    why
+        There is no number.
+    """
+    n = runs[0].n_mobile
+    volume = float(np.mean([paths.volume for paths in runs]))
+    factor = sigma_per_d(n, volume, temperature, charge)
+    whole = d.model_copy(update={"reason": why})
+    collective = whole.model_copy(
+        update={
+            "upper_bound": None if d.upper_bound is None else n * d.upper_bound,
+            "estimator": "N times the bound of tracer D, as if all ions moved as one",
+        }
+    )
+    return Conduction(
+        axes=[
+            whole.model_copy(update={"upper_bound": b, "estimator": f"as D, along {axis}"})
+            for axis, b in zip(AXES, along, strict=True)
+        ],
+        collective=collective,
+        sigma=times(whole, factor, "Nernst-Einstein, bound of tracer D"),
+        sigma_collective=times(collective, factor, "Nernst-Einstein, bound of collective D"),
+        haven_ratio=Estimate(
+            value=None, unit="1", estimator="tracer over collective D", admissible=False,
+            reason=f"{why}: they don't tell how ions move together",
+        ),
+    )  # fmt: skip
 
 
 def _scaled(
@@ -101,18 +155,44 @@ def _scaled(
     )
 
 
-def _haven(tracer: Positive, collective: Positive, doubts: str | None) -> Estimate:
-    how = "tracer over collective D, F interval"
-    if collective.value <= 0 or tracer.value <= 0:
+def haven_ratio(
+    apart: Positive | None, together: Positive, n_ions: int, doubts: str | None
+) -> Estimate:
+    r"""Divide tracer by collective D, with the interval of two numbers that share data.
+
+    .. math:: H_R = \frac{1}{N} \Big( 1 + (N - 1) \frac{D_w}{D_\sigma} \Big)
+
+    since an ion's displacement is that of the ions' common centre and one against it:
+    :math:`N D^* = D_\sigma + (N - 1) D_w`. Unlike :math:`D^*` and :math:`D_\sigma` the two are
+    independent where ions are Gaussian and alike, so that their ratio has an F distribution.
+
+    Parameters
+    ----------
+    apart
+        D_w, of ions against their centre; None where they move as one.
+    together
+        Collective D.
+    n_ions
+        N.
+    doubts
+        Why it isn't admissible; None if it is.
+    """
+    how = "motion against and of the ions' common centre, F interval"
+    if together.value <= 0 or (apart is not None and apart.value <= 0):
         return Estimate(
-            value=None, unit="1", estimator=how, admissible=False, reason="no collective D"
-        )
-    ratio = tracer.value / collective.value
-    relative = np.sqrt(tracer.relative_variance + collective.relative_variance)
+            value=None, unit="1", estimator=how, admissible=False,
+            reason="a slope isn't above 0; run longer or with more replicas",
+        )  # fmt: skip
+    rest, error, interval = 0.0, 0.0, (0.0, 0.0)
+    if apart is not None:
+        rest = (n_ions - 1) * apart.value / together.value
+        error = rest * float(np.sqrt(apart.relative_variance + together.relative_variance))
+        low, high = apart.over(together)
+        interval = ((n_ions - 1) * low, (n_ions - 1) * high)
     return Estimate(
-        value=ratio,
-        error=float(ratio * relative),
-        interval=tracer.over(collective),
+        value=(1 + rest) / n_ions,
+        error=error / n_ions,
+        interval=((1 + interval[0]) / n_ions, (1 + interval[1]) / n_ions),
         unit="1",
         estimator=how,
         admissible=doubts is None,

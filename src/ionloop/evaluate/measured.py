@@ -24,6 +24,8 @@ from ionloop.evaluate.window import Window
 
 #: Lags at which the error of the MSD is worked out; those between are interpolated.
 ERROR_POINTS = 24
+#: Ions move as one where they move against each other by less than this share of their MSD.
+AS_ONE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,23 @@ class Lines:
         cov = covariance(walk, lags, self.measured.lengths)
         return self._positive(generalised(msd, lags, cov), None)
 
+    def apart(self) -> Positive | None:
+        """Return the slope of the MSD that ions make against their common centre, an ion's share.
+
+        None where they move as one, or there is but one.
+        """
+        measured, n = self.measured, self.measured.n_ions
+        if n == 1:
+            return None
+        tensor = (n * measured.tracer - measured.collective) / (n - 1)
+        msd = np.trace(tensor, axis1=1, axis2=2)
+        if msd[self.lags].max() <= AS_ONE * measured.msd[self.lags].max():
+            return None
+        curve = self._model(self._principal(tensor))
+        spread = dispersion(self.sums.apart(), curve, measured.lengths, slice(0, 3))
+        fit = self._fit(msd, self._principal(tensor))
+        return self._positive(fit, spread, n - 1)
+
     def second(self) -> tuple[float, float, str]:
         """Return the MSD's slope by another estimator, its standard error, and its name."""
         measured = self.measured
@@ -164,9 +183,9 @@ class Lines:
     def _dispersion(self, curve: np.ndarray, axes: slice) -> Dispersion:
         return dispersion(self.sums, self._model(curve), self.measured.lengths, axes)
 
-    def _positive(self, fit: Fit, spread: Dispersion | None) -> Positive:
+    def _positive(self, fit: Fit, spread: Dispersion | None, n: int | None = None) -> Positive:
         variance = fit.variance
         if spread is not None:
-            variance *= spread.factor / self.measured.n_ions
+            variance *= spread.factor / (n or self.measured.n_ions)
         dof = np.inf if spread is None else spread.dof
         return Positive(fit.slope, variance / fit.slope**2 if fit.slope else np.inf, dof)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.bounds import bound_of
+from ionloop.evaluate.bounds import bound_of, bounds_along
 from ionloop.evaluate.checks import failures, verdicts
-from ionloop.evaluate.conduction import conduction
+from ionloop.evaluate.conduction import bounds, conduction
 from ionloop.evaluate.displacements import Paths
 from ionloop.evaluate.measured import Lines, Measured, measure
 from ionloop.evaluate.msd import at_lags
@@ -113,7 +113,11 @@ def diffusivity(
     }
     if lines is None or n_eff < rule.n_eff_min:
         bound = bound_of(runs, frame_interval_fs, hop_distance, n_eff)
-        return Diffusivity(d=_too_few_hops(n_eff, bound, rule), **common)
+        why = f"{n_eff:.1f} effective hops, expected {rule.n_eff_min:g} or more"
+        d = _too_few_hops(bound, why)
+        along = bounds_along(runs, frame_interval_fs, hop_distance, n_eff)
+        follows = bounds(runs, d, along, temperature, charge, why)
+        return Diffusivity(d=d, conduction=follows, **common)
     found = Diffusivity(d=_estimate(lines, frame_interval_fs), **common)
     found = found.model_copy(update=_quality(lines, frame_interval_fs))
     checks = verdicts(found, lines, relative_error(n_eff), rule)
@@ -165,17 +169,14 @@ def _curve(measured: Measured, lines: Lines | None, interval: float) -> dict[str
     }
 
 
-def _too_few_hops(n_eff: float, bound: float, rule: WindowRule) -> Estimate:
+def _too_few_hops(bound: float, why: str) -> Estimate:
     return Estimate(
         value=None,
         upper_bound=bound,
         unit=D_UNIT,
         estimator="Poisson upper limit of the net hops",
         admissible=False,
-        reason=(
-            f"{n_eff:.1f} effective hops, expected {rule.n_eff_min:g} or more; "
-            f"D < {bound:.1e} {D_UNIT} (95 %); run longer, hotter or with more replicas"
-        ),
+        reason=f"{why}; D < {bound:.1e} {D_UNIT} (95 %); run longer, hotter or with more replicas",
     )
 
 

@@ -66,16 +66,17 @@ def write_arrhenius(
 
 def draw_model(panel: Axes, transport: Transport, name: str, colour: str) -> None:
     """Draw one model's points and line."""
-    points = [(p.temperature, p.conduction.sigma) for p in transport.points if p.conduction]
-    for temperature, sigma in points:
-        _point(panel, 1000 / temperature, sigma, colour)
+    for point in transport.points:
+        if point.conduction is not None:
+            _point(panel, 1000 / point.temperature, point.conduction.sigma, colour)
     energy = transport.activation_energy
     label = f"{name}, no admissible line"
     if energy.value is not None:
         doubt = "" if energy.admissible else " (not admissible)"
         label = f"{name}, $E_a$ = {energy.value:.2f} ± {energy.error or 0:.2f} eV{doubt}"
     inverse, sigma_line = conductivity_line(transport)
-    measured = inverse <= 1000 / min((t for t, _ in points), default=np.inf) + 1e-9
+    fitted = [p.temperature for p in transport.points if p.d.value]
+    measured = inverse <= 1000 / min(fitted, default=np.inf) + 1e-9
     panel.plot(inverse[measured], sigma_line[measured], color=colour)
     panel.plot(inverse[~measured], sigma_line[~measured], "--", color=colour)
     panel.plot([], [], "o-", color=colour, label=label)
