@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.data import covalent_radii
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.dynamics import repeats_for
@@ -35,10 +38,12 @@ class Springs(Calculator):
     '''Each atom on its own spring, which may push it on: forces of no potential.'''
 
     implemented_properties = ("energy", "forces")
-    gain, ends_after, n = 0.0, None, 0
+    gain, ends_after, meets_after, n = 0.0, None, None, 0
 
     def calculate(self, atoms=None, properties=None, system_changes=None):
         away = atoms.positions - SITES
+        if self.meets_after is not None and self.n > self.meets_after:
+            away[0] += SITES[0] - SITES[1]  # the spring of the first atom pulls to the second
         push = self.gain / units.fs * atoms.get_momenta()
         self.n += 1
         forces = -{STIFFNESS} * away + push
@@ -59,6 +64,11 @@ def bursting_after_the_bath():
     CALLS.append(1)
     if len(CALLS) > 1:
         found.ends_after = 800
+    return found
+
+def meeting():
+    found = Springs()
+    found.meets_after = 1000
     return found
 
 def bursting_at_once():
@@ -183,6 +193,24 @@ def test_a_run_that_bursts_is_told_and_has_no_drift(model, tmp_path):
     assert (found.drift, found.nve_ps) == (None, 0.0)
     assert verdicts(found)[0] is False
     assert "ended after" in found.checks[0].detail
+
+
+def test_the_frame_that_ended_a_run_counts_for_contacts(model):
+    found = run_stability(lif(), model("meeting"), PROFILE, settings(), None)
+    share = float(re.match(r"atoms at ([\d.]+) of their covalent radii's sum", found.stopped)[1])
+    assert share < PROFILE.min_distance_fraction
+    radii = {"Li": covalent_radii[3], "F": covalent_radii[9]}
+    nearest = min(c.distance / sum(radii[x] for x in c.pair) for c in found.contacts)
+    assert nearest == pytest.approx(share, abs=0.006)
+
+
+def test_how_near_atoms_may_come_is_the_profile_s(model, tmp_path):
+    short = settings(picoseconds=1.0, nve_ps=0.5)
+    strict = PROFILE.model_copy(update={"min_distance_fraction": 0.99})
+    assert run_stability(lif(), model("springs"), PROFILE, short, tmp_path).stopped is None
+    # The same folder has the run before, which isn't taken for this one.
+    found = run_stability(lif(), model("springs"), strict, short, tmp_path)
+    assert "of their covalent radii's sum" in found.stopped
 
 
 def test_a_finished_run_is_not_run_again(model, tmp_path):

@@ -211,6 +211,7 @@ class _Run:
         chosen = {
             **asdict(settings),
             "mobile_ion": profile.mobile_ion,
+            "min_distance_fraction": profile.min_distance_fraction,
             "temperatures": profile.transport_temperatures,
             "structure": hash_structure(structure),
         }

@@ -59,7 +59,8 @@ class Stability(Document):
         description="Share of the framework's atoms beyond the limit: they hopped, turn or flow."
     )
     contacts: list[Contact] = Field(
-        description="Smallest distances by elements, within 3 Å, in at most 2,000 stored frames."
+        description="Smallest distances by elements, within 3 Å, in all stored frames and in the "
+        "one that ended a run."
     )
     nve_ps: float = Field(description="Length of the run without a bath, ps.")
     drift: Estimate | None = Field(description="Of the total energy without a bath.")
@@ -123,7 +124,9 @@ class Diffusivity(Document):
     hop_distance: float | None = Field(None, description="a, Å.")
     second: Estimate | None = Field(None, description="D by another estimator, cm²/s.")
     checks: list[Check] = Field(default=[], description="The rules, one by one.")
-    conduction: Conduction | None = Field(None, description="None where nothing was measured.")
+    conduction: Conduction | None = Field(
+        None, description="Bounds where too few hops; None where nothing was measured."
+    )
 
 
 class Room(Document):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from ase import Atoms
@@ -59,7 +59,7 @@ def lindemann(positions: np.ndarray, framework: np.ndarray, start: Atoms) -> np.
     return np.asarray(spread / distances.min(axis=1).mean())
 
 
-def closest_contacts(frames: Sequence[Atoms]) -> list[Contact]:
+def closest_contacts(frames: Iterable[Atoms]) -> list[Contact]:
     """Return the smallest distance that each pair of elements ever had, within 3 Å.
 
     Sorted by distance.

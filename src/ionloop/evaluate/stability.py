@@ -33,8 +33,6 @@ LINDEMANN_LIMIT = 0.15
 DRIFT_SHARE = 0.01
 #: Share of the long run that is left out as equilibration.
 SKIP_SHARE = 0.1
-#: Frames of which contacts are measured, at most.
-CONTACT_FRAMES = 2000
 #: Steps between two total energies.
 ENERGY_EVERY = 5
 #: A run that ended with fewer frames says nothing of the framework.
@@ -114,7 +112,7 @@ def run_stability(
     model
         Who steers.
     profile
-        Names the mobile ion and the temperatures.
+        Names the mobile ion, the temperatures and the nearest that atoms may come.
     settings
         How.
     folder
@@ -131,17 +129,18 @@ def run_stability(
     cell = atoms * repeats
     temperature = settings.temperature_factor * max(profile.transport_temperatures)
     tell(f"{settings.picoseconds:g} ps of {len(cell)} atoms at {temperature:g} K")
-    run = _hot(cell, model, temperature, settings, folder)
+    guards = Guards(min_distance_fraction=profile.min_distance_fraction)
+    run = _hot(cell, model, temperature, guards, settings, folder)
     framework = np.flatnonzero(np.array(cell.get_chemical_symbols()) != profile.mobile_ion)
     positions = np.array(run.positions)
     kept = positions[round(SKIP_SHARE * len(positions)) :]
-    chosen = positions[:: -(-len(positions) // CONTACT_FRAMES)]
-    contacts = closest_contacts([Atoms(cell.numbers, x, cell=cell.cell, pbc=True) for x in chosen])
     ratios = lindemann(kept, framework, cell)
     free = None
     if run.stopped is None:
         tell(f"{settings.nve_ps:g} ps without a bath")
-        free = _without_bath(cell, run, model, temperature, settings)
+        free = _without_bath(cell, run, model, temperature, guards, settings)
+    refused = (run.refused, None if free is None else free.refused)
+    seen = [*positions, *(x for x in refused if x is not None and np.isfinite(x).all())]
     return Stability(
         temperature=temperature,
         repeats=list(repeats),
@@ -151,7 +150,7 @@ def run_stability(
         stopped=run.stopped,
         lindemann=float(np.median(ratios)),
         wandering=float((ratios > LINDEMANN_LIMIT).mean()),
-        contacts=contacts,
+        contacts=closest_contacts(Atoms(cell.numbers, x, cell=cell.cell, pbc=True) for x in seen),
         nve_ps=free.picoseconds if free else 0.0,
         drift=free.drift if free else None,
         scatter=free.scatter if free else None,
@@ -160,7 +159,12 @@ def run_stability(
 
 
 def _hot(
-    cell: Atoms, model: Model, temperature: float, settings: StabilitySettings, folder: Path | None
+    cell: Atoms,
+    model: Model,
+    temperature: float,
+    guards: Guards,
+    settings: StabilitySettings,
+    folder: Path | None,
 ) -> MDRun:
     """Run under the bath; what an earlier call had is gone on with."""
     plan = MDPlan(
@@ -173,29 +177,36 @@ def _hot(
     )
     start = frame_hash(cell.get_chemical_symbols(), cell.positions, cell.cell.array)
     key = hash_settings({**asdict(plan), "start": start, "model": model.facts.sha256,
-                         "precision": settings.precision})  # fmt: skip
+                         "precision": settings.precision,
+                         "contact": guards.min_distance_fraction})  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if folder is None else folder / "md"
         place.mkdir(exist_ok=True)
         checkpoint = Checkpoint(place / f"stability-{key}.npz", key)
         (run,) = run_md(
-            [cell], model.calculator(settings.precision), plan, Guards(), checkpoint=checkpoint
+            [cell], model.calculator(settings.precision), plan, guards, checkpoint=checkpoint
         )
     return run
 
 
 @dataclass(frozen=True)
 class _Free:
-    """A run without a bath: its length, why it ended early, or the total energy's drift."""
+    """A run without a bath: its length, why and where it ended early, or the energy's drift."""
 
     picoseconds: float
     stopped: str | None = None
+    refused: np.ndarray | None = None
     drift: Estimate | None = None
     scatter: float | None = None
 
 
 def _without_bath(
-    cell: Atoms, hot: MDRun, model: Model, temperature: float, settings: StabilitySettings
+    cell: Atoms,
+    hot: MDRun,
+    model: Model,
+    temperature: float,
+    guards: Guards,
+    settings: StabilitySettings,
 ) -> _Free:
     """Run without a bath; the total energy's drift is in meV/atom/ps, its scatter in meV/atom."""
     atoms = cell.copy()
@@ -210,13 +221,13 @@ def _without_bath(
         dynamics.run(ENERGY_EVERY)
         reason = unphysical(
             atoms,
-            Guards(),
+            guards,
             temperature=temperature,
             energy=atoms.get_potential_energy() / len(atoms),
             energy_start=hot.energy_start or 0.0,
         )
         if reason is not None:
-            return _Free(n * block_ps, stopped=reason)
+            return _Free(n * block_ps, stopped=reason, refused=atoms.positions.copy())
         energies.append(1000 * atoms.get_total_energy() / len(atoms))
     times = np.arange(len(energies)) * block_ps
     slope, error, scatter = energy_drift(times, np.array(energies))

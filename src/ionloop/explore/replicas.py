@@ -66,6 +66,7 @@ class MDRun:
     ``positions`` are unwrapped, one [n, 3] array a stored frame, Å; ``checks`` are
     (index of the stored frame, calibrated uncertainty in eV/Å); ``peaks`` are the same of the
     frame that looked most uncertain to the watch between two of the committee's judgements.
+    ``refused`` is the state that ended the run, which isn't among the positions.
     """
 
     step: int = 0
@@ -74,6 +75,7 @@ class MDRun:
     peaks: list[tuple[int, float]] = field(default_factory=list)
     energy_start: float | None = None
     stopped: str | None = None
+    refused: np.ndarray | None = None
 
 
 class Replicas:
@@ -215,6 +217,8 @@ class Replicas:
             self.runs[k].stopped = reason
             if reason is None:
                 kept.append(atoms)
+            else:
+                self.runs[k].refused = atoms.positions.copy()
         self.alive = [k for k, r in zip(self.alive, reasons, strict=True) if r is None]
         if kept:
             self._take(stack(kept), friction)
@@ -239,6 +243,8 @@ class Replicas:
             arrays[f"positions_{k}"] = np.array(run.positions)
             arrays[f"checks_{k}"] = np.array(run.checks, float).reshape(-1, 2)
             arrays[f"peaks_{k}"] = np.array(run.peaks, float).reshape(-1, 2)
+            if run.refused is not None:
+                arrays[f"refused_{k}"] = run.refused
         facts = {
             "step": self.step,
             "alive": self.alive,
@@ -265,6 +271,7 @@ class Replicas:
                 checks=[(int(i), float(s)) for i, s in state[f"checks_{k}"]],
                 # A checkpoint from before the watch has none.
                 peaks=[(int(i), float(s)) for i, s in state.get(f"peaks_{k}", [])],
+                refused=state.get(f"refused_{k}"),
                 **known,
             )
             for k, known in enumerate(facts["runs"])
