@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.io import read
 from ase.io.trajectory import Trajectory
 
 from ionloop.errors import EvaluationError
@@ -61,6 +62,22 @@ def test_cells_are_repeated_to_a_height():
     assert repeats_for(Atoms(cell=[4.0, 10.0, 11.0], pbc=True), 10.0) == (3, 1, 1)
     # A primitive fcc cell is a/sqrt(3) high.
     assert repeats_for(bulk("Cu", "fcc", a=3.6), 3.6) == (2, 2, 2)
+
+
+def test_replicas_are_pooled_and_the_first_is_that_of_one_run(model, tmp_path):
+    atoms = bulk("LiF", "rocksalt", a=4.03, cubic=True)
+    two = replace(SETTINGS, replicas=2)
+    run_dynamics(atoms, model("springs"), PROFILE, SETTINGS, tmp_path)
+    before = {path.name for path in (tmp_path / "md").glob("*.traj")}
+    found = run_dynamics(atoms, model("springs"), PROFILE, two, tmp_path)
+    after = {path.name for path in (tmp_path / "md").glob("*.traj")}
+    assert (len(before), len(after)) == (3, 6)
+    assert before < after
+    assert [p.n_runs for p in found.transport.transport.points] == [2, 2, 2]
+    one, other = (read(tmp_path / "md" / name, -1).positions for name in sorted(after)[:2])
+    assert np.abs(one - other).max() > 0.01
+    with pytest.raises(EvaluationError, match="one replica or more, got 0"):
+        replace(SETTINGS, replicas=0)
 
 
 def test_caged_ions_have_a_bound_and_no_number(model, tmp_path):

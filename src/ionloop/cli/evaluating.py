@@ -86,6 +86,9 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
     md_ps: Annotated[
         float, typer.Option(min=0.1, help="Length of each run of --parts diffusion, ps.")
     ] = 20.0,
+    md_replicas: Annotated[
+        int, typer.Option(min=1, help="Independent runs a temperature of --parts diffusion.")
+    ] = 1,
     expansion_ps: Annotated[
         float, typer.Option(min=0.1, help="Length of each run of --parts expansion, ps.")
     ] = 20.0,
@@ -155,7 +158,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             temperatures=tuple(numbers("--expansion-temperatures", expansion_temperatures) or ()),
             picoseconds=expansion_ps,
         ),
-        dynamics=DynamicsSettings(picoseconds=md_ps),
+        dynamics=DynamicsSettings(picoseconds=md_ps, replicas=md_replicas),
         cost=CostSettings(seconds=cost_seconds),
         stability=StabilitySettings(picoseconds=stability_ps),
         born=None if born is None else _born(born, cell),

@@ -20,6 +20,7 @@ from ionloop.evaluate.scorecard_schema import Dynamics, Rdf
 from ionloop.files import whole
 from ionloop.frame import frame_hash
 from ionloop.profile import Profile
+from ionloop.randomness import derive_seed
 from ionloop.reference.base import hash_settings
 from ionloop.reference.checkpoint import Checkpoint
 from ionloop.reference.nvt import NvtRun, run_langevin
@@ -39,7 +40,9 @@ class DynamicsSettings:
     Parameters
     ----------
     picoseconds
-        Length of each temperature's run.
+        Length of each run.
+    replicas
+        Independent runs of each temperature, which are pooled.
     time_step
         fs.
     store_every
@@ -49,18 +52,30 @@ class DynamicsSettings:
     min_height
         The cell is repeated until its heights are this or more, Å.
     random_seed
-        Of velocities and bath.
+        Of velocities and bath of the first replica; those of others follow from it.
     precision
         Of MACE.
+
+    Raises
+    ------
+    EvaluationError
+        If there is no replica.
     """
 
     picoseconds: float = 20.0
+    replicas: int = 1
     time_step: float = 2.0
     store_every: int = 25
     skip_share: float = 0.1
     min_height: float = 10.0
     random_seed: int = 0
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse settings that run nothing."""
+        if self.replicas < 1:
+            msg = f"expected one replica or more, got {self.replicas}"
+            raise EvaluationError(msg)
 
 
 def run_dynamics(
@@ -100,9 +115,13 @@ def run_dynamics(
         place.mkdir(exist_ok=True)
         sources = []
         for temperature in sorted(set(profile.transport_temperatures)):
-            tell(f"{settings.picoseconds:g} ps of {len(cell)} atoms at {temperature:g} K")
-            run = _nvt(temperature, settings)
-            sources.append(Source(_trajectory(cell, model, run, settings, place), temperature))
+            for k in range(settings.replicas):
+                which = f", replica {k + 1} of {settings.replicas}" if settings.replicas > 1 else ""
+                tell(
+                    f"{settings.picoseconds:g} ps of {len(cell)} atoms at {temperature:g} K{which}"
+                )
+                run = _nvt(temperature, settings, k)
+                sources.append(Source(_trajectory(cell, model, run, settings, place), temperature))
         sample = Sample(
             mobile_ion=profile.mobile_ion,
             frame_interval_fs=settings.time_step * settings.store_every,
@@ -153,14 +172,15 @@ def _radial(frames: Sequence[Atoms], temperature: float, mobile_ion: str) -> lis
     return found
 
 
-def _nvt(temperature: float, settings: DynamicsSettings) -> NvtRun:
+def _nvt(temperature: float, settings: DynamicsSettings, replica: int) -> NvtRun:
+    seed = settings.random_seed
     n_steps = round(1000 * settings.picoseconds / settings.time_step)
     return NvtRun(
         temperature=temperature,
         n_steps=n_steps,
         time_step=settings.time_step,
         store_every=settings.store_every,
-        seed=settings.random_seed,
+        seed=derive_seed(seed, "replica", replica) if replica else seed,
     )
 
 
