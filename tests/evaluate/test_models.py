@@ -98,3 +98,10 @@ def test_anything_else_is_refused_in_words(names):
 def test_a_module_that_is_not_there():
     with pytest.raises(EvaluationError, match="No module named 'nowhere_at_all'"):
         resolve_model(["nowhere_at_all:f"])
+
+
+def test_cp2k_is_known_by_name():
+    found = resolve_model(["cp2k"])
+    assert (found.facts.kind, found.facts.name) == ("dft", "cp2k")
+    assert found.names == ("cp2k",)
+    assert found.calculator().implemented_properties == ["energy", "forces"]

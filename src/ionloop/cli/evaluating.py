@@ -36,7 +36,7 @@ def evaluate(  # noqa: PLR0913 - one parameter an option
             metavar="MODEL...",
             help="MACE .model files of your own (several are a committee), module:function that "
             "returns an ASE calculator, a NEP file (.txt), a LAMMPS input (.yaml, .json), or "
-            "buckingham or chgnet.",
+            "buckingham, chgnet or cp2k.",
         ),
     ],
     *,

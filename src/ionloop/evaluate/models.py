@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +31,9 @@ from ionloop.versions import installed
 Precision = Literal["float32", "float64"]
 
 _INPUTS = (".yaml", ".yml", ".json")
+#: Name of CP2K with its default settings.
+CP2K = "cp2k"
+CP2K_FUNCTION = "ionloop.reference.cp2k.calculator:Cp2kCalculator"
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,9 @@ def resolve_model(names: Sequence[str]) -> Model:
     names
         Files of MACE models that make one committee, all ending in ``.model``; or one of:
         ``module:function`` that returns an ASE calculator, a teacher of
-        :data:`ionloop.reference.teachers.TEACHERS`, a NEP potential (``.txt``), a YAML or JSON
-        file of :class:`~ionloop.reference.lammps_input.LammpsInput`.
+        :data:`ionloop.reference.teachers.TEACHERS`, ``cp2k`` of a neutral cell with its default
+        settings, a NEP potential (``.txt``), a YAML or JSON file of
+        :class:`~ionloop.reference.lammps_input.LammpsInput`.
 
     Raises
     ------
@@ -96,6 +100,8 @@ def resolve_model(names: Sequence[str]) -> Model:
         (name,) = names
         if name in TEACHERS:
             return _teacher(name)
+        if name == CP2K:
+            return _cp2k()
         if Path(name).suffix in _INPUTS:
             return _lammps(Path(name))
         if Path(name).suffix == NEP_SUFFIX:
@@ -105,7 +111,7 @@ def resolve_model(names: Sequence[str]) -> Model:
     msg = (
         "expected MACE models (FILE.model, several are a committee), module:function, a NEP "
         "potential (.txt), a LAMMPS input (.yaml, .json), or one of "
-        f"{sorted(TEACHERS)}, got {' '.join(names) or 'nothing'}"
+        f"{sorted([*TEACHERS, CP2K])}, got {' '.join(names) or 'nothing'}"
     )
     raise EvaluationError(msg)
 
@@ -137,6 +143,14 @@ def _teacher(name: str) -> Model:
         versions=installed(["ase", "lammps" if name == "buckingham" else name]),
     )
     return Model((name,), facts, lambda _: teacher.calculator())
+
+
+def _cp2k() -> Model:
+    """Return CP2K by its function, since what makes its input may not be installed."""
+    found = _function(CP2K_FUNCTION)
+    versions = installed(["ionloop", "ase", "atomate2"])
+    facts = found.facts.model_copy(update={"name": CP2K, "kind": "dft", "versions": versions})
+    return replace(found, names=(CP2K,), facts=facts)
 
 
 def _lammps(path: Path) -> Model:

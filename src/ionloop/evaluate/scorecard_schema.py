@@ -17,7 +17,7 @@ class ModelFacts(Document):
     """Who was evaluated."""
 
     name: str
-    kind: Literal["mace", "force field", "lammps", "function"]
+    kind: Literal["mace", "force field", "lammps", "function", "dft"]
     sha256: str = Field(description="Hash of what decides its numbers, as far as that is known.")
     hashed: str = Field(description="What the hash is of.")
     files: list[str] = Field(default=[], description="Where it was found.")
