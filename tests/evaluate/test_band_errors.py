@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ionloop.evaluate.band_errors import band_errors, band_frames_of, on_bands
+from ionloop.evaluate.band_errors import band_errors, band_frames_of, on_bands, unclear_bands
 from ionloop.frame import Origin
 from ionloop.label.schema import Label
 from ionloop.reference.schema import Band
@@ -95,6 +95,38 @@ def test_bands_of_one_class_are_pooled():
     labels = labels_of(band("a"), band("a", shift=0.1))
     (found,) = band_errors(labels, *predicted(labels, lambda s: 0.1 * s, members=1))
     assert (found.n_bands, found.n_images, found.energy_spread) == (2, 10, None)
+
+
+def test_bands_of_one_name_are_told_apart_by_what_they_are_of():
+    """Two files of labels, each with its `neb-0` of one class: another charge, another cell."""
+    one, other = labels_of(band()), labels_of(band(charge=1))
+    big = labels_of(band().model_copy(update={"cell": (9 * np.eye(3)).tolist()}))
+    labels = [*one, *other, *big]
+    assert len({x.frame.hop.event for x in labels}) == 1
+    energies, forces = predicted(labels, lambda s: 0.1 * s)
+    energies[5:10] += 3.0  # each has an offset of its own
+    (found,) = band_errors(labels, energies, forces)
+    assert (found.n_bands, found.n_images) == (3, 15)
+    assert found.energy_max == pytest.approx(0.1)
+    assert unclear_bands(labels) == 0
+
+
+def test_bands_that_cant_be_told_apart_are_left_out_and_counted():
+    one, other = labels_of(band()), labels_of(band(shift=0.1))
+    labels = [*one, *other]
+    assert unclear_bands(labels) == 1
+    assert band_errors(labels, *predicted(labels, lambda s: 0.1 * s)) == []
+    # The same file twice is one band.
+    twice = [*one, *one]
+    assert unclear_bands(twice) == 0
+    assert band_errors(twice, *predicted(twice, lambda s: s))[0].n_images == 5
+
+
+def test_a_spread_that_isnt_known_isnt_zero():
+    labels = labels_of(band())
+    energies, forces = predicted(labels, lambda s: 0.1 * s)
+    (found,) = band_errors(labels, energies[:, :1], forces)
+    assert found.energy_spread is None
 
 
 def test_charged_cells_count_since_their_background_drops_out():

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ionloop.cli.console import out
 from ionloop.cli.transport import show_transport
+from ionloop.report.scorecard_accuracy import UNCLEAR
 
 if TYPE_CHECKING:
     from ionloop.evaluate.accuracy_schema import Accuracy, Bounded
@@ -107,6 +108,8 @@ def _show_uncertainty(found: Accuracy) -> None:
 
 
 def _show_bands(found: Accuracy) -> None:
+    if found.bands_unclear:
+        out.print(f"{found.bands_unclear} bands left out: {UNCLEAR}", highlight=False)
     if not found.along_bands:
         return
     columns = ("hop", "images", "energy RMSE, meV", "largest, meV", "force RMSE, meV/Å",

@@ -175,3 +175,6 @@ class Accuracy(Document):
     along_bands: list[BandErrors] = Field(
         default=[], description="Errors along the reference's bands, one a class of hops."
     )
+    bands_unclear: int = Field(
+        0, description="Bands that were left out, since their labels may be of several bands."
+    )

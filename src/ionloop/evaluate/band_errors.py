@@ -7,7 +7,7 @@ learned of them is likely: they are among the first labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label
 from ionloop.reference.schema import Band
 from ionloop.seed.bands import band_frames
+
+#: Images nearer than this along a hop are those of two bands.
+SAME_PLACE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,16 @@ class _Image:
     ion: int
     energies: np.ndarray
     forces: np.ndarray
+
+    @property
+    def progress(self) -> float:
+        """Place along the hop."""
+        return 0.0 if self.label.frame.hop is None else self.label.frame.hop.progress
+
+    @property
+    def path_class(self) -> str:
+        """Class of the hop."""
+        return "" if self.label.frame.hop is None else self.label.frame.hop.path_class
 
 
 def band_frames_of(bands: Sequence[Band]) -> dict[str, list[Frame]]:
@@ -61,31 +74,75 @@ def band_errors(
     Parameters
     ----------
     labels
-        Labels; those of origin ``neb`` that lie on a hop count, bands told apart by ``hop.event``.
+        Labels; those of origin ``neb`` that lie on a hop count. Bands are told apart by
+        ``hop.event`` and by the ion, the atoms, cell, charge and settings of their labels.
     energies
-        Members' energies of each label's frame, shape [n, k], eV.
+        Members' energies of each label's frame, shape [n, k], eV; or [n, 1], their mean.
     forces
         Members' forces on each, [k, n_atoms, 3], eV/Å.
 
     Returns
     -------
     list[BandErrors]
-        By class; a band of which fewer than two images have a label is left out.
+        By class; a band of which fewer than two images have a label is left out, and so is one
+        that :func:`unclear_bands` counts.
     """
-    bands: dict[tuple[str, str], list[_Image]] = {}
+    bands: dict[tuple[object, ...], dict[str, _Image]] = {}
     for label, energy, force in zip(labels, energies, forces, strict=True):
-        hop = label.frame.hop
-        if label.frame.origin is Origin.NEB and hop is not None and label.energy is not None:
-            image = _Image(label, hop.ion, np.asarray(energy), np.asarray(force))
-            bands.setdefault((hop.path_class, hop.event), []).append(image)
-    whole = {key: sorted(images, key=_progress) for key, images in bands.items() if len(images) > 1}
-    classes = sorted({path_class for path_class, _ in whole})
-    return [_of_class(name, [b for (c, _), b in whole.items() if c == name]) for name in classes]
+        key = _band_of(label)
+        if key is not None:
+            image = _Image(label, key.ion, np.asarray(energy), np.asarray(force))
+            bands.setdefault(astuple(key), {})[label.frame_hash] = image
+    whole = [
+        sorted(images.values(), key=lambda image: image.progress)
+        for images in bands.values()
+        if len(images) > 1 and not _is_mixed([image.progress for image in images.values()])
+    ]
+    classes = sorted({band[0].path_class for band in whole})
+    return [_of_class(name, [b for b in whole if b[0].path_class == name]) for name in classes]
 
 
-def _progress(image: _Image) -> float:
-    hop = image.label.frame.hop
-    return 0.0 if hop is None else hop.progress
+def unclear_bands(labels: Iterable[Label]) -> int:
+    """Count the bands that may be several, since they have two images at one place.
+
+    So are labels of two campaigns of one material in one file: each has a band of that name.
+    """
+    places: dict[tuple[object, ...], dict[str, float]] = {}
+    for label in labels:
+        key = _band_of(label)
+        if key is not None and label.frame.hop is not None:
+            places.setdefault(astuple(key), {})[label.frame_hash] = label.frame.hop.progress
+    return sum(_is_mixed(list(found.values())) for found in places.values())
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What the images of one band have in common."""
+
+    path_class: str
+    event: str
+    ion: int
+    symbols: tuple[str, ...]
+    cell: tuple[float, ...]
+    charge: int
+    settings_hash: str
+
+
+def _band_of(label: Label) -> _Key | None:
+    """Return the band that a label lies on, if any."""
+    frame, hop = label.frame, label.frame.hop
+    if frame.origin is not Origin.NEB or hop is None or label.energy is None:
+        return None
+    cell = tuple(np.round(np.ravel(frame.cell), 4).tolist())
+    symbols = tuple(frame.symbols)
+    return _Key(
+        hop.path_class, hop.event, hop.ion, symbols, cell, frame.charge, label.settings_hash
+    )
+
+
+def _is_mixed(progress: Sequence[float]) -> bool:
+    """Whether two images lie at one place along a hop."""
+    return bool((np.diff(np.sort(progress)) < SAME_PLACE).any())
 
 
 def _of_class(name: str, bands: Sequence[Sequence[_Image]]) -> BandErrors:

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.accuracy import accuracy
 from ionloop.evaluate.accuracy_schema import Accuracy
-from ionloop.evaluate.band_errors import band_errors
+from ionloop.evaluate.band_errors import band_errors, unclear_bands
 from ionloop.evaluate.uncertainty import uncertainty_quality
 from ionloop.label.schema import Label
 from ionloop.train.schema import Calibration
@@ -25,7 +25,7 @@ class Predicted:
     Parameters
     ----------
     energies
-        Shape [n_frames, k], eV.
+        Shape [n_frames, k], eV; [n_frames, 1], the mean, where members' own aren't known.
     forces
         One array [k, n_atoms, 3] a frame, eV/Å.
     stresses
@@ -60,7 +60,7 @@ def predict(calculator: Calculator, frames: Sequence[Atoms]) -> Predicted:
         members = np.array(known.get("forces_comm", mean[None]), float)
         forces.append(members)
         each = np.array(known.get("energy_comm", [energy]), float).reshape(-1)
-        energies.append(each if len(each) == len(members) else np.full(len(members), energy))
+        energies.append(each if len(each) == len(members) else np.array([energy]))
         try:
             stresses.append(np.array(atoms.get_stress(voigt=False), float))
         except (PropertyNotImplementedError, NotImplementedError):
@@ -99,12 +99,15 @@ def judge_labels(
         stresses=found.stresses,
         mobile_ion=mobile_ion,
     )
-    along = band_errors(labels, found.energies, found.forces)
+    along = {
+        "along_bands": band_errors(labels, found.energies, found.forces),
+        "bands_unclear": unclear_bands(labels),
+    }
     missing = _no_uncertainty(found, calibration)
     if missing is not None or calibration is None:
-        return errors.model_copy(update={"along_bands": along, "uncertainty_missing": missing})
+        return errors.model_copy(update={**along, "uncertainty_missing": missing})
     quality = uncertainty_quality(labels, found.forces, calibration, mobile_ion, rng)
-    return errors.model_copy(update={"along_bands": along, "uncertainty": quality})
+    return errors.model_copy(update={**along, "uncertainty": quality})
 
 
 def _no_uncertainty(found: Predicted, calibration: Calibration | None) -> str | None:

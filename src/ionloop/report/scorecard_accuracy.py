@@ -12,6 +12,8 @@ from ionloop.units import GPA_EV_PER_A3
 
 #: Intervals of a bootstrap over fewer groups are too narrow.
 GROUPS_MIN = 10
+#: Why bands are left out.
+UNCLEAR = "two labels lie at one place along them, as where files of two campaigns are joined"
 #: Names of what is known of a committee's spread, by fields.
 SPREAD = {
     "coverage_90": "share of errors within the 90 % bound",
@@ -38,6 +40,8 @@ def accuracy_rows(found: Accuracy) -> Iterator[Quantity]:
         force = scaled(f"force RMSE of the ion along {band.path_class}", "meV/Å", 1000,
                        band.rmse_ion, None)  # fmt: skip
         yield from (replace(one, how=how) for one in (energy, force))
+    if found.bands_unclear:
+        yield Quantity("bands left out", "", str(found.bands_unclear), reason=UNCLEAR)
     for quality in found.uncertainty:
         for field, name in SPREAD.items():
             one = getattr(quality, field)
