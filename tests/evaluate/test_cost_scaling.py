@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from ase.build import bulk
 
@@ -13,9 +16,9 @@ from ionloop.evaluate.cost_scaling import (
     exponents,
     growing,
     measure_scaling,
-    peak_mb,
     speed_ups,
 )
+from ionloop.evaluate.machine import cpu_seconds, peak_mb
 from ionloop.evaluate.models import resolve_model
 
 SOURCE = """
@@ -78,6 +81,29 @@ def test_the_exponent_is_that_of_the_largest_sizes():
     found = speed_ups(times("b", lambda n: 1.0 * n) + times("a", lambda n: 0.1 * n), ["a", "b"])
     assert found == [(n, pytest.approx(10)) for n in (100, 200, 400, 800)]
     assert speed_ups(costs, ["a"]) == []
+
+
+def test_the_speed_up_by_cpu_time_needs_both():
+    costs = times("a", lambda n: 1.0 * n) + times("b", lambda n: 1.0 * n)
+    for cost in costs[1:]:
+        cost.cpu_seconds = cost.seconds_per_step * (4 if cost.calculator == "b" else 1)
+    found = speed_ups(costs, ["a", "b"], cpu=True)
+    assert found == [(n, pytest.approx(4)) for n in (200, 400, 800)]
+
+
+def test_programs_that_run_count_for_time_and_memory():
+    """Python as CP2K's shell: half a second of CPU and 200 MB, in a process of its own."""
+    source = (
+        "import time, sys\nx = b'x' * 200_000_000\n"
+        "while time.process_time() < 0.6: pass\nprint('done', flush=True)\nsys.stdin.read()"
+    )
+    cpu, memory = cpu_seconds(), peak_mb()
+    with subprocess.Popen(
+        [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout.readline() == "done\n"
+        assert 0.5 < cpu_seconds() - cpu < 2.0
+        assert peak_mb() - memory > 190
 
 
 def test_atoms_a_gb_leave_out_what_libraries_take():

@@ -210,12 +210,14 @@ def _show_stability(found: Stability) -> None:
 
 
 def _show_cost(found: Scaling) -> None:
-    columns = ("calculator", "atoms", "s a step", "µs a step and atom", "peak memory, MB")
+    columns = ("calculator", "atoms", "s a step", "µs a step and atom", "cores in use",
+               "peak memory, MB")  # fmt: skip
     table = _table(f"cost on {found.cores} cores, {found.hardware}", *columns)
     for cost in found.costs:
         table.add_row(
             cost.calculator, str(cost.n_atoms), f"{cost.seconds_per_step:.3g}",
             f"{1e6 * cost.seconds_per_step / cost.n_atoms:.3g}",
+            "" if cost.cpu_seconds is None else f"{cost.cpu_seconds / cost.seconds_per_step:.1f}",
             "" if cost.peak_mb is None else f"{cost.peak_mb:.0f}",
         )  # fmt: skip
     out.print(table)
@@ -224,6 +226,8 @@ def _show_cost(found: Scaling) -> None:
             f", {found.atoms_per_gb[name]:.3g} atoms a GB" if name in found.atoms_per_gb else ""
         )
         out.print(f"{name}: time grows as atoms^{power:.2f}{memory}", highlight=False, markup=False)
-    for n, ratio in found.speed_up[-1:]:
-        out.print(f"{ratio:.3g} times as fast as the reference at {n} atoms", highlight=False)
+    for what, ratios in (("wall", found.speed_up), ("CPU", found.speed_up_cpu)):
+        for n, ratio in ratios[-1:]:
+            words = f"{ratio:.3g} times less {what} time than the reference at {n} atoms"
+            out.print(words, highlight=False)
     out.print(f"no larger size: {found.stopped}", highlight=False, markup=False)

@@ -17,10 +17,11 @@ from ionloop.cores import thread_cores
 from ionloop.document import Document
 from ionloop.errors import IonloopError
 from ionloop.evaluate.accuracy_schema import Accuracy
-from ionloop.evaluate.cost_scaling import machine, measure_scaling
+from ionloop.evaluate.cost_scaling import measure_scaling
 from ionloop.evaluate.dynamics import run_dynamics
 from ionloop.evaluate.expansion import run_expansion
 from ionloop.evaluate.held_out import judge_labels, predict
+from ionloop.evaluate.machine import machine
 from ionloop.evaluate.request import Request, bare_atoms, hash_labels, hash_structure
 from ionloop.evaluate.scorecard_schema import (
     AccuracyPart,

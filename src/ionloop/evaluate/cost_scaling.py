@@ -6,15 +6,12 @@ of them in turn, so that a busy machine slows all of them alike.
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from ase import Atoms
 
 from ionloop.errors import EvaluationError, IonloopError
 from ionloop.evaluate.cost import cost_of, one_step
+from ionloop.evaluate.machine import cpu_seconds, machine, peak_mb
 from ionloop.evaluate.models import Model, Precision, resolve_model
 from ionloop.evaluate.schema import Cost
 from ionloop.evaluate.scorecard_schema import Scaling
@@ -107,6 +105,7 @@ def measure_scaling(
         exponents=exponents(costs),
         atoms_per_gb=atoms_per_gb(costs),
         speed_up=speed_ups(costs, list(models)),
+        speed_up_cpu=speed_ups(costs, list(models), cpu=True),
         stopped=stopped,
         **machine(),
     )
@@ -149,29 +148,41 @@ def atoms_per_gb(costs: Sequence[Cost]) -> dict[str, float]:
     return found
 
 
-def speed_ups(costs: Sequence[Cost], names: Sequence[str]) -> list[tuple[int, float]]:
-    """Return numbers of atoms, and the second calculator's time over the first one's."""
+def speed_ups(
+    costs: Sequence[Cost], names: Sequence[str], *, cpu: bool = False
+) -> list[tuple[int, float]]:
+    """Return numbers of atoms, and the second calculator's time over the first one's.
+
+    Wall time, or with ``cpu`` that of all cores; sizes of which it isn't known are left out.
+    """
     if len(names) < 2:
         return []
-    by = {(c.calculator, c.n_atoms): c.seconds_per_step for c in costs}
+    by = {(c.calculator, c.n_atoms): c.cpu_seconds if cpu else c.seconds_per_step for c in costs}
     sizes = [c.n_atoms for c in costs if c.calculator == names[0]]
-    return [(n, by[names[1], n] / by[names[0], n]) for n in sizes if (names[1], n) in by]
+    pairs = [(n, by[names[0], n], by.get((names[1], n))) for n in sizes]
+    return [(n, theirs / own) for n, own, theirs in pairs if own and theirs]
 
 
 def _one_size(cell: Atoms, steppers: Mapping[str, Connection], n_timed: int) -> list[Cost]:
     seconds: dict[str, list[float]] = {name: [] for name in steppers}
+    used: dict[str, list[float]] = {name: [] for name in steppers}
     memory: dict[str, tuple[float | None, float | None]] = {}
     for name, pipe in steppers.items():
         _ask(pipe, name, cell)
     for i in range(WARM_UP + n_timed):
         for name, pipe in steppers.items():
-            found, *now = _ask(pipe, name, "step")
+            found, cpu, *now = _ask(pipe, name, "step")
             memory[name] = now[0], now[1]
             if i >= WARM_UP:
                 seconds[name].append(found)
+                used[name].append(cpu)
     return [
         cost_of(seconds[name], n_atoms=len(cell), name=name).model_copy(
-            update={"peak_mb": memory[name][0], "base_mb": memory[name][1]}
+            update={
+                "peak_mb": memory[name][0],
+                "base_mb": memory[name][1],
+                "cpu_seconds": float(np.median(used[name])) if min(used[name]) > 0 else None,
+            }
         )
         for name in steppers
     ]
@@ -231,43 +242,16 @@ def _serve(pipe: Connection, names: Sequence[str], precision: Precision) -> None
         calculator = resolve_model(names).calculator(precision)
         base = peak_mb()
         while True:
-            asked, seconds = pipe.recv(), 0.0
+            asked, seconds, used = pipe.recv(), 0.0, 0.0
             if isinstance(asked, Atoms):
                 atoms = asked
                 atoms.calc = calculator
             elif asked == "step":
+                before = cpu_seconds()
                 seconds = one_step(atoms, rng)
-            pipe.send((seconds, peak_mb(), base))
+                used = cpu_seconds() - before
+            pipe.send((seconds, used, peak_mb(), base))
     except EOFError:
         return
     except (IonloopError, RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
         pipe.send(f"{type(error).__name__}: {error}")
-
-
-def peak_mb() -> float | None:
-    """Return the largest resident memory that this process ever had, MB; None off Linux.
-
-    Not ``getrusage``: what it says of a child includes its parent's memory before ``exec``.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None
-    for line in status.read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
-
-
-def machine() -> dict[str, Any]:
-    """Return what a time depends on beside the calculator: processor and usable cores."""
-    return {"cores": len(os.sched_getaffinity(0)), "hardware": _hardware()}
-
-
-def _hardware() -> str:
-    """Name the processor."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -171,6 +171,11 @@ class Cost(Document):
     base_mb: float | None = Field(
         None, description="The same before the first step: libraries and the model, MB."
     )
+    cpu_seconds: float | None = Field(
+        None,
+        description="Median CPU time of a step, all threads and programs, s; None where it "
+        "wasn't taken.",
+    )
     n_timed: int
     cores: int | None = Field(
         None, description="Cores that each call had; None if unknown, not alike, or on a GPU."

@@ -170,7 +170,12 @@ class Scaling(Document):
         "`model` and `reference`.",
     )
     speed_up: list[tuple[int, float]] = Field(
-        default=[], description="Number of atoms, and the reference's over the model's time."
+        default=[], description="Number of atoms, and the reference's over the model's wall time."
+    )
+    speed_up_cpu: list[tuple[int, float]] = Field(
+        default=[],
+        description="The same of their CPU time, all cores together: what counts where one of them "
+        "uses more cores than the other.",
     )
     stopped: str = Field(description="Why there is no larger size.")
     cores: int = Field(description="Cores that the calculators may use.")
