@@ -82,6 +82,7 @@ def build(
             n_test=24,
             stability_ps=10.0,  # gross faults alone; 500 ps is what a potential for use deserves
             nve_ps=2.0,
+            expansion_ps=0.0,  # four more runs, of a cell of 135 atoms
         ),
         random_seed=random_seed,
     ).make(host, start)

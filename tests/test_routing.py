@@ -45,6 +45,8 @@ EXPECTED = {
     "stability": "gpu",
     "transport": "light",
     "reference transport": "light",
+    "crystal": "gpu",
+    "evaluation": "light",
     "scorecard": "light",
 }
 

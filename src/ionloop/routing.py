@@ -37,6 +37,7 @@ KINDS = {
     "ionloop.explore.jobs": WorkerKind.GPU,
     "ionloop.evaluate.jobs.measure_accuracy": WorkerKind.GPU,
     "ionloop.evaluate.jobs.measure_cost": WorkerKind.GPU,
+    "ionloop.evaluate.jobs.measure_crystal": WorkerKind.GPU,
     "ionloop.evaluate.jobs.measure_stability": WorkerKind.GPU,
 }
 #: Jobs that add jobs of several kinds, which are routed where they are made: jobflow would

@@ -23,6 +23,7 @@ from ionloop.settings import get_settings
 from ionloop.store.connection import database
 from ionloop.store.queries import campaign_record, status
 from ionloop.store.schema import CampaignRecord
+from ionloop.store.scorecards import scorecard_materials, scorecards, scorecards_by_key
 
 TINY = Path(__file__).parents[1] / "support" / "tiny_campaign.py"
 #: Decides when the campaign is killed.
@@ -130,7 +131,7 @@ def check_routing(db) -> None:
         elif fw["spec"]["stage"] in {"train", "explore"} or fw["name"].startswith("test "):
             kind = "gpu"
         else:
-            measured = ("accuracy", "cost", "stability")
+            measured = ("accuracy", "cost", "stability", "crystal")
             kind = "gpu" if fw["name"].startswith(measured) else "light"
         assert fw["spec"].get(KEY) == kind, fw["name"]
 
@@ -215,6 +216,25 @@ def check_science(record: CampaignRecord) -> None:
     assert len(evaluation.reference_transport.points) == 3
     assert any(b.reference and b.reference > 0 for b in evaluation.barriers)
     assert len(evaluation.cost) == 3
+    check_card(record)
+
+
+def check_card(record: CampaignRecord) -> None:
+    """The evaluation is a scorecard beside those that `ionloop evaluate --store` keeps."""
+    (found,) = scorecards(campaign_id="c")
+    assert found.card.material == record.start.profile["name"]
+    assert (found.campaign_id, found.generation) == ("c", record.evaluation.generation)
+    assert found.card.accuracy.result.n_frames == record.evaluation.accuracy.n_frames
+    last = {m.model_hash for m in record.members if m.generation == found.generation}
+    assert set(found.card.model.file_hashes) == last
+    assert found.card.static.status == "done", found.card.static.reason
+    assert found.card.static.result.bulk_modulus.value is not None
+    assert found.card.expansion.status == "not asked"
+    assert [c.calculator for c in found.card.cost.result.costs].count("model") == 1
+    assert found.card.stability.result in record.evaluation.stability
+    assert scorecards_by_key([found.key]) == [found]
+    assert scorecard_materials() == [found.card.material]
+    assert record.scorecard == found.card
 
 
 def check_report(record: CampaignRecord, path: Path) -> None:

@@ -187,7 +187,7 @@ def test_the_step_evaluates_where_the_judge_stops(step):
     assert {
         "test 900 K", "test 1000 K", "test 1100 K", "choose test frames",
         "label test generation 0", "reference MD 1100 K", "accuracy", "transport",
-        "reference transport", "cost", "scorecard",
+        "reference transport", "cost", "crystal", "evaluation", "scorecard",
     } <= names  # fmt: skip
 
 

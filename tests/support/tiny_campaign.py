@@ -87,6 +87,7 @@ def maker(random_seed: int = 0, frames_per_job: int = 4) -> CampaignMaker:
             n_timed=3,
             stability_ps=1.0,
             nve_ps=0.2,
+            expansion_ps=0.0,
         ),
         random_seed=random_seed,
     )

@@ -70,6 +70,7 @@ def evaluation_flow(campaign: CampaignMaker, material: Material, state: Campaign
         profile=campaign.profile,
         hop_distance=max(hop.distance for hop in material.hops),
         time_step=campaign.explore.settings.time_step,
+        store_every=campaign.explore.settings.store_every,
         random_seed=campaign.random_seed,
     )
     flow = Flow([*runs, pick, label, *truths, measure], name="evaluation")

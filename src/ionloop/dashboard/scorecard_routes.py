@@ -17,7 +17,8 @@ from ionloop.store.scorecards import StoredScorecard
 
 #: Scorecards on one page of the list.
 PAGE = 25
-_KEY = re.compile("[0-9a-f]{16}")
+#: A hash, or the uuid of a campaign's job.
+_KEY = re.compile("[0-9a-f]{16}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME_LONGEST = 200
 _ROWS = TypeAdapter(list[StoredScorecard])
 

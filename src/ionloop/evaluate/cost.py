@@ -11,6 +11,8 @@ from ase.calculators.calculator import Calculator
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.schema import Cost
+from ionloop.evaluate.speed_up import REFERENCE
+from ionloop.label.schema import LabelShard
 
 #: Standard deviation of the displacement between timed steps, Å: about one MD step's.
 DISPLACEMENT = 0.01
@@ -87,6 +89,23 @@ def cost_of(
         cores=cores,
         note=note,
     )
+
+
+def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
+    """Cost of a label of so many atoms, from the wall times of a batch; none if it has none."""
+    labels = [label for label in shard.labels if len(label.frame.symbols) == n_atoms]
+    if not labels:
+        return []
+    cores = {label.cores for label in labels}
+    found = cost_of(
+        [label.wall_s for label in labels],
+        n_atoms=n_atoms,
+        name=f"{REFERENCE} ({labels[0].engine})",
+        cores=cores.pop() if len(cores) == 1 else None,
+        note="whole labels of the test set: start-up and stress included, perhaps on other "
+        "hardware than the models; other jobs may run beside",
+    )
+    return [found]
 
 
 def one_step(atoms: Atoms, rng: np.random.Generator) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from monty.json import MSONable
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.averages import (
@@ -37,7 +38,7 @@ TREND_P_MIN = 0.001
 
 
 @dataclass(frozen=True)
-class ExpansionSettings:
+class ExpansionSettings(MSONable):
     """How expansion is measured.
 
     Parameters

@@ -17,16 +17,19 @@ from ionloop.document import DATA_FIELDS, fetch_fields, fetch_outputs, stream_ou
 from ionloop.evaluate.accuracy_schema import Accuracy
 from ionloop.evaluate.arrhenius import arrhenius
 from ionloop.evaluate.band_errors import band_errors, band_frames_of, on_bands
-from ionloop.evaluate.cost import cost_of, time_calculator
+from ionloop.evaluate.campaign_card import Asked, campaign_card, conventional
+from ionloop.evaluate.card import evaluate
+from ionloop.evaluate.cost import reference_cost, time_calculator
 from ionloop.evaluate.endings import early_endings
+from ionloop.evaluate.expansion import ExpansionSettings
 from ionloop.evaluate.held_out import judge_labels, predict
 from ionloop.evaluate.hop_rates import count_hops, hop_activation
-from ionloop.evaluate.models import Model
+from ionloop.evaluate.models import Model, resolve_model
+from ionloop.evaluate.request import Request
 from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
 from ionloop.evaluate.schema import Cost, Evaluation, Stability, Transport
 from ionloop.evaluate.scorecard import compare_barriers
-from ionloop.evaluate.scorecard_schema import ModelFacts
-from ionloop.evaluate.speed_up import REFERENCE
+from ionloop.evaluate.scorecard_schema import Crystal, ModelFacts, Scorecard
 from ionloop.evaluate.stability import StabilitySettings, run_stability
 from ionloop.evaluate.testset import pick_test_frames
 from ionloop.explore.driver import CommitteeDriver
@@ -212,24 +215,51 @@ def model_cost(
     ]
 
 
-def reference_cost(shard: LabelShard, n_atoms: int) -> list[Cost]:
-    """Cost of a label of so many atoms, from the wall times of a batch; none if it has none."""
-    labels = [label for label in shard.labels if len(label.frame.symbols) == n_atoms]
-    if not labels:
-        return []
-    cores = {label.cores for label in labels}
-    found = cost_of(
-        [label.wall_s for label in labels],
-        n_atoms=n_atoms,
-        name=f"{REFERENCE} ({labels[0].engine})",
-        cores=cores.pop() if len(cores) == 1 else None,
-        note="whole labels of the test set: start-up and stress included, perhaps on other "
-        "hardware than the models; other jobs may run beside",
+@job(output_schema=Crystal)
+def measure_crystal(
+    host: Frame,
+    members: list[str],
+    profile: Profile,
+    static: bool,  # noqa: FBT001 - what a job is given is stored by name
+    expansion: ExpansionSettings | None,
+) -> Crystal:
+    """Compute static properties and expansion of the perfect crystal by the committee's mean.
+
+    What fails is missing with its reason; runs that were killed go on from their checkpoints.
+    """
+    files = []
+    for i, member in enumerate(stream_outputs(members)):
+        files.append(f"member-{i}.model")
+        Path(files[-1]).write_bytes(model_bytes(member))
+    request = Request(
+        model=resolve_model(files),
+        profile=profile,
+        parts=["static"] * static + ["expansion"] * (expansion is not None),
+        structure=conventional(host),
+        expansion=expansion or ExpansionSettings(),
     )
-    return [found]
+    found = evaluate(request, Path.cwd() / "crystal", logger.info)
+    facts = found.model.model_copy(update={"files": []})  # of this job's folder
+    return Crystal(model=facts, static=found.static, expansion=found.expansion)
 
 
-# No data store: the scorecard is small, and its `model` is a number, not a file.
+# No data store: scorecards are small.
+@job(output_schema=Scorecard)
+def assemble_card(
+    evaluation: Evaluation,
+    crystal: Crystal,
+    shard: LabelShard,
+    calibration: str,
+    start: Frame,
+    profile: Profile,
+    asked: Asked,
+) -> Scorecard:
+    """Put the scorecard together that compares with those of other models."""
+    known = fetch_outputs([calibration])[0]
+    return campaign_card(evaluation, crystal, shard.labels, known, start, profile, asked)
+
+
+# No data store: the evaluation is small, and its `model` is a number, not a file.
 @job(output_schema=Evaluation)
 def assemble_evaluation(  # noqa: PLR0913
     generation: int,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from jobflow import Flow, Job, JobConfig, Maker, OutputReference
 
+from ionloop.evaluate.campaign_card import Asked
+from ionloop.evaluate.expansion import ExpansionSettings
 from ionloop.evaluate.jobs import (
+    assemble_card,
     assemble_evaluation,
     choose_test_frames,
     measure_accuracy,
     measure_cost,
+    measure_crystal,
     measure_stability,
     measure_transport,
 )
@@ -43,6 +47,11 @@ class EvaluateMaker(Maker):
         them out. A potential that is to be used for long runs deserves the 500 ps.
     nve_ps
         Length of the run without a bath that follows, ps.
+    static
+        Whether the committee's static properties of the perfect crystal are computed.
+    expansion_ps
+        Length of each run of its thermal expansion, at 300, 450, 600 and 750 K, ps; 0 leaves
+        them out.
     """
 
     name: str = "evaluate"
@@ -54,6 +63,8 @@ class EvaluateMaker(Maker):
     n_timed: int = 20
     stability_ps: float = 500.0
     nve_ps: float = 10.0
+    static: bool = True
+    expansion_ps: float = 20.0
 
     def stability(self, time_step: float, random_seed: int) -> StabilitySettings | None:
         """Say how each member's stability is tried, steps in fs; None if it isn't.
@@ -97,6 +108,7 @@ class EvaluateMaker(Maker):
         profile: Profile,
         hop_distance: float,
         time_step: float,
+        store_every: int,
         random_seed: int,
     ) -> Flow:
         """Make the measurements and the scorecard.
@@ -112,9 +124,9 @@ class EvaluateMaker(Maker):
             Labels of the test set.
         model_runs, reference_runs
             Batches of replicas, and trajectories; no reference runs leave its D out.
-        reference_name, profile, hop_distance, time_step, random_seed
-            The reference's name, the material, its longest hop in Å, MD's step in fs, the
-            campaign's seed.
+        reference_name, profile, hop_distance, time_step, store_every, random_seed
+            The reference's name, the material, its longest hop in Å, MD's step in fs, steps
+            between stored frames, the campaign's seed.
         """
         accuracy = measure_accuracy(
             shard, members, calibration, seeds, shards, profile, random_seed
@@ -125,7 +137,8 @@ class EvaluateMaker(Maker):
         )
         cost = measure_cost(start, members, shard, self.n_timed, random_seed)
         stability = self._stability_jobs(start, members, profile, time_step, random_seed)
-        jobs = [accuracy, model, cost, *stability]
+        crystal = self._crystal_job(host, members, profile, random_seed)
+        jobs = [accuracy, model, cost, *stability, crystal]
         reference = None
         if reference_runs:
             truth = measure_transport(
@@ -145,16 +158,46 @@ class EvaluateMaker(Maker):
             [one.output for one in stability],
             self.stability_ps,
         )
+        asked = self._asked(hop_distance, time_step, store_every, random_seed)
+        card = assemble_card(
+            scorecard.output, crystal.output, shard, calibration, start, profile, asked
+        )
         for one, name in (
             (accuracy, "accuracy"),
             (model, "transport"),
             (cost, "cost"),
-            (scorecard, "scorecard"),
+            (crystal, "crystal"),
+            (scorecard, "evaluation"),
+            (card, "scorecard"),
         ):
             one.name = name
-        for one in (accuracy, cost, scorecard, *stability):
+        for one in (accuracy, cost, crystal, scorecard, card, *stability):
             one.config = JobConfig(expose_store=True)
-        return Flow([*jobs, scorecard], output=scorecard.output, name=self.name)
+        return Flow([*jobs, scorecard, card], output=scorecard.output, name=self.name)
+
+    def _crystal_job(
+        self, host: Frame, members: list[str], profile: Profile, random_seed: int
+    ) -> Job:
+        expansion = None
+        if self.expansion_ps:
+            seed = derive_seed(random_seed, "expansion")
+            expansion = ExpansionSettings(picoseconds=self.expansion_ps, random_seed=seed)
+        return measure_crystal(host, members, profile, self.static, expansion)
+
+    def _asked(
+        self, hop_distance: float, time_step: float, store_every: int, random_seed: int
+    ) -> Asked:
+        stability = self.stability(time_step, 0)
+        chosen = None if stability is None else asdict(stability)
+        return Asked(
+            picoseconds=self.md_steps * time_step / 1000,
+            replicas=self.replicas,
+            frame_interval_fs=time_step * store_every,
+            skip_fs=self.skip_fs,
+            hop_distance=hop_distance,
+            stability=chosen and {k: v for k, v in chosen.items() if k != "random_seed"},
+            random_seed=random_seed,
+        )
 
     def _stability_jobs(
         self,

@@ -139,6 +139,14 @@ class ExpansionPart(Part):
     result: Expansion | None = None
 
 
+class Crystal(Document):
+    """What a campaign's committee makes of the perfect crystal."""
+
+    model: ModelFacts
+    static: StaticPart
+    expansion: ExpansionPart
+
+
 class SpeedUp(Document):
     """Core-seconds an atom of the reference's label over those of the model's step."""
 

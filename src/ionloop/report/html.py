@@ -21,6 +21,7 @@ from ionloop.report import (
     transport_plots,
 )
 from ionloop.report.bounds import foresights
+from ionloop.report.crystal import crystal_tables
 from ionloop.report.found_hops import found_counts, found_hops
 from ionloop.report.ledger_schema import Ledger
 from ionloop.report.outcome import outcome, verdict
@@ -141,6 +142,7 @@ def render(record: Record, ledger: Ledger | None = None) -> str:
         accuracy=accuracy_tables.accuracy_tables(record.evaluation),
         energy_words=accuracy_tables.energy_words(measured),
         saddle_words=accuracy_tables.saddle_words(measured),
+        crystal=crystal_tables(record.scorecard),
         alarms=stability.alarms(record.evaluation),
         stability=stability.stability_table(record.evaluation),
         stability_words=stability.stability_words(record.evaluation),

@@ -9,6 +9,7 @@ from pydantic import Field
 from ionloop.campaign.schema import Advance, CampaignStart
 from ionloop.document import Document
 from ionloop.evaluate.schema import Evaluation
+from ionloop.evaluate.scorecard_schema import Scorecard
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.judge.schema import Judgement
 from ionloop.label.schema import LabelShard
@@ -53,6 +54,9 @@ class CampaignRecord(Document):
     selections: list[Selection] = Field(default=[], description="Counts; frames left out.")
     advances: list[Advance] = Field(default=[], description="One a judged generation.")
     evaluation: Evaluation | None = Field(None, description="None until the campaign ended.")
+    scorecard: Scorecard | None = Field(
+        None, description="None until the campaign ended, or where it's from before there was one."
+    )
     jobs: list[JobRecord] = Field(default=[], description="All finished jobs, by time.")
 
     @property

@@ -9,6 +9,7 @@ from typing import Protocol
 from ionloop.campaign.schema import Advance, CampaignStart
 from ionloop.evaluate.schema import BarrierComparison, Estimate, Evaluation
 from ionloop.evaluate.scorecard import compare_barriers, lowest_barrier
+from ionloop.evaluate.scorecard_schema import Scorecard
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
@@ -32,6 +33,7 @@ class Record(Protocol):
     found_bands: list[FoundBands]
     advances: list[Advance]
     evaluation: Evaluation | None
+    scorecard: Scorecard | None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,18 @@ INDEXES: dict[str, list[IndexModel]] = {
             ],
             partialFilterExpression={"output.@class": "Advance"},
         ),
+        # Scorecards of campaigns, the latest first.
+        *(
+            IndexModel(
+                [*first, ("completed_at", _DOWN)],
+                name=name,
+                partialFilterExpression={"output.@class": "Scorecard"},
+            )
+            for name, first in (
+                ("scorecards", []),
+                ("scorecards_of_a_material", [("output.material", _UP)]),
+            )
+        ),
         # Which campaign trained a model file.
         IndexModel(
             [("output.model_hash", _UP)], partialFilterExpression={"output.@class": "Member"}

@@ -14,6 +14,7 @@ from ionloop.campaign.schema import Advance, CampaignStart
 from ionloop.document import Document
 from ionloop.errors import StoreError
 from ionloop.evaluate.schema import Evaluation
+from ionloop.evaluate.scorecard_schema import Scorecard
 from ionloop.explore.schema import BandSet, Exploration, FoundBands
 from ionloop.label.schema import LabelShard
 from ionloop.seed.schema import SeedFrames
@@ -45,6 +46,7 @@ _IDENTITY: dict[type[Document], list[str]] = {
     Selection: ["generation"],
     Advance: ["generation"],
     Evaluation: ["generation"],
+    Scorecard: [],
 }
 
 
@@ -89,6 +91,7 @@ def campaign_record(
         selections=documents[Selection],
         advances=documents[Advance],
         evaluation=_last(documents[Evaluation]),
+        scorecard=_last(documents[Scorecard]),
         jobs=jobs,
     )
 
@@ -122,22 +125,22 @@ def _drop_numbers(shard: dict[str, Any]) -> None:
 
 def parse(kind: type[D], output: dict[str, Any]) -> D:
     """Make a document of what jobflow stored; heavy fields that weren't loaded are empty."""
-    return kind.model_validate(_clean(output))
+    return kind.model_validate(without_marks(output))
 
 
-def _clean(value: Any, key: str = "") -> Any:  # noqa: ANN401
+def without_marks(value: Any, key: str = "") -> Any:  # noqa: ANN401
     """Drop jobflow's ``@`` keys; replace references into GridFS by empty values."""
     if isinstance(value, list):
         # A list of numbers holds nothing else, and labels have hundreds of them.
         numbers = bool(value) and isinstance(value[0], float)
-        return value if numbers else [_clean(item, key) for item in value]
+        return value if numbers else [without_marks(item, key) for item in value]
     if not isinstance(value, dict):
         return value
     if "blob_uuid" in value:
         return (
             {"filename": key, "sha256": "", "content": ""} if key in ("model_file", "blob") else []
         )
-    return {k: _clean(v, k) for k, v in value.items() if not k.startswith("@")}
+    return {k: without_marks(v, k) for k, v in value.items() if not k.startswith("@")}
 
 
 def _identity(document: Document) -> Hashable:

@@ -1,4 +1,8 @@
-"""Scorecards in MongoDB: one collection for all models, generations and materials."""
+"""Scorecards in MongoDB, of all models, generations and materials.
+
+Those of ``ionloop evaluate --store`` have a collection of their own. A campaign's are outputs of
+its last job, and are read from there: what a campaign knows is written once, by jobflow.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,12 @@ from ionloop.evaluate.scorecard_schema import PARTS, Scorecard
 from ionloop.processes import user_name
 from ionloop.report.scorecard_summary import Shown
 from ionloop.store.connection import OUTPUTS, SCORECARDS, database
+from ionloop.store.records import without_marks
+from ionloop.store.times import as_utc
 from ionloop.train.schema import Member
 
+#: Outputs that are scorecards; partial indexes have the same filter.
+_OF_A_JOB = {"output.@class": Scorecard.__name__}
 _TRANSPORT = "card.diffusion.result.transport"
 #: Long lists of a scorecard.
 _CURVES = (
@@ -43,7 +51,10 @@ _CURVES = (
 class StoredScorecard(Document):
     """A scorecard, and where its model comes from."""
 
-    key: str = Field(description="Hash of the model and of what each part was computed from.")
+    key: str = Field(
+        description="Hash of the model and of what each part was computed from; of a campaign's "
+        "own scorecard the uuid of the job that made it."
+    )
     card: Scorecard
     campaign_id: str | None = Field(
         None, description="Campaign that trained the model; None if the database has none."
@@ -119,11 +130,14 @@ def scorecards(
         Whether the long lists that pictures alone need are read; they are empty if not.
     """
     db = database() if db is None else db
-    named = {"card.material": material, "campaign_id": campaign_id}
-    query = {name: value for name, value in named.items() if value is not None}
-    fields = {"_id": 0} | ({} if curves else dict.fromkeys(_CURVES, 0))
-    docs = db[SCORECARDS].find(query, fields).sort("stored_at", -1).skip(skip).limit(limit)
-    return [_parsed(doc, curves=curves) for doc in docs]
+    some = skip + limit  # of each kind there may be so many among them
+    query = _given({"card.material": material, "campaign_id": campaign_id})
+    stored = db[SCORECARDS].find(query, _fields("card", curves=curves)).sort("stored_at", -1)
+    query = _OF_A_JOB | _given({"output.material": material, "metadata.campaign_id": campaign_id})
+    made = db[OUTPUTS].find(query, _fields("output", curves=curves)).sort("completed_at", -1)
+    docs = [*stored.limit(some), *map(_as_stored, made.limit(some))]
+    docs.sort(key=lambda doc: as_utc(doc["stored_at"]), reverse=True)
+    return [_parsed(doc, curves=curves) for doc in docs[skip:some]]
 
 
 def scorecards_by_key(
@@ -131,15 +145,42 @@ def scorecards_by_key(
 ) -> list[StoredScorecard]:
     """Return the scorecards of these keys, in their order; unknown keys are left out."""
     db = database() if db is None else db
-    docs = db[SCORECARDS].find({"key": {"$in": list(keys)}}, {"_id": 0})
-    found = {doc["key"]: _parsed(doc, curves=True) for doc in docs}
-    return [found[key] for key in dict.fromkeys(keys) if key in found]
+    wanted = {"$in": list(keys)}
+    docs = list(db[SCORECARDS].find({"key": wanted}, {"_id": 0}))
+    # A job that was run again has its latest output last.
+    made = db[OUTPUTS].find(_OF_A_JOB | {"uuid": wanted}, {"_id": 0}).sort("index", 1)
+    docs += map(_as_stored, made)
+    found = {doc["key"]: doc for doc in docs}
+    return [_parsed(found[key], curves=True) for key in dict.fromkeys(keys) if key in found]
 
 
 def scorecard_materials(db: Database[dict[str, Any]] | None = None) -> list[str]:
     """Return the materials that have scorecards, in their alphabetical order."""
     db = database() if db is None else db
-    return sorted(db[SCORECARDS].distinct("card.material"))
+    made = db[OUTPUTS].distinct("output.material", _OF_A_JOB)
+    return sorted({*db[SCORECARDS].distinct("card.material"), *made})
+
+
+def _given(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _fields(card: str, *, curves: bool) -> dict[str, int]:
+    """Return what isn't read of a document whose scorecard stands in a field."""
+    long = () if curves else (path.replace("card", card, 1) for path in _CURVES)
+    return {"_id": 0} | dict.fromkeys(long, 0)
+
+
+def _as_stored(doc: dict[str, Any]) -> dict[str, Any]:
+    """Turn a job's output into what a stored scorecard is."""
+    return {
+        "key": doc["uuid"],
+        "card": without_marks(doc["output"]),
+        "campaign_id": doc["metadata"].get("campaign_id"),
+        "generation": doc["metadata"].get("generation"),
+        "stored_at": as_utc(doc["completed_at"]).isoformat(timespec="milliseconds"),
+        "by": "its campaign",
+    }
 
 
 def shown(found: StoredScorecard) -> Shown:
