@@ -73,7 +73,7 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the scorecards that `ionloop evaluate --store` kept, the latest first."""
+    """List scorecards, the latest first: of campaigns, and what `ionloop evaluate --store` kept."""
     for path in (plot, hops, arrhenius):
         check_picture(path)
     check_picture(page, ".html", option="--page")
@@ -103,7 +103,11 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
     if as_json:
         sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
     elif not found:
-        out.print("no scorecard: `ionloop evaluate MODEL ... --store` keeps one", highlight=False)
+        out.print(
+            "no scorecard: a campaign's evaluation makes one, `ionloop evaluate MODEL ... --store` keeps "
+            "one",
+            highlight=False,
+        )
     else:
         out.print(_table(found))
 

@@ -148,7 +148,8 @@ def scorecards_by_key(
     wanted = {"$in": list(keys)}
     docs = list(db[SCORECARDS].find({"key": wanted}, {"_id": 0}))
     # A job that was run again has its latest output last.
-    made = db[OUTPUTS].find(_OF_A_JOB | {"uuid": wanted}, {"_id": 0}).sort("index", 1)
+    made = db[OUTPUTS].find(_OF_A_JOB | {"uuid": wanted}, {"_id": 0})
+    made = made.sort([("uuid", 1), ("index", 1)])
     docs += map(_as_stored, made)
     found = {doc["key"]: doc for doc in docs}
     return [_parsed(found[key], curves=True) for key in dict.fromkeys(keys) if key in found]
@@ -157,7 +158,9 @@ def scorecards_by_key(
 def scorecard_materials(db: Database[dict[str, Any]] | None = None) -> list[str]:
     """Return the materials that have scorecards, in their alphabetical order."""
     db = database() if db is None else db
-    made = db[OUTPUTS].distinct("output.material", _OF_A_JOB)
+    # distinct would read all outputs: it finds no index that is partial.
+    stages = [{"$match": _OF_A_JOB}, {"$group": {"_id": "$output.material"}}]
+    made = {doc["_id"] for doc in db[OUTPUTS].aggregate(stages)}
     return sorted({*db[SCORECARDS].distinct("card.material"), *made})
 
 
