@@ -103,11 +103,8 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
     if as_json:
         sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
     elif not found:
-        out.print(
-            "no scorecard: a campaign's evaluation makes one, `ionloop evaluate MODEL ... --store` keeps "
-            "one",
-            highlight=False,
-        )
+        words = "a campaign's evaluation makes one, `ionloop evaluate MODEL ... --store` keeps one"
+        out.print(f"no scorecard: {words}", highlight=False)
     else:
         out.print(_table(found))
 
