@@ -12,10 +12,13 @@ from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from ionloop.errors import EvaluationError
+from ionloop.evaluate.elastic import combine
 from ionloop.evaluate.models import resolve_model
 from ionloop.evaluate.phonons import PhononSettings
 from ionloop.evaluate.static import StaticSettings, static_properties
@@ -71,6 +74,61 @@ def test_errors_of_moduli_hold_the_closed_form_and_are_small(fcc):
 def test_two_strains_of_a_kind_have_no_error_and_are_refused():
     with pytest.raises(EvaluationError, match="4 or more strains of each kind, got 2 and 4"):
         StaticSettings(normal_strains=(-0.005, 0.005))
+
+
+@pytest.mark.parametrize("strains", [(-0.005, 0.0025, 0.005, 0.0075), (0.005, -0.005) * 2])
+def test_strains_without_their_opposites_or_of_one_size_are_refused(strains):
+    with pytest.raises(EvaluationError, match="unlike strains, each with its opposite"):
+        StaticSettings(shear_strains=strains)
+
+
+def slopes(tensor, cubic, strains):
+    """What a least-squares line through these strains finds of σ = C ε + c ε³, [6, 6]."""
+    e = np.array([0.0, *strains])
+    return np.array([[np.polyfit(e, c * e + d * e**3, 1)[0] for c, d in zip(*rows, strict=True)]
+                     for rows in zip(tensor, cubic, strict=True)])  # fmt: skip
+
+
+sizes = st.lists(st.floats(1e-3, 3e-2), min_size=2, max_size=4, unique_by=lambda e: round(e, 4))
+
+
+@given(normal=sizes, shear=sizes, seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_the_fit_through_all_strains_and_its_limit_hold_for_any_ratio_of_strains(
+    normal, shear, seed
+):
+    rng = np.random.default_rng(seed)
+    tensor, cubic = rng.normal(scale=50, size=(6, 6)), rng.normal(scale=1e4, size=(6, 6))
+    kinds = [sorted([-e for e in half] + half, key=abs) for half in (normal, shear)]
+
+    def fitted(pick):
+        return np.concatenate([
+            slopes(tensor[rows], cubic[rows], pick(kind))
+            for rows, kind in zip((slice(3), slice(3, 6)), kinds, strict=True)
+        ])  # fmt: skip
+
+    n = [2 * (len(kind) // 4) for kind in kinds]
+    cut = dict(zip(map(tuple, kinds), n, strict=True))
+    inner, outer = (fitted(lambda k, i=i: (k[: cut[tuple(k)]], k[cut[tuple(k)] :])[i])
+                    for i in (0, 1))  # fmt: skip
+    fit, limit = combine(inner, outer, *kinds)
+    assert fit == pytest.approx(fitted(lambda kind: kind), rel=1e-6, abs=1e-6)
+    assert limit == pytest.approx(tensor, rel=1e-5, abs=1e-4)
+
+
+def test_strains_of_unlike_ratios_have_errors_that_hold_the_closed_form():
+    a = np.sqrt(2) * 2 ** (1 / 6) * SIGMA
+    unit = 36 * 2 ** (2 / 3) * EPSILON / SIGMA**2 / a / GPA_EV_PER_A3
+    start = crystal("Cu", "fcc", a)
+    unlike = StaticSettings(
+        fmax=1e-5, phonons=None, normal_strains=(-0.01, -0.002, 0.002, 0.01),
+        shear_strains=(-0.0125, -0.01, 0.01, 0.0125),
+    )  # fmt: skip
+    found = static_properties(start, NEAREST, unlike)
+    # Hill's means of C11 = 2k/a, C12 = C44 = k/a.
+    bulk_modulus, shear = 4 / 3 * unit, (4 / 5 + 5 / 7) / 2 * unit
+    assert found.bulk_vrh.error == pytest.approx(abs(found.bulk_vrh.value - bulk_modulus), rel=0.1)
+    assert found.shear_vrh.error == pytest.approx(abs(found.shear_vrh.value - shear), rel=0.1)
 
 
 def test_the_highest_phonon_is_the_closed_form_at_x(fcc):

@@ -16,7 +16,7 @@ from scipy import stats
 
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.born import Born
-from ionloop.evaluate.elastic import elastic_tensor
+from ionloop.evaluate.elastic import check_strains, elastic_tensor
 from ionloop.evaluate.intervals import LEVEL
 from ionloop.evaluate.phonons import PhononSettings, phonons
 from ionloop.evaluate.schema import Check, Estimate
@@ -27,8 +27,6 @@ from ionloop.units import GPA_EV_PER_A3
 STRESS_MAX = 0.1
 #: The two bulk moduli may differ by this share.
 BULK_TOLERANCE = 0.1
-#: Strains of each kind that can be halved by their size.
-STRAINS_MIN = 4
 #: Volumes of which one may be left out: four parameters, and one point more.
 VOLUMES_MIN = 6
 #: Coefficient of determination of the equation of state and of the stresses.
@@ -50,7 +48,7 @@ class StaticSettings:
     eos_points
         Volumes.
     normal_strains, shear_strains
-        Strains of the elastic tensor, four or more of each.
+        Strains of the elastic tensor, four or more of each, each with its opposite.
     phonons
         How phonons are computed; None leaves them out.
     """
@@ -64,19 +62,14 @@ class StaticSettings:
     phonons: PhononSettings | None = field(default_factory=PhononSettings)
 
     def __post_init__(self) -> None:
-        """Refuse strains that can't be halved.
+        """Refuse strains that the error of the elastic tensor can't be had from.
 
         Raises
         ------
         EvaluationError
-            If there are fewer than four of a kind.
+            If there are fewer than four of a kind, or one without its opposite.
         """
-        if min(len(self.normal_strains), len(self.shear_strains)) < STRAINS_MIN:
-            msg = (
-                f"elastic tensor: expected {STRAINS_MIN} or more strains of each kind, got "
-                f"{len(self.normal_strains)} and {len(self.shear_strains)}"
-            )
-            raise EvaluationError(msg)
+        check_strains(self.normal_strains, self.shear_strains)
 
 
 def static_properties(
