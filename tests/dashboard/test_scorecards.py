@@ -157,6 +157,25 @@ def test_a_page_is_made_once_until_its_scorecard_changes(own_browser, monkeypatc
     assert "renamed" in page(own_browser, f"/scorecards/{found.key}").text
 
 
+def test_one_that_cannot_be_read_hides_no_other(own_browser):
+    keys = {one.card.model.name: one.key for one in scorecards()}
+    newer = {"$set": {"card.static.result.hardness": 3.0, "card.model.name": "<b>b</b>"}}
+    database().scorecards.update_one({"key": keys["b"]}, newer)
+    found = page(own_browser, "/scorecards")
+    assert links(found, keys["a"])
+    assert not links(found, f"/scorecards/{keys['b']}")
+    assert f"{keys['b']} <b>b</b> on Li3N can't be read card.static.result.hardness" in found.text
+    asked = own_browser.get("/api/scorecards").json()
+    assert [one["key"] for one in asked["scorecards"]] == [keys["m"], keys["a"]]
+    assert [one["material"] for one in asked["unreadable"]] == ["Li3N"]
+    for path in (f"/scorecards/{keys['b']}", f"/api/scorecards/{keys['b']}",
+                 f"/scorecards/compare?ids={keys['a']},{keys['b']}"):  # fmt: skip
+        refused = own_browser.get(path)
+        assert refused.status_code == 422
+        assert "hardness: not known to ionloop" in refused.text
+    assert own_browser.get(f"/scorecards/{keys['a']}").status_code == 200
+
+
 def test_addresses_escape_what_they_hold():
     asked = Asked(material="Li&3", campaign="a b", page=3, ids=("x",))
     assert asked.address() == "/scorecards?material=Li%263&campaign=a+b&page=3&ids=x"

@@ -22,6 +22,7 @@ from ionloop.store.connection import database, job_store
 from ionloop.store.models import ExportedCommittee, export_committee
 from ionloop.store.records import mark_outdated
 from ionloop.store.scorecards import (
+    parted,
     scorecard_materials,
     scorecards,
     scorecards_by_key,
@@ -193,6 +194,34 @@ def test_they_are_asked_for_by_key_in_the_order_asked(ionloop_db):
     assert scorecards_by_key([]) == []
     store_scorecard(make_card(b"x", material="LLZO"))
     assert scorecard_materials() == ["LLZO", "Li3N"]
+
+
+def test_one_that_cannot_be_read_says_why_and_hides_no_other(ionloop_db):
+    first, newer, broken = (store_scorecard(whole_card(name)) for name in "abc")
+    rows = database().scorecards
+    rows.update_one({"key": newer.key}, {"$set": {"card.static.result.hardness": 3.0,
+                                                  "card.cost.mass": 1}})  # fmt: skip
+    rows.update_one({"key": broken.key}, {"$set": {"card": "x", "extra": 1}})
+    for curves in (True, False):
+        readable, (last, other) = parted(scorecards(curves=curves))
+        assert [one.key for one in readable] == [first.key]
+        assert (last.key, last.material, last.model) == (broken.key, None, None)
+        assert last.reason.endswith("; evaluate again")
+        assert "card: " in last.reason
+        assert (other.key, other.material, other.model) == (newer.key, "Li3N", "b")
+        assert other.stored_at == newer.stored_at
+        assert "card.static.result.hardness: not known to ionloop" in other.reason
+        assert other.reason.endswith("a newer ionloop wrote it: update this one")
+    readable, unreadable = parted(scorecards_by_key([newer.key, first.key]))
+    assert (readable, [one.key for one in unreadable]) == ([first], [newer.key])
+    assert len(scorecards(limit=2)) == 2
+    listed = CliRunner().invoke(app, ["scorecards"], catch_exceptions=False)
+    assert first.key in listed.stdout
+    assert newer.key not in listed.stdout
+    assert f"{newer.key} (b, Li3N) can't be read: card.static" in listed.stderr
+    assert f"{broken.key} (unknown) can't be read" in listed.stderr
+    as_json = CliRunner().invoke(app, ["scorecards", "--json"], catch_exceptions=False)
+    assert [one["key"] for one in json.loads(as_json.stdout)] == [first.key]
 
 
 def test_a_scorecard_that_is_too_large_says_so(ionloop_db):

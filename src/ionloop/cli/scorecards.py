@@ -11,14 +11,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from ionloop.cli.console import out
+from ionloop.cli.console import err, out
 from ionloop.cli.inputs import check_picture
 from ionloop.errors import EvaluationError
 
 if TYPE_CHECKING:
     from ionloop.evaluate.scorecard_schema import Scorecard
     from ionloop.report.literature import LiteratureValue
-    from ionloop.store.scorecards import StoredScorecard
+    from ionloop.store.scorecards import StoredScorecard, UnreadableScorecard
 
 #: Verdicts on stability in colours and words.
 _COLOURED = {
@@ -81,7 +81,7 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
         msg = "expected --arrhenius PICTURE with --obelix, got none"
         raise EvaluationError(msg)
     drawn = any(path is not None for path in (plot, hops, arrhenius, page))
-    found = _found(material, campaign, key, limit, curves=drawn or as_json)
+    found, unreadable = _found(material, campaign, key, limit, curves=drawn or as_json)
     cards = [one.card for one in found]
     if plot is not None and found:
         from ionloop.report.scorecard_picture import write_picture
@@ -102,20 +102,21 @@ def scorecards(  # noqa: PLR0913 - one parameter an option
         write_page([shown(one) for one in found], page)
     if as_json:
         sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found]) + "\n")
-    elif not found:
+    elif not found and not unreadable:
         words = "a campaign's evaluation makes one, `ionloop evaluate MODEL ... --store` keeps one"
         out.print(f"no scorecard: {words}", highlight=False)
-    else:
+    elif found:
         out.print(_table(found))
+    _show_unreadable(unreadable)
 
 
 def _found(
     material: str | None, campaign: str | None, keys: list[str] | None, limit: int, *, curves: bool
-) -> list[StoredScorecard]:
-    from ionloop.store.scorecards import scorecards, scorecards_by_key
+) -> tuple[list[StoredScorecard], list[UnreadableScorecard]]:
+    from ionloop.store.scorecards import parted, scorecards, scorecards_by_key
 
     if not keys:
-        return scorecards(material, campaign, limit, curves=curves)
+        return parted(scorecards(material, campaign, limit, curves=curves))
     if material is not None or campaign is not None:
         msg = "expected --key, or --material and --campaign, got both"
         raise EvaluationError(msg)
@@ -123,7 +124,7 @@ def _found(
     if missing := set(keys) - {one.key for one in found}:
         msg = f"expected keys that `ionloop scorecards` lists, got {', '.join(sorted(missing))}"
         raise EvaluationError(msg)
-    return found
+    return parted(found)
 
 
 def _literature(cards: list[Scorecard], obelix: Path | None) -> list[LiteratureValue]:
@@ -153,6 +154,12 @@ def _table(found: list[StoredScorecard]) -> Table:
             escape(_numbers(card)),
         )
     return table
+
+
+def _show_unreadable(found: list[UnreadableScorecard]) -> None:
+    for one in found:
+        what = ", ".join(name for name in (one.model, one.material) if name)
+        err.print(f"{one.key} ({what or 'unknown'}) can't be read: {one.reason}", markup=False)
 
 
 def _stability(card: Scorecard) -> str:

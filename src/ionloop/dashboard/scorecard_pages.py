@@ -11,7 +11,7 @@ from ionloop.dashboard.pages import render
 from ionloop.evaluate.scorecard_schema import PARTS
 from ionloop.report.scorecard_summary import NONE, TITLES, in_a_line, stability
 from ionloop.report.scorecard_walk import Verdict, parts_of, verdict_of
-from ionloop.store.scorecards import StoredScorecard
+from ionloop.store.scorecards import StoredScorecard, UnreadableScorecard
 
 #: Scorecards side by side: as many as there are colours.
 COMPARED_MAX = 8
@@ -56,12 +56,18 @@ class Line:
 
 
 def list_page(
-    rows: Sequence[StoredScorecard], asked: Asked, materials: list[str], *, older: bool
+    rows: Sequence[StoredScorecard],
+    unreadable: Sequence[UnreadableScorecard],
+    asked: Asked,
+    materials: list[str],
+    *,
+    older: bool,
 ) -> str:
     """Return the list of scorecards."""
     return render(
         "scorecards",
         lines=[_line(one, asked) for one in rows],
+        unreadable=unreadable,
         asked=asked,
         materials=materials,
         older=older,

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from ionloop.dashboard import scorecard_pages
 from ionloop.dashboard.asked import page_number, source_of
 from ionloop.dashboard.scorecard_pages import COMPARED_MAX, Asked
-from ionloop.store.scorecards import StoredScorecard
+from ionloop.store.scorecards import StoredScorecard, UnreadableScorecard, parted
 
 #: Scorecards on one page of the list.
 PAGE = 25
@@ -48,27 +48,33 @@ def _asked(request: Request) -> Asked:
     )
 
 
-def _rows(request: Request, asked: Asked) -> tuple[list[StoredScorecard], bool]:
-    """Return one page of the list, and whether there are older ones."""
+def _rows(
+    request: Request, asked: Asked
+) -> tuple[list[StoredScorecard], list[UnreadableScorecard], bool]:
+    """Return one page of the list, what of it can't be read, and whether there are older ones."""
     offset = (asked.page - 1) * PAGE
     # One more than is shown: counting all would cost more, the more there are.
     rows = source_of(request).scorecards(asked.material, asked.campaign, offset, PAGE + 1)
-    return rows[:PAGE], len(rows) > PAGE
+    return *parted(rows[:PAGE]), len(rows) > PAGE
 
 
 def _found(request: Request, keys: list[str]) -> list[StoredScorecard]:
     found = source_of(request).found_scorecards(keys)
     if len(found) < len(keys):
         raise HTTPException(404, "There is no such scorecard.")
-    return found
+    readable, unreadable = parted(found)
+    if unreadable:
+        told = " ".join(f"Scorecard {one.key} can't be read: {one.reason}." for one in unreadable)
+        raise HTTPException(422, told)
+    return readable
 
 
 def listed(request: Request) -> Response:
     """List the scorecards, the latest first."""
     asked = _asked(request)
-    rows, older = _rows(request, asked)
+    rows, unreadable, older = _rows(request, asked)
     materials = source_of(request).materials()
-    return HTMLResponse(scorecard_pages.list_page(rows, asked, materials, older=older))
+    return HTMLResponse(scorecard_pages.list_page(rows, unreadable, asked, materials, older=older))
 
 
 def one(request: Request) -> Response:
@@ -89,9 +95,14 @@ def compare(request: Request) -> Response:
 def api_listed(request: Request) -> Response:
     """Return the list as JSON, without curves."""
     asked = _asked(request)
-    rows, older = _rows(request, asked)
-    found = _ROWS.dump_python(rows, mode="json")
-    return JSONResponse({"page": asked.page, "older": older, "scorecards": found})
+    rows, unreadable, older = _rows(request, asked)
+    found = {
+        "page": asked.page,
+        "older": older,
+        "scorecards": _ROWS.dump_python(rows, mode="json"),
+        "unreadable": [one.model_dump(mode="json") for one in unreadable],
+    }
+    return JSONResponse(found)
 
 
 def api_one(request: Request) -> Response:

@@ -24,6 +24,7 @@ from ionloop.store.queries import campaign_ids, campaign_record, status
 from ionloop.store.schema import CampaignStatus
 from ionloop.store.scorecards import (
     StoredScorecard,
+    UnreadableScorecard,
     scorecard_materials,
     scorecards,
     scorecards_by_key,
@@ -146,7 +147,7 @@ class Source:
 
     def scorecards(
         self, material: str | None, campaign_id: str | None, offset: int, limit: int
-    ) -> list[StoredScorecard]:
+    ) -> list[StoredScorecard | UnreadableScorecard]:
         """Return some scorecards without their curves, the latest first."""
         with answering():
             return scorecards(material, campaign_id, limit, self.db, skip=offset, curves=False)
@@ -156,7 +157,7 @@ class Source:
         with answering():
             return scorecard_materials(self.db)
 
-    def found_scorecards(self, keys: Sequence[str]) -> list[StoredScorecard]:
+    def found_scorecards(self, keys: Sequence[str]) -> list[StoredScorecard | UnreadableScorecard]:
         """Return the scorecards of some keys, in their order; unknown keys are left out."""
         with answering():
             return scorecards_by_key(keys, self.db)

@@ -10,9 +10,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pymongo.database import Database
 from pymongo.errors import DocumentTooLarge
 
@@ -28,6 +29,8 @@ from ionloop.train.schema import Member
 
 #: Outputs that are scorecards; partial indexes have the same filter.
 _OF_A_JOB = {"output.@class": Scorecard.__name__}
+#: Places of a document that can't be read which are told.
+REASONS_MAX = 3
 _TRANSPORT = "card.diffusion.result.transport"
 #: Long lists of a scorecard.
 _CURVES = (
@@ -62,6 +65,26 @@ class StoredScorecard(Document):
     generation: int | None = Field(None, description="Generation that trained the model.")
     stored_at: str = Field(description="When, UTC.")
     by: str = Field(description="User who stored it.")
+
+
+class UnreadableScorecard(Document):
+    """A scorecard in MongoDB that this version of ionloop can't read, as a newer one's."""
+
+    key: str
+    material: str | None = Field(description="None where that can't be read either.")
+    model: str | None = Field(description="Its name; None where that can't be read either.")
+    stored_at: str | None = Field(description="When, UTC.")
+    reason: str = Field(description="What isn't understood, and what to do.")
+
+
+def parted(
+    found: Sequence[StoredScorecard | UnreadableScorecard],
+) -> tuple[list[StoredScorecard], list[UnreadableScorecard]]:
+    """Part scorecards that can be read from others, each in its order."""
+    return (
+        [one for one in found if isinstance(one, StoredScorecard)],
+        [one for one in found if isinstance(one, UnreadableScorecard)],
+    )
 
 
 def card_key(card: Scorecard) -> str:
@@ -111,8 +134,8 @@ def scorecards(
     *,
     skip: int = 0,
     curves: bool = True,
-) -> list[StoredScorecard]:
-    """Return stored scorecards, the latest first.
+) -> list[StoredScorecard | UnreadableScorecard]:
+    """Return stored scorecards, the latest first; of those that can't be read, why.
 
     Parameters
     ----------
@@ -142,7 +165,7 @@ def scorecards(
 
 def scorecards_by_key(
     keys: Sequence[str], db: Database[dict[str, Any]] | None = None
-) -> list[StoredScorecard]:
+) -> list[StoredScorecard | UnreadableScorecard]:
     """Return the scorecards of these keys, in their order; unknown keys are left out."""
     db = database() if db is None else db
     wanted = {"$in": list(keys)}
@@ -198,12 +221,40 @@ def shown(found: StoredScorecard) -> Shown:
     )
 
 
-def _parsed(doc: dict[str, Any], *, curves: bool) -> StoredScorecard:
+def _parsed(doc: dict[str, Any], *, curves: bool) -> StoredScorecard | UnreadableScorecard:
     """Parse a document; lists that weren't read become empty ones."""
     if not curves:
         for path in _CURVES:
             _fill(doc, path.split("."))
-    return StoredScorecard.model_validate(doc)
+    try:
+        return StoredScorecard.model_validate(doc)
+    except ValidationError as error:
+        return UnreadableScorecard(
+            key=doc["key"],
+            material=_text(doc, "card", "material"),
+            model=_text(doc, "card", "model", "name"),
+            stored_at=_text(doc, "stored_at"),
+            reason=_why(error),
+        )
+
+
+def _why(error: ValidationError) -> str:
+    """Say what of a document isn't understood."""
+    found = [(".".join(map(str, one["loc"])), one) for one in error.errors()]
+    wrong = [f"{place}: {one['msg']}" for place, one in found if one["type"] != "extra_forbidden"]
+    unknown = [place for place, one in found if one["type"] == "extra_forbidden"]
+    said = [f"{place}: not known to ionloop {version('ionloop')}" for place in unknown]
+    shown = [*wrong, *said][:REASONS_MAX]
+    more = len(found) - len(shown)
+    ending = f" and {more} more" if more else ""
+    do = "a newer ionloop wrote it: update this one" if not wrong else "evaluate again"
+    return f"{'; '.join(shown)}{ending}; {do}"
+
+
+def _text(found: Any, *path: str) -> str | None:  # noqa: ANN401 - documents of any kind
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _fill(found: Any, path: Sequence[str]) -> None:  # noqa: ANN401 - documents of any kind
