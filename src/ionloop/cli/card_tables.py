@@ -69,6 +69,8 @@ def _show_accuracy(found: Accuracy, mobile_ion: str) -> None:
             f"{1000 * b.rms_reference:.4g}",
         )  # fmt: skip
     out.print(table)
+    if found.grouped is not None:
+        out.print(found.grouped, markup=False, highlight=False)
     _show_uncertainty(found)
     _show_bands(found)
     if found.openness_missing:

@@ -175,6 +175,9 @@ class Accuracy(Document):
     along_bands: list[BandErrors] = Field(
         default=[], description="Errors along the reference's bands, one a class of hops."
     )
+    grouped: str | None = Field(
+        None, description="How frames without a group were treated; None if all have one."
+    )
     bands_unclear: int = Field(
         0, description="Bands that were left out, since their labels may be of several bands."
     )

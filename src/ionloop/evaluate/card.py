@@ -37,7 +37,7 @@ from ionloop.evaluate.stability import run_stability
 from ionloop.evaluate.static import static_properties
 from ionloop.files import whole
 from ionloop.label.schema import Label
-from ionloop.train.labelled import read_whole_labels
+from ionloop.train.labelled import read_whole_labels, ungrouped
 from ionloop.versions import installed
 
 logger = logging.getLogger(__name__)
@@ -112,9 +112,10 @@ class _Run:
         found = predict(self.request.model.calculator(), [x.frame.to_atoms() for x in labels])
         rng = np.random.default_rng(self.request.random_seed)
         ion = self.request.profile.mobile_ion
-        return judge_labels(
+        errors = judge_labels(
             labels, found, rng, mobile_ion=ion, calibration=self.request.calibration
         )
+        return errors.model_copy(update={"grouped": ungrouped(labels)})
 
     def static(self) -> StaticPart:
         """Relax the cell, and so on."""

@@ -26,7 +26,7 @@ SPREAD = {
 
 def accuracy_rows(found: Accuracy) -> Iterator[Quantity]:
     """Yield all numbers of a part accuracy."""
-    yield Quantity("held-out frames", "", str(found.n_frames))
+    yield Quantity("held-out frames", "", str(found.n_frames), reason=found.grouped or "")
     for what, one in bins_of(found):
         label = one.name if what == "species" else f"{what}, {one.name}"
         yield _of_bin(f"force RMSE, {label}", one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,6 +43,30 @@ def read_whole_labels(paths: Sequence[Path]) -> list[Label]:
     return list(_labels(paths))
 
 
+def ungrouped(labels: Sequence[Label]) -> str | None:
+    """Say how frames of files that name no group were grouped; None if all have one.
+
+    A bootstrap over blocks takes their errors for independent, which those of one trajectory are
+    only if it forgets itself within a block: where it remembers a whole block, an interval of
+    90 % holds the truth in 6 of 10 cases.
+    """
+    blocks = Counter(
+        x.frame.group for x in labels if x.frame.group.startswith(_block_prefix(Path(x.directory)))
+    )
+    if not blocks:
+        return None
+    return (
+        f"{blocks.total()} of {len(labels)} frames without group: treated as {len(blocks)} blocks "
+        f"of consecutive frames, at most {max(blocks.values())} each, as if each block were a run "
+        "of its own: intervals are too narrow where a run remembers longer than that; give "
+        "group=… in the extxyz"
+    )
+
+
+def _block_prefix(path: Path) -> str:
+    return f"{path.name} block "
+
+
 def _labels(paths: Sequence[Path]) -> Iterator[Label]:
     for path in paths:
         reading = read_extxyz(path)
@@ -51,7 +76,7 @@ def _labels(paths: Sequence[Path]) -> Iterator[Label]:
 
 def _label(reading: Reading, i: int) -> Label:
     """Take a frame of a file for a label; nobody judges it."""
-    block = f"{reading.path.name} block {i * BLOCKS // len(reading.steps)}"
+    block = f"{_block_prefix(reading.path)}{i * BLOCKS // len(reading.steps)}"
     frame = reading.frame(i, Origin.AIMD, block)
     point = reading.point(i, str(reading.steps[i].own.get("settings_hash", "")))
     if point.energy is None or point.forces is None:
