@@ -183,7 +183,11 @@ def scorecard_materials(db: Database[dict[str, Any]] | None = None) -> list[str]
     db = database() if db is None else db
     # Sorted, so that the server takes the index, which is partial: else it reads all outputs.
     order = {"output.material": 1, "completed_at": -1}
-    stages = [{"$match": _OF_A_JOB}, {"$sort": order}, {"$group": {"_id": "$output.material"}}]
+    stages: list[dict[str, Any]] = [
+        {"$match": _OF_A_JOB},
+        {"$sort": order},
+        {"$group": {"_id": "$output.material"}},
+    ]
     made = {doc["_id"] for doc in db[OUTPUTS].aggregate(stages)}
     return sorted({*db[SCORECARDS].distinct("card.material"), *made})
 
