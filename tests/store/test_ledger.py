@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -53,6 +54,47 @@ def test_a_job_that_failed_and_ran_again_counts_twice(jobs, tmp_path, monkeypatc
     assert train.lost.core_hours == pytest.approx(3 * failed_s / 3600)
     assert [one.name for one in found.generations] == ["0", "1"]
     assert (found.backend, found.notes, found.speed_up) == ("FireWorks", [], [])
+
+
+def pipeline_in(javascript: str) -> list:
+    """Read an aggregation of the shell, whose keys need no quotes, as JSON."""
+    text = re.search(r"aggregate\((.*)\)", javascript, re.DOTALL)[1]
+    text = re.sub(r"([{,]\s*)(\$?\w+):", r'\1"\2":', text)
+    return json.loads(re.sub(r",(\s*[}\]])", r"\1", text))
+
+
+def test_the_queries_of_the_page_give_the_ledgers_core_hours(jobs, tmp_path, monkeypatch):
+    flag = tmp_path / "flag"
+    monkeypatch.setenv("IONLOOP_CORES", "3")
+    first = tagged(jobs.dear_label("a", str(tmp_path / "book"), 0.3), "label")
+    submit(Flow([first, tagged(jobs.fails_once(str(flag)), "train", 1)]), "c")
+    run_local("c", workers=1)
+    flag.touch()
+    resume("c", workers=1)
+    submit(tagged(jobs.dear_label("b", str(tmp_path / "book"), 0.1), "label"), "other")
+    run_local("other", workers=1)
+
+    page = (Path(__file__).resolve().parents[2] / "docs/howto/ledger.md").read_text()
+    shell = re.search(r"```javascript\n(.*?)```", page, re.DOTALL)[1].replace('"ID"', '"c"')
+    rows = list(database().fireworks.aggregate(pipeline_in(shell)))
+    assert [(row["_id"]["stage"], row["_id"]["state"], row["attempts"]) for row in rows] == [
+        ("label", "COMPLETED", 1), ("train", "COMPLETED", 1), ("train", "FIZZLED", 1),
+    ]  # fmt: skip
+    stages = {stage.name: stage for stage in ledger("c").stages}
+    failed = rows[2]
+    assert failed["core_h"] == pytest.approx(stages["train"].lost.core_hours)
+    assert failed["core_h"] == pytest.approx(3 * failed["wall_h"])
+
+    names: dict = {}
+    source = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace('"ID"', '"c"')
+    exec(compile(source, "ledger.md", "exec"), names)
+    expected = {name: stage.total.core_hours for name, stage in stages.items()}
+    assert names["core_hours"] == pytest.approx(expected)
+    assert expected["label"] > 3 * 0.3 / 3600
+
+    database().launches.update_many({}, {"$unset": {"fworker.env.cores": 1}})
+    rows = list(database().fireworks.aggregate(pipeline_in(shell)))
+    assert [(row["of_unknown_cores"], row["core_h"]) for row in rows] == [(1, 0)] * 3
 
 
 def test_local_workers_say_that_they_take_one_core(jobs, tmp_path):
