@@ -17,7 +17,8 @@ def test_a_card_s_numbers_with_their_units_and_doubts():
 
 def test_what_was_left_out_or_failed_is_said():
     card = make_card()
-    assert "EvaluateMaker.static" in crystal_tables(card)["static"].missing
+    card.static.reason = "EvaluateMaker.static is False"
+    assert crystal_tables(card)["static"].missing == "Left out: EvaluateMaker.static is False"
     card.static.status, card.static.reason = "missing", "it exploded"
     assert crystal_tables(card)["static"].missing == "It failed: it exploded"
     assert "no scorecard" in crystal_tables(None)["expansion"].missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 
 import pytest
 from made_cards import whole_card
@@ -194,6 +195,54 @@ def test_they_are_asked_for_by_key_in_the_order_asked(ionloop_db):
     assert scorecards_by_key([]) == []
     store_scorecard(make_card(b"x", material="LLZO"))
     assert scorecard_materials() == ["LLZO", "Li3N"]
+
+
+def put_card(store, uuid, name, **where):
+    """Store a scorecard as the last job of a campaign's evaluation does."""
+    put(store, uuid, whole_card(name), data=[], **where)
+    return uuid
+
+
+def test_those_of_campaigns_stand_among_those_stored_by_hand(store):
+    by_hand = store_scorecard(whole_card("by hand"))
+    old = put_card(store, "old", "a", generation=1, at="2026-01-01T00:00:00")
+    new = put_card(store, "new", "b", campaign="d", generation=2, at="2999-01-01T00:00:00")
+    keys = [new, by_hand.key, old]
+    assert [one.key for one in scorecards()] == keys
+    assert [one.key for one in scorecards(limit=1, skip=1)] == keys[1:2]
+    assert [one.key for one in scorecards(skip=2)] == keys[2:]
+    (found,) = scorecards(campaign_id="d")
+    assert (found.key, found.campaign_id, found.generation) == (new, "d", 2)
+    assert found.card == whole_card("b")
+    (light,) = scorecards(campaign_id="d", curves=False)
+    assert light.card.static.result.phonons.frequencies == []
+    assert [one.key for one in scorecards("Li3N")] == keys
+    assert scorecards("LLZO") == []
+    assert [one.key for one in scorecards_by_key([old, by_hand.key])] == [old, by_hand.key]
+    assert scorecard_materials() == ["Li3N"]
+    listed = CliRunner().invoke(app, ["scorecards", "--campaign", "d"], catch_exceptions=False)
+    assert "d, generation 2" in " ".join(listed.stdout.split())
+
+
+def test_one_whose_job_runs_again_gives_way_to_the_new_one(store):
+    put_card(store, "again", "a")
+    mark_outdated(["again"], database())
+    assert scorecards() == scorecards_by_key(["again"]) == []
+    put_card(store, "again", "b", index=2)
+    assert [one.card.model.name for one in scorecards()] == ["b"]
+
+
+def test_its_time_is_utc_whatever_the_zone_of_who_ran_the_job(store, monkeypatch):
+    """jobflow writes local time without its zone."""
+    put_card(store, "here", "a", at="2026-01-01T00:00:00")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        (found,) = scorecards()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found.stored_at == "2025-12-31T15:00:00.000+00:00"
 
 
 def test_one_that_cannot_be_read_says_why_and_hides_no_other(ionloop_db):

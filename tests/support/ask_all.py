@@ -232,8 +232,10 @@ def keep_scorecards(main, folder: Path) -> None:
     put(store, "member", trained)
     for files in ([data], [b"elsewhere"]):
         store_scorecard(make_card(*files))
+    put(store, "campaign's own", make_card(b"its own"), data=[])
     for options in ([], ["--material", "Li3OCl"], ["--campaign", "c"]):
         main("scorecards", *options)
+    main("scorecards", "--key", "campaign's own")
     main("scorecards", "--key", scorecards()[0].key)
     main("models", "c", "--out", str(folder / "models"))
     assert (folder / "models" / "member-0.model").read_bytes() == data

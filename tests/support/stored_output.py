@@ -6,7 +6,17 @@ from ionloop.document import DATA_FIELDS, Blob
 from ionloop.train.schema import Hyperparameters, Member
 
 
-def put(store, uuid, output, *, campaign="c", index=1, generation=0, at="2026-01-01T00:00:00"):
+def put(
+    store,
+    uuid,
+    output,
+    *,
+    campaign="c",
+    index=1,
+    generation=0,
+    at="2026-01-01T00:00:00",
+    data=DATA_FIELDS,
+):
     doc = {
         "uuid": uuid,
         "index": index,
@@ -16,7 +26,7 @@ def put(store, uuid, output, *, campaign="c", index=1, generation=0, at="2026-01
         "hosts": [],
         "name": uuid,
     }
-    store.update(doc, key=["uuid", "index"], save={"data": DATA_FIELDS})
+    store.update(doc, key=["uuid", "index"], save={"data": data})
 
 
 def member(index: int, generation: int, wall_s: float = 1.0) -> Member:

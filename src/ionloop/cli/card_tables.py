@@ -11,6 +11,7 @@ from rich.table import Table
 from ionloop.cli.console import out
 from ionloop.cli.transport import show_transport
 from ionloop.report.scorecard_accuracy import UNCLEAR
+from ionloop.report.scorecard_summary import measured_on
 
 if TYPE_CHECKING:
     from ionloop.evaluate.accuracy_schema import Accuracy, Bounded
@@ -214,7 +215,7 @@ def _show_stability(found: Stability) -> None:
 def _show_cost(found: Scaling) -> None:
     columns = ("calculator", "atoms", "s a step", "µs a step and atom", "cores in use",
                "peak memory, MB")  # fmt: skip
-    table = _table(f"cost on {found.cores} cores, {found.hardware}", *columns)
+    table = _table(f"cost on {measured_on(found)}", *columns)
     for cost in found.costs:
         table.add_row(
             cost.calculator, str(cost.n_atoms), f"{cost.seconds_per_step:.3g}",

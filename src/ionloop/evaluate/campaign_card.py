@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from monty.json import MSONable
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
 from ionloop.evaluate.cost_scaling import speed_ups
-from ionloop.evaluate.machine import machine
 from ionloop.evaluate.request import hash_labels, hash_structure
 from ionloop.evaluate.schema import Cost, Evaluation, Stability, TransportAnalysis
 from ionloop.evaluate.scorecard_schema import (
@@ -22,6 +21,7 @@ from ionloop.evaluate.scorecard_schema import (
     Crystal,
     DiffusionPart,
     Dynamics,
+    Part,
     Scaling,
     Scorecard,
     StabilityPart,
@@ -33,8 +33,12 @@ from ionloop.profile import Profile
 from ionloop.train.schema import Calibration
 from ionloop.versions import installed
 
+P = TypeVar("P", bound=Part)
+
 #: Two positions this near are one to the symmetry, Å.
 SYMPREC = 0.01
+#: Why models of charged cells tell nothing of how a crystal's volume and shape change.
+CHARGED = "charged cells: neither energies nor stress were trained on"
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,16 @@ class Asked(MSONable):
 
 
 def conventional(host: Frame) -> Structure:
-    """Return the conventional cell of a perfect crystal, which a campaign has as a supercell."""
-    found: Structure = SpacegroupAnalyzer(
-        host.to_structure(), symprec=SYMPREC
-    ).get_conventional_standard_structure()
+    """Return the conventional cell of a perfect crystal, which a campaign has as a supercell.
+
+    The supercell itself where no symmetry can be determined.
+    """
+    given = host.to_structure()
+    try:
+        symmetry = SpacegroupAnalyzer(given, symprec=SYMPREC)
+        found: Structure = symmetry.get_conventional_standard_structure()
+    except SymmetryUndeterminedError:
+        return given
     return found
 
 
@@ -112,12 +122,20 @@ def campaign_card(
                 calibration=calibration.model_dump(mode="json"),
             ),
         ),
-        static=crystal.static,
-        expansion=crystal.expansion,
+        static=_of_crystal(crystal.static, "EvaluateMaker.static is False", profile),
+        expansion=_of_crystal(crystal.expansion, "EvaluateMaker.expansion_ps is 0", profile),
         cost=_cost(evaluation.cost, made, structure),
         diffusion=_diffusion(evaluation, made, structure, start, profile, asked),
         stability=_stability(evaluation.stability, made, structure, asked),
     )
+
+
+def _of_crystal(part: P, left_out: str, profile: Profile) -> P:
+    """Say why a part wasn't asked for."""
+    if part.status != "not asked":
+        return part
+    reason = CHARGED if profile.charge else left_out
+    return part.model_copy(update={"reason": reason})
 
 
 @dataclass(frozen=True)
@@ -139,16 +157,16 @@ class _Made:
 def _cost(costs: Sequence[Cost], made: _Made, structure: str) -> CostPart:
     """Name the committee ``model`` and the reference's label ``reference``, as elsewhere."""
     named = [one.model_copy(update={"calculator": _role(one.calculator)}) for one in costs]
-    cores = next((one.cores for one in named if one.calculator == "model"), None)
+    own = next((one for one in named if one.calculator == "model"), None)
+    where: dict[str, Any] = {name: getattr(own, name, None) for name in ("cores", "hardware")}
     found = Scaling(
         costs=named,
         exponents={},
         speed_up=speed_ups(named, ["model", "reference"]),
         stopped="a campaign times its own cell alone",
-        cores=cores or machine()["cores"],
-        hardware=machine()["hardware"],
+        **where,
     )
-    return CostPart(result=found, **made.done(structure=structure, cores=cores))
+    return CostPart(result=found, **made.done(structure=structure, **where))
 
 
 def _role(calculator: str) -> str:

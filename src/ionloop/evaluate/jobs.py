@@ -24,6 +24,7 @@ from ionloop.evaluate.endings import early_endings
 from ionloop.evaluate.expansion import ExpansionSettings
 from ionloop.evaluate.held_out import judge_labels, predict
 from ionloop.evaluate.hop_rates import count_hops, hop_activation
+from ionloop.evaluate.machine import machine
 from ionloop.evaluate.models import Model, resolve_model
 from ionloop.evaluate.request import Request
 from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
@@ -191,7 +192,8 @@ def measure_cost(
     rng = np.random.default_rng([random_seed, 37])
     atoms = start.to_atoms()
     files = [model_bytes(m) for m in stream_outputs(members)]
-    models = model_cost(atoms, files, n_timed, rng)
+    here = {"hardware": machine()["hardware"]}  # another worker puts the scorecard together
+    models = [one.model_copy(update=here) for one in model_cost(atoms, files, n_timed, rng)]
     return [*models, *reference_cost(shard, len(atoms))]
 
 

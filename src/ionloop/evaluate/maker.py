@@ -51,7 +51,7 @@ class EvaluateMaker(Maker):
         Whether the committee's static properties of the perfect crystal are computed.
     expansion_ps
         Length of each run of its thermal expansion, at 300, 450, 600 and 750 K, ps; 0 leaves
-        them out.
+        them out. Charged cells have neither, since no energy or stress is trained on.
     """
 
     name: str = "evaluate"
@@ -178,11 +178,12 @@ class EvaluateMaker(Maker):
     def _crystal_job(
         self, host: Frame, members: list[str], profile: Profile, random_seed: int
     ) -> Job:
+        trained = profile.charge == 0  # energies and stress are
         expansion = None
-        if self.expansion_ps:
+        if self.expansion_ps and trained:
             seed = derive_seed(random_seed, "expansion")
             expansion = ExpansionSettings(picoseconds=self.expansion_ps, random_seed=seed)
-        return measure_crystal(host, members, profile, self.static, expansion)
+        return measure_crystal(host, members, profile, self.static and trained, expansion)
 
     def _asked(
         self, hop_distance: float, time_step: float, store_every: int, random_seed: int

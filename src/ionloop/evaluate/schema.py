@@ -180,6 +180,9 @@ class Cost(Document):
     cores: int | None = Field(
         None, description="Cores that each call had; None if unknown, not alike, or on a GPU."
     )
+    hardware: str | None = Field(
+        None, description="Processor; None where a scorecard says, or it isn't known."
+    )
     note: str = ""
 
 

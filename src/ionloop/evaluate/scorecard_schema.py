@@ -186,8 +186,10 @@ class Scaling(Document):
         "uses more cores than the other.",
     )
     stopped: str = Field(description="Why there is no larger size.")
-    cores: int = Field(description="Cores that the calculators may use.")
-    hardware: str
+    cores: int | None = Field(
+        description="Cores that the calculators may use; None if unknown, or on a GPU."
+    )
+    hardware: str | None = Field(description="Processor; None if unknown.")
 
 
 class CostPart(Part):

@@ -8,23 +8,20 @@ from ionloop.report.quantity import Quantity
 from ionloop.report.scorecard_rows import quantities
 
 _HEADER = ["", "value", "unit", "90 % interval", "how", "doubt"]
-#: What stands for a part, by its name, where the campaign asked for none.
-_OFF = {
-    "static": "Left out: EvaluateMaker.static is off.",
-    "expansion": "Left out: EvaluateMaker.expansion_ps is 0.",
-}
+_PARTS = ("static", "expansion")
 
 
 def crystal_tables(card: Scorecard | None) -> dict[str, Table]:
     """Return the tables ``static`` and ``expansion``, or why there are none."""
-    return {name: _table(card, name) for name in _OFF}
+    return {name: _table(card, name) for name in _PARTS}
 
 
 def _table(card: Scorecard | None, name: str) -> Table:
     if card is None:
         return Table([], [], "This campaign has no scorecard, or not yet.")
     part: Part = getattr(card, name)
-    missing = _OFF[name] if part.status == "not asked" else f"It failed: {part.reason}"
+    why = "Left out" if part.status == "not asked" else "It failed"
+    missing = f"{why}: {part.reason}" if part.reason else f"{why}."
     return Table(_HEADER, [_row(one) for one in quantities(card, name)], missing)
 
 

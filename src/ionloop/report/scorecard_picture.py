@@ -20,6 +20,7 @@ from ionloop.evaluate.scorecard_schema import Phonons, Scaling, Scorecard, Stati
 from ionloop.files import whole
 from ionloop.report.scorecard_differences import warning
 from ionloop.report.scorecard_names import colours_of, name_of, shortened
+from ionloop.report.scorecard_summary import measured_on
 from ionloop.report.stability_panel import BAD, draw_stability, draw_verdicts
 from ionloop.report.style import NEUTRAL
 
@@ -212,8 +213,7 @@ def _cost(panel: Axes, cards: list[Scorecard], colours: dict[str, str]) -> None:
         reference = card.reference.name if card.reference else "reference"
         _draw_cost(panel, _of(found, "reference"), "s--", NEUTRAL, reference)
     panel.set(xscale="log", yscale="log", xlabel="atoms", ylabel="time a step / s")
-    hardware = {f"{c.cost.result.cores} cores, {c.cost.result.hardware}" for c in cards
-                if c.cost.result}  # fmt: skip
+    hardware = {measured_on(c.cost.result) for c in cards if c.cost.result}
     panel.text(0.98, 0.03, "; ".join(sorted(hardware)), transform=panel.transAxes, ha="right",
                fontsize=8, color=NEUTRAL)  # fmt: skip
     if panel.get_legend_handles_labels()[0]:

@@ -21,6 +21,7 @@ from ionloop.evaluate.scorecard_schema import (
 from ionloop.report.digits import written
 from ionloop.report.quantity import Quantity, say, scaled
 from ionloop.report.scorecard_accuracy import accuracy_rows
+from ionloop.report.scorecard_summary import measured_on
 from ionloop.report.scorecard_walk import knows_framework, result_of, walk
 
 #: Names of estimates, by their fields; other fields are named by their words.
@@ -169,7 +170,7 @@ def _diffusion(found: Dynamics) -> Iterator[Quantity]:
 
 
 def _cost(found: Scaling) -> Iterator[Quantity]:
-    yield Quantity("measured on", "", f"{found.cores} cores, {found.hardware}")
+    yield Quantity("measured on", "", measured_on(found))
     for one in found.costs:
         whose = "" if one.calculator == "model" else f" ({one.calculator})"
         made = scaled(f"step and atom, {one.n_atoms} atoms{whose}", "µs", 1e6 / one.n_atoms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ionloop.evaluate.scorecard_schema import Scorecard
+from ionloop.evaluate.scorecard_schema import Scaling, Scorecard
 from ionloop.report.scorecard_walk import Verdict, verdict_of
 
 NONE = "–"
@@ -26,6 +26,12 @@ class Shown:
 def in_a_line(card: Scorecard) -> tuple[str, str, str, str]:
     """Return what :data:`TITLES` name; a dash where it isn't known."""
     return forces(card), modulus(card), diffusion(card), time(card)
+
+
+def measured_on(found: Scaling) -> str:
+    """Say where the cost was measured."""
+    cores = "cores not known, or a GPU" if found.cores is None else f"{found.cores} cores"
+    return f"{cores}, {found.hardware or 'hardware not known'}"
 
 
 def stability(card: Scorecard) -> Verdict:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from operator import itemgetter
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -22,13 +23,12 @@ from ionloop.errors import StoreError
 from ionloop.evaluate.scorecard_schema import PARTS, Scorecard
 from ionloop.processes import user_name
 from ionloop.report.scorecard_summary import Shown
+from ionloop.store import campaign_cards
+from ionloop.store.campaign_cards import LATEST, as_stored, completed
 from ionloop.store.connection import OUTPUTS, SCORECARDS, database
-from ionloop.store.records import without_marks
 from ionloop.store.times import as_utc
 from ionloop.train.schema import Member
 
-#: Outputs that are scorecards; partial indexes have the same filter.
-_OF_A_JOB = {"output.@class": Scorecard.__name__}
 #: Places of a document that can't be read which are told.
 REASONS_MAX = 3
 _TRANSPORT = "card.diffusion.result.transport"
@@ -155,12 +155,22 @@ def scorecards(
     db = database() if db is None else db
     some = skip + limit  # of each kind there may be so many among them
     query = _given({"card.material": material, "campaign_id": campaign_id})
-    stored = db[SCORECARDS].find(query, _fields("card", curves=curves)).sort("stored_at", -1)
-    query = _OF_A_JOB | _given({"output.material": material, "metadata.campaign_id": campaign_id})
-    made = db[OUTPUTS].find(query, _fields("output", curves=curves)).sort("completed_at", -1)
-    docs = [*stored.limit(some), *map(_as_stored, made.limit(some))]
-    docs.sort(key=lambda doc: as_utc(doc["stored_at"]), reverse=True)
-    return [_parsed(doc, curves=curves) for doc in docs[skip:some]]
+    stored = db[SCORECARDS].find(query, {"stored_at": 1}).sort("stored_at", -1).limit(some)
+    query = LATEST | _given({"output.material": material, "metadata.campaign_id": campaign_id})
+    made = db[OUTPUTS].find(query, {"completed_at": 1}).sort("completed_at", -1).limit(some)
+    # Times alone at first: of what is left out no scorecard is read.
+    times = [
+        *((as_utc(doc["stored_at"]), SCORECARDS, doc["_id"]) for doc in stored),
+        *((completed(doc), OUTPUTS, doc["_id"]) for doc in made),
+    ]
+    chosen = sorted(times, key=itemgetter(0), reverse=True)[skip:some]
+    read: dict[Any, dict[str, Any]] = {}
+    for name, card in ((SCORECARDS, "card"), (OUTPUTS, "output")):
+        ids = [one for _, where, one in chosen if where == name]
+        for doc in db[name].find({"_id": {"$in": ids}}, _fields(card, curves=curves)):
+            read[name, doc.pop("_id")] = doc if name == SCORECARDS else as_stored(doc)
+    found = [read[where, one] for _, where, one in chosen if (where, one) in read]
+    return [_parsed(doc, curves=curves) for doc in found]
 
 
 def scorecards_by_key(
@@ -171,9 +181,9 @@ def scorecards_by_key(
     wanted = {"$in": list(keys)}
     docs = list(db[SCORECARDS].find({"key": wanted}, {"_id": 0}))
     # A job that was run again has its latest output last.
-    made = db[OUTPUTS].find(_OF_A_JOB | {"uuid": wanted}, {"_id": 0})
+    made = db[OUTPUTS].find(LATEST | {"uuid": wanted}, {"_id": 0})
     made = made.sort([("uuid", 1), ("index", 1)])
-    docs += map(_as_stored, made)
+    docs += map(as_stored, made)
     found = {doc["key"]: doc for doc in docs}
     return [_parsed(found[key], curves=True) for key in dict.fromkeys(keys) if key in found]
 
@@ -181,15 +191,7 @@ def scorecards_by_key(
 def scorecard_materials(db: Database[dict[str, Any]] | None = None) -> list[str]:
     """Return the materials that have scorecards, in their alphabetical order."""
     db = database() if db is None else db
-    # Sorted, so that the server takes the index, which is partial: else it reads all outputs.
-    order = {"output.material": 1, "completed_at": -1}
-    stages: list[dict[str, Any]] = [
-        {"$match": _OF_A_JOB},
-        {"$sort": order},
-        {"$group": {"_id": "$output.material"}},
-    ]
-    made = {doc["_id"] for doc in db[OUTPUTS].aggregate(stages)}
-    return sorted({*db[SCORECARDS].distinct("card.material"), *made})
+    return sorted({*db[SCORECARDS].distinct("card.material"), *campaign_cards.materials(db)})
 
 
 def _given(query: dict[str, Any]) -> dict[str, Any]:
@@ -199,19 +201,7 @@ def _given(query: dict[str, Any]) -> dict[str, Any]:
 def _fields(card: str, *, curves: bool) -> dict[str, int]:
     """Return what isn't read of a document whose scorecard stands in a field."""
     long = () if curves else (path.replace("card", card, 1) for path in _CURVES)
-    return {"_id": 0} | dict.fromkeys(long, 0)
-
-
-def _as_stored(doc: dict[str, Any]) -> dict[str, Any]:
-    """Turn a job's output into what a stored scorecard is."""
-    return {
-        "key": doc["uuid"],
-        "card": without_marks(doc["output"]),
-        "campaign_id": doc["metadata"].get("campaign_id"),
-        "generation": doc["metadata"].get("generation"),
-        "stored_at": as_utc(doc["completed_at"]).isoformat(timespec="milliseconds"),
-        "by": "its campaign",
-    }
+    return dict.fromkeys(long, 0)
 
 
 def shown(found: StoredScorecard) -> Shown:
