@@ -33,6 +33,7 @@ def test_one_that_explodes_stands_at_the_top(record):
     (alarm,) = alarms(record.evaluation)
     assert alarm.startswith("Unstable potential: mace member 1 2121 at 1800 K. The run stays ")
     assert "ended after 31 ps: atoms at 0.31" in alarm
+    assert "ExploreMaker.md_steps" in alarm
     assert "UNSTABLE: 2 of 3 members" in stability_line(record.evaluation)
     html = render(record)
     assert 'class="alarm"' in html.split("<h2>Why</h2>")[0]

@@ -7,6 +7,11 @@ from ionloop.report.accuracy_tables import DASH, Table
 
 #: A shorter run shows gross faults alone, ps.
 LONG_PS = 500.0
+#: What to do about a potential that isn't stable.
+REMEDY = (
+    "Longer and hotter exploration brings labels of what it met there: ExploreMaker.md_steps, "
+    "Profile.temperatures."
+)
 #: Closest contacts that are shown.
 CONTACTS = 3
 
@@ -68,6 +73,7 @@ def alarms(evaluation: Evaluation | None) -> list[str]:
     return [
         f"Unstable potential: {run.steered_by or 'a member'} at {run.temperature:g} K. "
         + " ".join(f"{c.name[0].upper()}{c.name[1:]}: no, {c.detail}." for c in run.failures)
+        + f" {REMEDY}"
         for run in evaluation.stability
         if run.failures
     ]
