@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import os
@@ -227,6 +228,9 @@ def check_card(record: CampaignRecord) -> None:
     assert found.card.accuracy.result.n_frames == record.evaluation.accuracy.n_frames
     last = {m.model_hash for m in record.members if m.generation == found.generation}
     assert set(found.card.model.file_hashes) == last
+    together = hashlib.sha256("".join(found.card.model.file_hashes).encode()).hexdigest()
+    assert found.card.model.sha256 == together  # as of the same files evaluated by hand
+    assert found.card.cost.result.hardware
     assert found.card.static.status == "done", found.card.static.reason
     assert found.card.static.result.bulk_modulus.value is not None
     assert found.card.expansion.status == "not asked"

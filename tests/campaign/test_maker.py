@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,24 @@ def test_the_step_evaluates_where_the_judge_stops(step):
         "label test generation 0", "reference MD 1100 K", "accuracy", "transport",
         "reference transport", "cost", "crystal", "evaluation", "scorecard",
     } <= names  # fmt: skip
+
+
+@pytest.mark.parametrize(("charge", "asked"), [(0, True), (1, False)])
+def test_charged_cells_have_no_crystal_since_no_stress_is_trained_on(step, charge, asked):
+    _, _, material, maker = step.function_args
+    state = CampaignState(
+        campaign_id="c", generation=0, members=["m"], calibration="k", band_set="b", seeds="s"
+    )
+    campaign = replace(
+        maker,
+        profile=maker.profile.model_copy(update={"charge": charge}),
+        evaluate=replace(maker.evaluate, expansion_ps=3.0),
+    )
+    _, _, _, static, expansion = jobs(campaign.evaluation(material, state))["crystal"].function_args
+    assert (static, expansion is not None) == (asked, asked)
+    if expansion is not None:
+        assert expansion.picoseconds == 3.0
+        assert expansion.time_step == campaign.explore.settings.time_step
 
 
 def test_dynamic_jobs_get_their_generation_and_stage(step):

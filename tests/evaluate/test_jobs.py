@@ -13,8 +13,10 @@ from untrained_mace import write_model
 
 from ionloop.document import Blob
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.jobs import band_labels, measure_accuracy, measure_stability
+from ionloop.evaluate.expansion import ExpansionSettings
+from ionloop.evaluate.jobs import band_labels, measure_accuracy, measure_crystal, measure_stability
 from ionloop.evaluate.maker import EvaluateMaker
+from ionloop.evaluate.models import resolve_model
 from ionloop.evaluate.stability import StabilitySettings
 from ionloop.explore.driver import CommitteeDriver
 from ionloop.frame import Frame, Origin
@@ -161,3 +163,23 @@ def test_stability_can_be_left_out_and_is_refused_if_too_short():
     assert EvaluateMaker().stability(2.0, 0).picoseconds == 500.0
     with pytest.raises(EvaluationError, match=r"nve_ps of 0\.15 ps or more, got 0"):
         EvaluateMaker(nve_ps=0.0).stability(2.0, 0)
+
+
+def test_a_crystal_s_part_that_fails_is_missing_and_the_model_is_the_one_known_by_hand(
+    stored, tmp_path
+):
+    """MACE doesn't know potassium: both parts fail, the job doesn't."""
+    members = [stored(f"m{i}", member(tmp_path, i)) for i in range(2)]
+    unknown = Frame.from_atoms(
+        bulk("KCl", "rocksalt", a=6.3, cubic=True), origin=Origin.RANDOM, group="g"
+    )
+    short = ExpansionSettings(picoseconds=0.1, min_height=5.0)
+    found = measure_crystal.original(unknown, members, PROFILE, static=True, expansion=short)
+    by_hand = resolve_model([str(tmp_path / f"{i}.model") for i in range(2)]).facts
+    assert found.model == by_hand.model_copy(update={"files": []})
+    for part in (found.static, found.expansion):
+        assert part.status == "missing"
+        assert "19" in part.reason
+        assert part.result is None
+    none = measure_crystal.original(unknown, members, PROFILE, static=False, expansion=None)
+    assert (none.static.status, none.expansion.status) == ("not asked", "not asked")

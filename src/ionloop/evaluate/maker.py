@@ -137,7 +137,7 @@ class EvaluateMaker(Maker):
         )
         cost = measure_cost(start, members, shard, self.n_timed, random_seed)
         stability = self._stability_jobs(start, members, profile, time_step, random_seed)
-        crystal = self._crystal_job(host, members, profile, random_seed)
+        crystal = self._crystal_job(host, members, profile, time_step, random_seed)
         jobs = [accuracy, model, cost, *stability, crystal]
         reference = None
         if reference_runs:
@@ -176,13 +176,20 @@ class EvaluateMaker(Maker):
         return Flow([*jobs, scorecard, card], output=scorecard.output, name=self.name)
 
     def _crystal_job(
-        self, host: Frame, members: list[str], profile: Profile, random_seed: int
+        self,
+        host: Frame,
+        members: list[str],
+        profile: Profile,
+        time_step: float,
+        random_seed: int,
     ) -> Job:
         trained = profile.charge == 0  # energies and stress are
         expansion = None
         if self.expansion_ps and trained:
             seed = derive_seed(random_seed, "expansion")
-            expansion = ExpansionSettings(picoseconds=self.expansion_ps, random_seed=seed)
+            expansion = ExpansionSettings(
+                picoseconds=self.expansion_ps, time_step=time_step, random_seed=seed
+            )
         return measure_crystal(host, members, profile, self.static and trained, expansion)
 
     def _asked(
