@@ -97,11 +97,21 @@ def test_bands_of_one_class_are_pooled():
     assert (found.n_bands, found.n_images, found.energy_spread) == (2, 10, None)
 
 
+def numbered(labels):
+    """Labels as older files have them, whose events have a number alone."""
+    frames = [label.frame for label in labels]
+    hops = [frame.hop.model_copy(update={"event": "neb-0"}) for frame in frames]
+    return [
+        label.model_copy(update={"frame": frame.model_copy(update={"hop": hop})})
+        for label, frame, hop in zip(labels, frames, hops, strict=True)
+    ]
+
+
 def test_bands_of_one_name_are_told_apart_by_what_they_are_of():
     """Two files of labels, each with its `neb-0` of one class: another charge, another cell."""
     one, other = labels_of(band()), labels_of(band(charge=1))
     big = labels_of(band().model_copy(update={"cell": (9 * np.eye(3)).tolist()}))
-    labels = [*one, *other, *big]
+    labels = numbered([*one, *other, *big])
     assert len({x.frame.hop.event for x in labels}) == 1
     energies, forces = predicted(labels, lambda s: 0.1 * s)
     energies[5:10] += 3.0  # each has an offset of its own
@@ -112,7 +122,7 @@ def test_bands_of_one_name_are_told_apart_by_what_they_are_of():
 
 
 def test_bands_that_cant_be_told_apart_are_left_out_and_counted():
-    one, other = labels_of(band()), labels_of(band(shift=0.1))
+    one, other = (numbered(labels_of(band(shift=shift))) for shift in (0.0, 0.1))
     labels = [*one, *other]
     assert unclear_bands(labels) == 1
     assert band_errors(labels, *predicted(labels, lambda s: 0.1 * s)) == []
@@ -145,3 +155,15 @@ def test_what_is_no_band_is_left_out():
     ]
     assert band_errors(moved, *predicted(moved, lambda s: s)) == []
     assert band_errors([], np.empty((0, 2)), []) == []
+
+
+def test_bands_of_two_campaigns_have_unlike_events_and_are_not_mixed():
+    one, other = (labels_of(band(shift=shift)) for shift in (0.0, 0.1))
+    events = {label.frame.hop.event for label in [*one, *other]}
+    assert len(events) == 2
+    assert all(event.startswith("neb-0 ") for event in events)
+    assert {label.frame.hop.event for label in labels_of(band())} < events
+    labels = [*one, *other]
+    (found,) = band_errors(labels, *predicted(labels, lambda s: 0.1 * s))
+    assert (found.n_bands, found.energy_max) == (2, pytest.approx(0.1))
+    assert unclear_bands(labels) == 0

@@ -15,7 +15,7 @@ from ionloop.evaluate.accuracy_schema import BandErrors
 from ionloop.frame import Frame, Origin
 from ionloop.label.schema import Label
 from ionloop.reference.schema import Band
-from ionloop.seed.bands import band_frames
+from ionloop.seed.bands import reference_frames
 
 #: Images nearer than this along a hop are those of two bands.
 SAME_PLACE = 1e-3
@@ -48,7 +48,7 @@ def band_frames_of(bands: Sequence[Band]) -> dict[str, list[Frame]]:
     """
     found: dict[str, list[Frame]] = {}
     for i, band in enumerate(bands):
-        for frame in band_frames(band, Origin.NEB, 0, f"neb-{i}"):
+        for frame in reference_frames(band, i):
             found.setdefault(frame.frame_hash, []).append(frame)
     return found
 
@@ -105,7 +105,8 @@ def band_errors(
 def unclear_bands(labels: Iterable[Label]) -> int:
     """Count the bands that may be several, since they have two images at one place.
 
-    So are labels of two campaigns of one material in one file: each has a band of that name.
+    So are labels of two campaigns of one material in one file from before events had hashes: each
+    has a band of that name.
     """
     places: dict[tuple[object, ...], dict[str, float]] = {}
     for label in labels:

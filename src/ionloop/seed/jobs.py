@@ -10,9 +10,9 @@ import numpy as np
 from jobflow import job
 
 from ionloop.document import DATA_FIELDS
-from ionloop.frame import Frame, Origin
+from ionloop.frame import Frame
 from ionloop.reference.schema import Band, Trajectory
-from ionloop.seed.bands import band_frames
+from ionloop.seed.bands import reference_frames
 from ionloop.seed.displace import decorrelated_frames, rattle, strain
 from ionloop.seed.schema import Displacements, SeedFrames
 
@@ -62,11 +62,7 @@ def collect_seeds(
             if t.n_frames > skip
             for frame in decorrelated_frames(t, stride, skip=skip)
         ),
-        *(
-            frame
-            for i, band in enumerate(kept)
-            for frame in band_frames(band, Origin.NEB, 0, f"neb-{i}")
-        ),
+        *(frame for i, band in enumerate(kept) for frame in reference_frames(band, i)),
         *displaced_frames(start, plan, rng),
     ]
     return SeedFrames(
