@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import Calculator
 
 from ionloop.evaluate.band_errors import band_errors, band_frames_of, on_bands, unclear_bands
+from ionloop.evaluate.held_out import judge_labels, predict
 from ionloop.frame import Origin
 from ionloop.label.schema import Label
 from ionloop.reference.schema import Band
@@ -167,3 +169,39 @@ def test_bands_of_two_campaigns_have_unlike_events_and_are_not_mixed():
     (found,) = band_errors(labels, *predicted(labels, lambda s: 0.1 * s))
     assert (found.n_bands, found.energy_max) == (2, pytest.approx(0.1))
     assert unclear_bands(labels) == 0
+
+
+class Committee(Calculator):
+    """Two members; it tells their forces, and their energies if ``tells``."""
+
+    implemented_properties = ("energy", "forces")
+    tells: tuple[bool, ...] = ()
+
+    def calculate(self, atoms=None, properties=None, system_changes=None):
+        forces = np.stack([np.zeros((len(atoms), 3)), np.ones((len(atoms), 3))])
+        along = atoms.positions[2, 0]
+        self.results = {"energy": along, "forces": forces.mean(axis=0), "forces_comm": forces}
+        if self.tells[0]:
+            self.results["energy_comm"] = np.array([0.9, 1.1]) * along
+        self.tells = (*self.tells[1:], self.tells[0])
+
+
+@pytest.mark.parametrize(("tells", "known"), [((True,), True), ((False,), False),
+                                              ((True, False), False)])  # fmt: skip
+def test_a_spread_that_nobody_told_is_unknown_and_not_none(tells, known):
+    labels = labels_of(band())
+    calculator = Committee()
+    calculator.tells = tells
+    found = predict(calculator, [label.frame.to_atoms() for label in labels])
+    assert found.energies.shape == (5, 2 if known else 1)
+    errors = judge_labels(labels, found, np.random.default_rng(0), mobile_ion="Li")
+    (along,) = errors.along_bands
+    path = np.array([0.5, 1.0, 1.5, 2.0])
+    spread = np.sqrt(np.mean((0.2 * path) ** 2) / 2)
+    assert along.energy_spread == (pytest.approx(spread) if known else None)
+    assert along.energy_max == pytest.approx(2.0)
+    assert errors.energy_rmse is not None
+
+
+def test_no_frames_have_no_energies():
+    assert len(predict(Committee(), []).energies) == 0

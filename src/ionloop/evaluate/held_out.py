@@ -45,7 +45,8 @@ def predict(calculator: Calculator, frames: Sequence[Atoms]) -> Predicted:
     EvaluationError
         If a number isn't finite.
     """
-    energies: list[np.ndarray] = []
+    energies: list[float] = []
+    apart: list[np.ndarray] = []
     forces: list[np.ndarray] = []
     stresses: list[np.ndarray | None] = []
     for i, frame in enumerate(frames):
@@ -59,13 +60,18 @@ def predict(calculator: Calculator, frames: Sequence[Atoms]) -> Predicted:
         known = getattr(calculator, "results", {})
         members = np.array(known.get("forces_comm", mean[None]), float)
         forces.append(members)
+        energies.append(energy)
         each = np.array(known.get("energy_comm", [energy]), float).reshape(-1)
-        energies.append(each if len(each) == len(members) else np.array([energy]))
+        if len(each) == len(members):
+            apart.append(each)
         try:
             stresses.append(np.array(atoms.get_stress(voigt=False), float))
         except (PropertyNotImplementedError, NotImplementedError):
             stresses.append(None)
-    return Predicted(np.array(energies), forces, stresses)
+    # Members' energies of some frames alone would leave out what the others' spread is.
+    whole = len(apart) == len(energies) and len({len(each) for each in apart}) == 1
+    together = np.array(apart) if whole else np.array(energies).reshape(-1, 1)
+    return Predicted(together, forces, stresses)
 
 
 def judge_labels(
