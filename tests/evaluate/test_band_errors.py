@@ -172,26 +172,24 @@ def test_bands_of_two_campaigns_have_unlike_events_and_are_not_mixed():
 
 
 class Committee(Calculator):
-    """Two members; it tells their forces, and their energies if ``tells``."""
+    """Two members; it tells their forces, and their energies up to a place along the hop, Å."""
 
     implemented_properties = ("energy", "forces")
-    tells: tuple[bool, ...] = ()
+    known_to = 0.0
 
     def calculate(self, atoms=None, properties=None, system_changes=None):
         forces = np.stack([np.zeros((len(atoms), 3)), np.ones((len(atoms), 3))])
         along = atoms.positions[2, 0]
         self.results = {"energy": along, "forces": forces.mean(axis=0), "forces_comm": forces}
-        if self.tells[0]:
+        if along < self.known_to:
             self.results["energy_comm"] = np.array([0.9, 1.1]) * along
-        self.tells = (*self.tells[1:], self.tells[0])
 
 
-@pytest.mark.parametrize(("tells", "known"), [((True,), True), ((False,), False),
-                                              ((True, False), False)])  # fmt: skip
-def test_a_spread_that_nobody_told_is_unknown_and_not_none(tells, known):
+@pytest.mark.parametrize(("known_to", "known"), [(3.0, True), (-1.0, False), (1.2, False)])
+def test_a_spread_that_nobody_told_is_unknown_and_not_none(known_to, known):
     labels = labels_of(band())
     calculator = Committee()
-    calculator.tells = tells
+    calculator.known_to = known_to
     found = predict(calculator, [label.frame.to_atoms() for label in labels])
     assert found.energies.shape == (5, 2 if known else 1)
     errors = judge_labels(labels, found, np.random.default_rng(0), mobile_ion="Li")
