@@ -7,19 +7,26 @@ import sys
 
 import pytest
 from ase.build import bulk
+from made_cards import card, scaling
+from untrained_mace import write_model
 
+from ionloop.cli.card_tables import show_card
 from ionloop.errors import EvaluationError
 from ionloop.evaluate.cost import cost_of
 from ionloop.evaluate.cost_scaling import (
     CostSettings,
     atoms_per_gb,
+    cpu_speed_ups,
     exponents,
     growing,
     measure_scaling,
+    on_gpu,
     speed_ups,
 )
 from ionloop.evaluate.machine import cpu_seconds, peak_mb
 from ionloop.evaluate.models import resolve_model
+from ionloop.evaluate.scorecard_schema import Scaling
+from ionloop.report.scorecard_rows import quantities
 
 SOURCE = """
 import time
@@ -83,12 +90,59 @@ def test_the_exponent_is_that_of_the_largest_sizes():
     assert speed_ups(costs, ["a"]) == []
 
 
-def test_the_speed_up_by_cpu_time_needs_both():
+def test_the_speed_up_by_cpu_time_needs_both_and_has_quartiles():
     costs = times("a", lambda n: 1.0 * n) + times("b", lambda n: 1.0 * n)
     for cost in costs[1:]:
         cost.cpu_seconds = cost.seconds_per_step * (4 if cost.calculator == "b" else 1)
-    found = speed_ups(costs, ["a", "b"], cpu=True)
-    assert found == [(n, pytest.approx(4)) for n in (200, 400, 800)]
+        cost.cpu_quartiles = 0.9 * cost.cpu_seconds, 1.1 * cost.cpu_seconds
+    costs[-1].cpu_quartiles = None
+    unknown, *found = cpu_speed_ups(costs, ["a", "b"])
+    assert (unknown.ratio, unknown.missing) == (None, "cores not known, not alike, or a GPU: a")
+    assert [(one.n_atoms, one.ratio) for one in found] == [
+        (n, pytest.approx(4)) for n in (200, 400, 800)
+    ]
+    assert found[0].quartiles == pytest.approx((4 * 0.9 / 1.1, 4 * 1.1 / 0.9))
+    assert found[-1].quartiles is None
+    assert cpu_speed_ups(costs, ["a"]) == []
+
+
+def test_mace_on_a_gpu_has_no_cpu_time_to_compare(tmp_path, monkeypatch):
+    mace = resolve_model([str(write_model(tmp_path / "0.model"))])
+    assert not on_gpu(mace)
+    monkeypatch.setenv("IONLOOP_DEVICE", "cuda:0")
+    assert on_gpu(mace)
+    assert not on_gpu(resolve_model(["buckingham"]))
+
+
+def test_speed_ups_by_cpu_time_are_shown_with_quartiles_or_the_reason(capsys):
+    costs = times("model", lambda n: 1.0 * n) + times("reference", lambda n: 3.0 * n)
+    for known in (True, False):
+        for cost in costs:
+            cost.cpu_seconds = cost.seconds_per_step if known else None
+            cost.cpu_quartiles = (0.9 * cost.seconds_per_step, 1.1 * cost.seconds_per_step)
+        found = cpu_speed_ups(costs, ["model", "reference"])
+        one = card("x", 1.0)
+        one.cost.result = scaling(1.0).model_copy(update={"speed_ups": found})
+        row = [row for row in quantities(one, "cost") if "CPU" in row.name][-1]
+        show_card(one)
+        shown = capsys.readouterr().out
+        if known:
+            assert (row.value, row.interval) == ("3.00", "quartiles 2.45 to 3.67")
+            assert "3 (quartiles 2.45 to 3.67) times less CPU time" in shown
+        else:
+            reason = "cores not known, not alike, or a GPU: model, reference"
+            assert (row.value, row.reason) == ("", reason)
+            assert f"not known, {reason}" in shown
+
+
+def test_a_document_with_ratios_alone_is_read_and_shown():
+    old = scaling(1.0).model_dump(mode="json", exclude={"speed_ups"})
+    old |= {"speed_up": [[100, 250.0]], "speed_up_cpu": [[100, 125.0]]}
+    one = card("old", 1.0)
+    one.cost.result = Scaling.model_validate(old)
+    rows = {row.name: row.value for row in quantities(one, "cost")}
+    assert rows["reference's over the model's wall time, 100 atoms"] == "250"
+    assert rows["reference's over the model's CPU time, 100 atoms"] == "125"
 
 
 def test_programs_that_run_count_for_time_and_memory():
@@ -127,6 +181,11 @@ def test_time_and_memory_are_each_calculators_own(model):
     assert by["reference", 256].seconds_per_step >= 256 * 8e-5
     assert [n for n, _ in found.speed_up] == [128, 256]
     assert all(ratio > 1.5 for _, ratio in found.speed_up)
+    for one in found.speed_ups:
+        own, theirs = (by[name, one.n_atoms] for name in ("model", "reference"))
+        assert one.ratio == pytest.approx(theirs.cpu_seconds / own.cpu_seconds)
+        assert one.quartiles[0] <= one.ratio <= one.quartiles[1]
+        assert own.cpu_quartiles[0] <= own.cpu_seconds <= own.cpu_quartiles[1]
     # 256 atoms hold 10⁵ numbers of 8 bytes each.
     big, small = by["reference", 256], by["model", 256]
     assert big.peak_mb - big.base_mb == pytest.approx(256 * 0.8 / 1.048576, rel=0.3)

@@ -16,7 +16,7 @@ from made_cards import card, scaling
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from ionloop.evaluate.cost import cost_of
-from ionloop.evaluate.cost_scaling import atoms_per_gb, speed_ups
+from ionloop.evaluate.cost_scaling import atoms_per_gb, cpu_speed_ups, speed_ups
 from ionloop.evaluate.expansion import expansion_of
 from ionloop.evaluate.held_out import judge_labels, predict
 from ionloop.evaluate.schema import Estimate
@@ -192,17 +192,25 @@ def test_expansion_is_in_millionths_a_kelvin(alphas, temperatures):
 @settings(max_examples=50, deadline=None)
 def test_cost_is_in_seconds_core_seconds_and_atoms_a_gb(law, cores, bytes_an_atom):
     costs = [
-        cost_of([s * n] * 5, n_atoms=n, name=name, cores=c).model_copy(
-            update={"peak_mb": (bytes_an_atom * n + 3e8) / 2**20}
+        cost_of([s * n] * 5, n_atoms=n, name=name).model_copy(
+            update={
+                "peak_mb": (bytes_an_atom * n + 3e8) / 2**20,
+                "cpu_seconds": s * n * c,
+                "cpu_quartiles": (0.5 * s * n * c, 2 * s * n * c),
+            }
         )
         for n in (1000, 2000, 4000)
         for name, s, c in zip(("model", "reference"), law, cores, strict=True)
     ]
     assert costs[0].seconds_per_step == pytest.approx(1000 * law[0])
     assert atoms_per_gb(costs)["model"] == pytest.approx(2**30 / bytes_an_atom)
-    found = speed_ups(costs, ["model", "reference"])
+    found = cpu_speed_ups(costs, ["model", "reference"])
     ratio = law[1] * cores[1] / (law[0] * cores[0])
     assert [one.ratio for one in found] == pytest.approx([ratio] * 3)
+    assert found[0].quartiles == pytest.approx((ratio / 4, ratio * 4))
+    assert [ratio for _, ratio in speed_ups(costs, ["model", "reference"])] == pytest.approx(
+        [law[1] / law[0]] * 3
+    )
     made = card("x", 1.0)
     made.cost.result = scaling(1.0).model_copy(update={"costs": costs, "speed_ups": found})
     rows = {row.name: row for row in quantities(made, "cost")}

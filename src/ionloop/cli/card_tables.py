@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Part,
         Scaling,
         Scorecard,
+        SpeedUp,
         StaticProperties,
     )
 
@@ -212,6 +213,15 @@ def _show_stability(found: Stability) -> None:
     _show_checks(found.checks)
 
 
+def _less_cpu(one: SpeedUp) -> str:
+    if one.ratio is None:
+        return f"CPU time less than the reference's: not known, {one.missing}"
+    spread = ""
+    if one.quartiles is not None:
+        spread = f" (quartiles {one.quartiles[0]:.3g} to {one.quartiles[1]:.3g})"
+    return f"{one.ratio:.3g}{spread} times less CPU time than the reference at {one.n_atoms} atoms"
+
+
 def _show_cost(found: Scaling) -> None:
     columns = ("calculator", "atoms", "s a step", "µs a step and atom", "cores in use",
                "peak memory, MB")  # fmt: skip
@@ -233,4 +243,6 @@ def _show_cost(found: Scaling) -> None:
         for n, ratio in ratios[-1:]:
             words = f"{ratio:.3g} times less {what} time than the reference at {n} atoms"
             out.print(words, highlight=False)
+    for one in found.speed_ups[-1:]:
+        out.print(_less_cpu(one), highlight=False, markup=False)
     out.print(f"no larger size: {found.stopped}", highlight=False, markup=False)

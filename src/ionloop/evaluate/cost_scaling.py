@@ -22,8 +22,10 @@ from ionloop.evaluate.cost import cost_of, one_step
 from ionloop.evaluate.machine import cpu_seconds, machine, peak_mb
 from ionloop.evaluate.models import Model, Precision, resolve_model
 from ionloop.evaluate.schema import Cost
-from ionloop.evaluate.scorecard_schema import Scaling
+from ionloop.evaluate.scorecard_schema import Scaling, SpeedUp
+from ionloop.evaluate.speed_up import compare
 from ionloop.processes import die_with_parent
+from ionloop.settings import get_settings
 
 #: Steps before the timed ones: TorchScript compiles during the first calls.
 WARM_UP = 3
@@ -105,7 +107,7 @@ def measure_scaling(
         exponents=exponents(costs),
         atoms_per_gb=atoms_per_gb(costs),
         speed_up=speed_ups(costs, list(models)),
-        speed_up_cpu=speed_ups(costs, list(models), cpu=True),
+        speed_ups=cpu_speed_ups(costs, list(models)),
         stopped=stopped,
         **machine(),
     )
@@ -148,19 +150,35 @@ def atoms_per_gb(costs: Sequence[Cost]) -> dict[str, float]:
     return found
 
 
-def speed_ups(
-    costs: Sequence[Cost], names: Sequence[str], *, cpu: bool = False
-) -> list[tuple[int, float]]:
-    """Return numbers of atoms, and the second calculator's time over the first one's.
+def speed_ups(costs: Sequence[Cost], names: Sequence[str]) -> list[tuple[int, float]]:
+    """Return numbers of atoms, and the second calculator's wall time over the first one's."""
+    return [
+        (own.n_atoms, theirs.seconds_per_step / own.seconds_per_step)
+        for own, theirs in _pairs(costs, names)
+    ]
 
-    Wall time, or with ``cpu`` that of all cores; sizes of which it isn't known are left out.
+
+def cpu_speed_ups(costs: Sequence[Cost], names: Sequence[str]) -> list[SpeedUp]:
+    """Compare the first calculator with the second by core-seconds, at each size that both have.
+
+    Core-seconds are those in use, which is the CPU time; a reason where it isn't known.
     """
+    return [compare(_in_use(own), _in_use(theirs)) for own, theirs in _pairs(costs, names)]
+
+
+def _pairs(costs: Sequence[Cost], names: Sequence[str]) -> list[tuple[Cost, Cost]]:
     if len(names) < 2:
         return []
-    by = {(c.calculator, c.n_atoms): c.cpu_seconds if cpu else c.seconds_per_step for c in costs}
+    by = {(c.calculator, c.n_atoms): c for c in costs}
     sizes = [c.n_atoms for c in costs if c.calculator == names[0]]
-    pairs = [(n, by[names[0], n], by.get((names[1], n))) for n in sizes]
-    return [(n, theirs / own) for n, own, theirs in pairs if own and theirs]
+    return [(by[names[0], n], by[names[1], n]) for n in sizes if (names[1], n) in by]
+
+
+def _in_use(cost: Cost) -> Cost:
+    """Return a cost as if its CPU time had passed on one core; of unknown cores without it."""
+    known = cost.cpu_seconds is not None
+    update = {"cores": 1 if known else None, "quartiles": cost.cpu_quartiles if known else None}
+    return cost.model_copy(update={**update, "seconds_per_step": cost.cpu_seconds or 0.0})
 
 
 def _one_size(cell: Atoms, steppers: Mapping[str, Connection], n_timed: int) -> list[Cost]:
@@ -181,11 +199,24 @@ def _one_size(cell: Atoms, steppers: Mapping[str, Connection], n_timed: int) -> 
             update={
                 "peak_mb": memory[name][0],
                 "base_mb": memory[name][1],
-                "cpu_seconds": float(np.median(used[name])) if min(used[name]) > 0 else None,
+                **_cpu_of(used[name]),
             }
         )
         for name in steppers
     ]
+
+
+def on_gpu(model: Model) -> bool:
+    """Whether a model steps on a GPU, whose work no CPU time counts; of functions nobody knows."""
+    return model.facts.kind == "mace" and not get_settings().device.startswith("cpu")
+
+
+def _cpu_of(seconds: Sequence[float]) -> dict[str, Any]:
+    """Sum CPU times up as wall times are; nothing where one wasn't taken."""
+    if min(seconds) <= 0:
+        return {}
+    found = cost_of(seconds, n_atoms=0, name="")
+    return {"cpu_seconds": found.seconds_per_step, "cpu_quartiles": found.quartiles}
 
 
 @contextmanager
@@ -239,7 +270,9 @@ def _serve(pipe: Connection, names: Sequence[str], precision: Precision) -> None
     rng = np.random.default_rng(0)
     atoms = Atoms()
     try:
-        calculator = resolve_model(names).calculator(precision)
+        model = resolve_model(names)
+        calculator = model.calculator(precision)
+        unseen = on_gpu(model)
         base = peak_mb()
         while True:
             asked, seconds, used = pipe.recv(), 0.0, 0.0
@@ -249,7 +282,7 @@ def _serve(pipe: Connection, names: Sequence[str], precision: Precision) -> None
             elif asked == "step":
                 before = cpu_seconds()
                 seconds = one_step(atoms, rng)
-                used = cpu_seconds() - before
+                used = 0.0 if unseen else cpu_seconds() - before
             pipe.send((seconds, used, peak_mb(), base))
     except EOFError:
         return

@@ -174,7 +174,10 @@ class Cost(Document):
     cpu_seconds: float | None = Field(
         None,
         description="Median CPU time of a step, all threads and programs, s; None where it "
-        "wasn't taken.",
+        "wasn't taken, or on a GPU.",
+    )
+    cpu_quartiles: tuple[float, float] | None = Field(
+        None, description="First and third quartile of the CPU times, s; None below 4 calls."
     )
     n_timed: int
     cores: int | None = Field(

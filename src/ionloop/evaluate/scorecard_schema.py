@@ -148,7 +148,7 @@ class Crystal(Document):
 
 
 class SpeedUp(Document):
-    """Core-seconds an atom of the reference's label over those of the model's step."""
+    """Core-seconds an atom of the reference's label or step over those of the model's step."""
 
     model: str = Field(description="Who is faster.")
     reference: str = Field(description="Than whom.")
@@ -180,10 +180,14 @@ class Scaling(Document):
     speed_up: list[tuple[int, float]] = Field(
         default=[], description="Number of atoms, and the reference's over the model's wall time."
     )
+    speed_ups: list[SpeedUp] = Field(
+        default=[],
+        description="Over `reference`, one a number of atoms that both have, by their CPU time: "
+        "what counts where one of them uses more cores than the other.",
+    )
     speed_up_cpu: list[tuple[int, float]] = Field(
         default=[],
-        description="The same of their CPU time, all cores together: what counts where one of them "
-        "uses more cores than the other.",
+        description="In documents from before `speed_ups`: its numbers of atoms and ratios.",
     )
     stopped: str = Field(description="Why there is no larger size.")
     cores: int | None = Field(

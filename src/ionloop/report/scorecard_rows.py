@@ -175,13 +175,7 @@ def _cost(found: Scaling) -> Iterator[Quantity]:
         whose = "" if one.calculator == "model" else f" ({one.calculator})"
         made = scaled(f"step and atom, {one.n_atoms} atoms{whose}", "µs", 1e6 / one.n_atoms,
                        one.seconds_per_step, None)  # fmt: skip
-        ends = (
-            ""
-            if one.quartiles is None
-            else "quartiles {} to {}".format(
-                *(say(1e6 * x / one.n_atoms, 3) for x in one.quartiles)
-            )
-        )
+        ends = _quartiles(one.quartiles, 1e6 / one.n_atoms)
         how = f"median of {one.n_timed} steps" + (f"; {one.note}" if one.note else "")
         yield Quantity(made.name, made.unit, made.value, ends, how)
     for whose, power in found.exponents.items():
@@ -195,6 +189,20 @@ def _cost(found: Scaling) -> Iterator[Quantity]:
         for n, ratio in ratios[-1:]:
             name = f"reference's over the model's {what} time, {n} atoms"
             yield Quantity(name, "", say(ratio, 3))
+    for faster in found.speed_ups[-1:]:
+        name = "reference's over the model's CPU time"
+        if faster.ratio is None:
+            yield Quantity(name, "", "", reason=faster.missing or "")
+        else:
+            yield Quantity(f"{name}, {faster.n_atoms} atoms", "", say(faster.ratio, 3),
+                           _quartiles(faster.quartiles, 1))  # fmt: skip
+
+
+def _quartiles(found: tuple[float, float] | None, factor: float) -> str:
+    if found is None:
+        return ""
+    low, high = (say(factor * x, 3) for x in found)
+    return f"quartiles {low} to {high}"
 
 
 def _stability(found: Stability) -> Iterator[Quantity]:
