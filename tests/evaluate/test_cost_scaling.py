@@ -145,6 +145,16 @@ def test_a_document_with_ratios_alone_is_read_and_shown():
     assert rows["reference's over the model's CPU time, 100 atoms"] == "125"
 
 
+def test_a_reference_of_dft_is_called_so():
+    costs = [
+        cost_of([x], n_atoms=100, name=name).model_copy(update={"cpu_seconds": x})
+        for name, x in (("model", 1.0), ("reference", 40.0))
+    ]
+    (one,) = cpu_speed_ups(costs, ["model", "reference"], dft=True)
+    assert (one.over, one.ratio) == ("DFT", 40.0)
+    assert cpu_speed_ups(costs, ["model", "reference"])[0].over == "the reference"
+
+
 def test_programs_that_run_count_for_time_and_memory():
     """Python as CP2K's shell: half a second of CPU and 200 MB, in a process of its own."""
     source = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy import stats
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.bounds import upper_bound
+from ionloop.evaluate.bounds import most_hops, upper_bound
 from ionloop.evaluate.displacements import paths_of_array
 from ionloop.evaluate.runs import diffusivity_of_trajectories, moving_framework
 from ionloop.evaluate.schema import Diffusivity
@@ -15,6 +16,8 @@ from ionloop.evaluate.transport import diffusivity as diffusivity_of_paths
 from ionloop.evaluate.transport import relative_error
 from ionloop.evaluate.window import WindowRule
 from ionloop.reference.schema import Trajectory
+from ionloop.testing.walks import hopping, measured, run_of
+from ionloop.testing.walks import lattice as lattice_walk
 
 INTERVAL = 10.0
 N_MOBILE = 30
@@ -219,9 +222,36 @@ def test_relative_error_is_he_zhu_mo():
 
 def test_no_hops_bound_is_three_events():
     # The Poisson upper limit at 95 % of nothing seen is -ln 0.05 = 3.00 events.
-    assert upper_bound(0.0, 10 * 1e5, 3.0) == pytest.approx(
-        -np.log(0.05) * 9.0 / (6 * 10 * 1e5) * 0.1, rel=1e-9, abs=0
+    assert upper_bound(0.0, 10 * 1e5, 3.0, 1e6) == pytest.approx(
+        -np.log(0.05) * 9.0 / (6 * 10 * 1e5) * 0.1, rel=1e-4, abs=0
     )
+
+
+def test_the_bound_of_many_ions_is_poisson_s_and_that_of_one_is_wider():
+    poisson = stats.chi2.ppf(0.95, 2 * 4 + 2) / 2
+    assert most_hops(4.0, 1e6, 3) == pytest.approx(poisson, rel=1e-3)
+    assert most_hops(4.0, 1, 3) > 3 * poisson
+    # The negative binomial's own distribution function, asked for the limit.
+    limit, r = most_hops(4.0, 2, 3), 3.0
+    assert stats.nbinom.cdf(4, r, r / (r + limit)) == pytest.approx(0.05, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_ions", "hops", "group"), [(1, 6, 1), (1, 12, 1), (4, 8, 1), (20, 6, 1), (20, 1, 4)]
+)
+def test_the_bound_holds_for_few_ions_and_for_ions_that_hop_together(n_ions, hops, group):
+    """``hops`` events expected, each of ``group`` ions: the bound holds in 95 % or more."""
+    rng = np.random.default_rng(n_ions + hops)
+    p_hop = hops / (600 * n_ions / group)
+    held = n = 0
+    for _ in range(150):
+        walk = lattice_walk(600, n_ions // group, p_hop, rng)
+        found = measured([run_of(np.repeat(walk, group, axis=1), rng)])
+        if found.d.upper_bound is not None:
+            n += 1
+            held += found.d.upper_bound > hopping(p_hop)
+    assert n >= 40
+    assert stats.binom.cdf(held, n, 0.95) > 0.01
 
 
 def test_trajectories_are_split_by_mobile_ion_and_skip_equilibration():
@@ -300,3 +330,18 @@ def test_bad_input_is_refused_in_words():
         diffusivity([x], hop_distance=2.5, **(COMMON | {"mobile": np.array([], int)}))
     with pytest.raises(EvaluationError, match="hop distance"):
         diffusivity([x], hop_distance=0.0, **COMMON)
+
+
+def test_ions_that_stay_in_a_plane_have_no_d_across_it():
+    rng = np.random.default_rng(5)
+    walk = np.cumsum(rng.normal(scale=0.4, size=(400, 20, 3)), axis=0)
+    walk[:, :, 2] = 0.0
+    host = np.zeros((400, N_HOST, 3))
+    found = diffusivity(
+        [np.concatenate([walk, host], axis=1)], mobile=np.arange(20),
+        framework=np.arange(20, 20 + N_HOST), hop_distance=2.5, temperature=500.0,
+        frame_interval_fs=10.0,
+    )  # fmt: skip
+    along = found.conduction.axes
+    assert [one.value is None for one in along] == [False, False, True]
+    assert "may be 0" in along[2].reason

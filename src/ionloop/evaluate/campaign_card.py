@@ -27,6 +27,7 @@ from ionloop.evaluate.scorecard_schema import (
     StabilityPart,
 )
 from ionloop.evaluate.speed_up import REFERENCE
+from ionloop.evaluate.speed_up import speed_ups as core_speed_ups
 from ionloop.frame import Frame
 from ionloop.label.schema import Label
 from ionloop.profile import Profile
@@ -163,6 +164,7 @@ def _cost(costs: Sequence[Cost], made: _Made, structure: str) -> CostPart:
         costs=named,
         exponents={},
         speed_up=speed_ups(named, ["model", "reference"]),
+        speed_ups=[one for one in core_speed_ups(costs) if _role(one.model) == "model"],
         stopped="a campaign times its own cell alone",
         **where,
     )

@@ -107,7 +107,7 @@ def measure_scaling(
         exponents=exponents(costs),
         atoms_per_gb=atoms_per_gb(costs),
         speed_up=speed_ups(costs, list(models)),
-        speed_ups=cpu_speed_ups(costs, list(models)),
+        speed_ups=cpu_speed_ups(costs, list(models), dft=_is_dft(models)),
         stopped=stopped,
         **machine(),
     )
@@ -158,12 +158,20 @@ def speed_ups(costs: Sequence[Cost], names: Sequence[str]) -> list[tuple[int, fl
     ]
 
 
-def cpu_speed_ups(costs: Sequence[Cost], names: Sequence[str]) -> list[SpeedUp]:
+def _is_dft(models: Mapping[str, Model]) -> bool:
+    """Whether the second calculator, the reference, is DFT."""
+    return [model.facts.kind for model in models.values()][1:2] == ["dft"]
+
+
+def cpu_speed_ups(
+    costs: Sequence[Cost], names: Sequence[str], *, dft: bool = False
+) -> list[SpeedUp]:
     """Compare the first calculator with the second by core-seconds, at each size that both have.
 
     Core-seconds are those in use, which is the CPU time; a reason where it isn't known.
     """
-    return [compare(_in_use(own), _in_use(theirs)) for own, theirs in _pairs(costs, names)]
+    found = [compare(_in_use(own), _in_use(theirs)) for own, theirs in _pairs(costs, names)]
+    return [one.model_copy(update={"over": "DFT"}) for one in found] if dft else found
 
 
 def _pairs(costs: Sequence[Cost], names: Sequence[str]) -> list[tuple[Cost, Cost]]:

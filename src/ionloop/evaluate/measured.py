@@ -106,6 +106,8 @@ class Lines:
     def along(self, axis: int) -> Positive:
         """Return the slope of the mean squared displacement along one axis."""
         msd = self.measured.tracer[:, axis, axis]
+        if msd[self.lags].max() <= 0:  # as of ions in a plane
+            return Positive(0.0, 0.0)
         fit = self._fit(msd, msd[:, None])
         return self._positive(fit, self._dispersion(msd[:, None], slice(axis, axis + 1)))
 
