@@ -239,10 +239,9 @@ def _show_cost(found: Scaling) -> None:
             f", {found.atoms_per_gb[name]:.3g} atoms a GB" if name in found.atoms_per_gb else ""
         )
         out.print(f"{name}: time grows as atoms^{power:.2f}{memory}", highlight=False, markup=False)
-    for what, ratios in (("wall", found.speed_up), ("CPU", found.speed_up_cpu)):
-        for n, ratio in ratios[-1:]:
-            words = f"{ratio:.3g} times less {what} time than the reference at {n} atoms"
-            out.print(words, highlight=False)
+    for n, ratio in found.speed_up[-1:]:
+        words = f"{ratio:.3g} times less wall time than the reference at {n} atoms"
+        out.print(words, highlight=False)
     for one in found.speed_ups[-1:]:
         out.print(_less_cpu(one), highlight=False, markup=False)
     out.print(f"no larger size: {found.stopped}", highlight=False, markup=False)

@@ -7,7 +7,7 @@ learned of them is likely: they are among the first labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,11 +34,6 @@ class _Image:
     def progress(self) -> float:
         """Place along the hop."""
         return 0.0 if self.label.frame.hop is None else self.label.frame.hop.progress
-
-    @property
-    def path_class(self) -> str:
-        """Class of the hop."""
-        return "" if self.label.frame.hop is None else self.label.frame.hop.path_class
 
 
 def band_frames_of(bands: Sequence[Band]) -> dict[str, list[Frame]]:
@@ -87,19 +82,18 @@ def band_errors(
         By class; a band of which fewer than two images have a label is left out, and so is one
         that :func:`unclear_bands` counts.
     """
-    bands: dict[tuple[object, ...], dict[str, _Image]] = {}
+    bands: dict[_Key, dict[str, _Image]] = {}
     for label, energy, force in zip(labels, energies, forces, strict=True):
         key = _band_of(label)
         if key is not None:
             image = _Image(label, key.ion, np.asarray(energy), np.asarray(force))
-            bands.setdefault(astuple(key), {})[label.frame_hash] = image
-    whole = [
-        sorted(images.values(), key=lambda image: image.progress)
-        for images in bands.values()
-        if len(images) > 1 and not _is_mixed([image.progress for image in images.values()])
-    ]
-    classes = sorted({band[0].path_class for band in whole})
-    return [_of_class(name, [b for b in whole if b[0].path_class == name]) for name in classes]
+            bands.setdefault(key, {})[label.frame_hash] = image
+    whole: dict[str, list[list[_Image]]] = {}
+    for key, images in bands.items():
+        ordered = sorted(images.values(), key=lambda image: image.progress)
+        if len(ordered) > 1 and not _is_mixed([image.progress for image in ordered]):
+            whole.setdefault(key.path_class, []).append(ordered)
+    return [_of_class(name, found) for name, found in sorted(whole.items())]
 
 
 def unclear_bands(labels: Iterable[Label]) -> int:
@@ -108,11 +102,11 @@ def unclear_bands(labels: Iterable[Label]) -> int:
     So are labels of two campaigns of one material in one file from before events had hashes: each
     has a band of that name.
     """
-    places: dict[tuple[object, ...], dict[str, float]] = {}
+    places: dict[_Key, dict[str, float]] = {}
     for label in labels:
         key = _band_of(label)
         if key is not None and label.frame.hop is not None:
-            places.setdefault(astuple(key), {})[label.frame_hash] = label.frame.hop.progress
+            places.setdefault(key, {})[label.frame_hash] = label.frame.hop.progress
     return sum(_is_mixed(list(found.values())) for found in places.values())
 
 

@@ -106,22 +106,18 @@ def upper_bound(
     return diffusivity_to_cm2_per_s(limit * hop_distance**2 / (2 * n_dimensions * ion_time_fs))
 
 
-def bound_of(runs: Sequence[Paths], interval: float, hop_distance: float, n_eff: float) -> float:
-    """Bound D of runs by their net hops, or by ``n_eff`` effective ones if these are more."""
-    net = net_hops(runs, hop_distance)
+def bound_of(net: NetHops, interval: float, hop_distance: float, n_eff: float) -> float:
+    """Bound D by the net hops, or by ``n_eff`` effective ones if these are more, cm²/s."""
     n = float(np.maximum(net.along.sum(), n_eff))
     time = net.frames * interval
     return upper_bound(n, time, hop_distance, net.n_ions, together=net.together)
 
 
-def bounds_along(
-    runs: Sequence[Paths], interval: float, hop_distance: float, n_eff: float
-) -> list[float]:
+def bounds_along(net: NetHops, interval: float, hop_distance: float, n_eff: float) -> list[float]:
     """Bound D along x, y and z by the net hops along each, cm²/s.
 
     Effective hops beyond the net ones may have been along any axis: they count for each.
     """
-    net = net_hops(runs, hop_distance)
     hops = net.along + max(0.0, n_eff - float(net.along.sum()))
     time, together = net.frames * interval, net.together
     return [

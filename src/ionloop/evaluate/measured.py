@@ -138,10 +138,9 @@ class Lines:
         msd = np.trace(tensor, axis1=1, axis2=2)
         if msd[self.lags].max() <= AS_ONE * measured.msd[self.lags].max():
             return None
-        curve = self._model(self._principal(tensor))
-        spread = dispersion(self.sums.apart(), curve, measured.lengths, slice(0, 3))
-        fit = self._fit(msd, self._principal(tensor))
-        return self._positive(fit, spread, n - 1)
+        curve = self._principal(tensor)
+        spread = dispersion(self.sums.apart(), self._model(curve), measured.lengths, slice(0, 3))
+        return self._positive(self._fit(msd, curve), spread, n - 1)
 
     def second(self) -> tuple[float, float, str]:
         """Return the MSD's slope by another estimator, its standard error, and its name."""

@@ -185,10 +185,6 @@ class Scaling(Document):
         description="Over `reference`, one a number of atoms that both have, by their CPU time: "
         "what counts where one of them uses more cores than the other.",
     )
-    speed_up_cpu: list[tuple[int, float]] = Field(
-        default=[],
-        description="In documents from before `speed_ups`: its numbers of atoms and ratios.",
-    )
     stopped: str = Field(description="Why there is no larger size.")
     cores: int | None = Field(
         description="Cores that the calculators may use; None if unknown, or on a GPU."

@@ -277,14 +277,13 @@ def _checks(
         )
     ]
     if n_frames >= FRAMEWORK_FRAMES - 1:
-        solid = Check(
-            name="the framework stays solid",
-            passed=bool(np.median(ratios) <= LINDEMANN_LIMIT),
-            detail=f"Lindemann ratio {np.median(ratios):.3f} (median), expected at most "
+        detail = (
+            f"Lindemann ratio {np.median(ratios):.3f} (median), expected at most "
             f"{LINDEMANN_LIMIT:g}; {100 * (ratios > LINDEMANN_LIMIT).mean():.2g} % of the atoms "
-            "are beyond it",
+            "are beyond it"
         )
-        found.append(solid)
+        solid = bool(np.median(ratios) <= LINDEMANN_LIMIT)
+        found.append(Check(name="the framework stays solid", passed=solid, detail=detail))
     return found if free is None else [*found, _conserved(free, temperature)]
 
 

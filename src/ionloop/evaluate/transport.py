@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ionloop.errors import EvaluationError
-from ionloop.evaluate.bounds import bound_of, bounds_along
+from ionloop.evaluate.bounds import bound_of, bounds_along, net_hops
 from ionloop.evaluate.checks import failures, verdicts
 from ionloop.evaluate.conduction import bounds, conduction
 from ionloop.evaluate.displacements import Paths
@@ -112,10 +112,11 @@ def diffusivity(
         **_curve(measured, lines, frame_interval_fs),
     }
     if lines is None or n_eff < rule.n_eff_min:
-        bound = bound_of(runs, frame_interval_fs, hop_distance, n_eff)
+        net = net_hops(runs, hop_distance)
+        bound = bound_of(net, frame_interval_fs, hop_distance, n_eff)
         why = f"{n_eff:.1f} effective hops, expected {rule.n_eff_min:g} or more"
         d = _too_few_hops(bound, why)
-        along = bounds_along(runs, frame_interval_fs, hop_distance, n_eff)
+        along = bounds_along(net, frame_interval_fs, hop_distance, n_eff)
         follows = bounds(runs, d, along, temperature, charge, why)
         return Diffusivity(d=d, conduction=follows, **common)
     found = Diffusivity(d=_estimate(lines, frame_interval_fs), **common)

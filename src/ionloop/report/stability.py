@@ -9,7 +9,7 @@ from ionloop.report.accuracy_tables import DASH, Table
 LONG_PS = 500.0
 #: What to do about a potential that isn't stable.
 REMEDY = (
-    "Longer and hotter exploration brings labels of what it met there: ExploreMaker.md_steps, "
+    "Longer and hotter exploration can bring labels of what it met there: ExploreMaker.md_steps, "
     "Profile.temperatures."
 )
 #: Closest contacts that are shown.
